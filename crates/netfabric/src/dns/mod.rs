@@ -1,0 +1,1 @@
+//! Names: what answers DNS questions inside the fabric.
