@@ -1,0 +1,260 @@
+//! A service as the planner sees it: lowered, validated, without spans.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    Attachment, EndpointMode, ImageSource, Mount, NetworkMode, NetworkName, Port, PullPolicy, Resources,
+    ServiceName, TemplateHash,
+};
+
+/// A service of a stack. Defaults are applied; names of networks are keys of [`crate::Stack::networks`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Service {
+    /// The base of its file system.
+    pub image: ImageSource,
+    /// `pull_policy`.
+    pub pull_policy: PullPolicy,
+    /// `entrypoint`; when given, the image's command is not used.
+    pub entrypoint: Command,
+    /// `command`.
+    pub command: Command,
+    /// `environment` over `env_file`, before the image's own.
+    pub environment: BTreeMap<String, EnvValue>,
+    /// `working_dir`.
+    pub working_dir: Option<String>,
+    /// `user`, as written: `name`, `uid`, `user:group`.
+    pub user: Option<String>,
+    /// `group_add`.
+    pub group_add: Vec<String>,
+    /// `hostname`; the instance's short id when none.
+    pub hostname: Option<String>,
+    /// `domainname`.
+    pub domainname: Option<String>,
+    /// `container_name`.
+    pub container_name: Option<String>,
+    /// `labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `annotations`.
+    pub annotations: BTreeMap<String, String>,
+    /// Published ports.
+    pub ports: Vec<Port>,
+    /// `network_mode`.
+    pub network_mode: NetworkMode,
+    /// `networks`; empty unless `network_mode` is [`NetworkMode::Own`].
+    pub networks: BTreeMap<NetworkName, Attachment>,
+    /// `deploy.endpoint_mode`.
+    pub endpoint_mode: EndpointMode,
+    /// `extra_hosts`: name and address, or `host-gateway`.
+    pub extra_hosts: Vec<(String, String)>,
+    /// `dns`.
+    pub dns: Vec<String>,
+    /// `dns_search`.
+    pub dns_search: Vec<String>,
+    /// `dns_opt`.
+    pub dns_opt: Vec<String>,
+    /// `volumes`, `tmpfs`, `configs`, `secrets`.
+    pub mounts: Vec<Mount>,
+    /// `depends_on`, and what `links`, `volumes_from`, `network_mode: service:` imply.
+    pub depends_on: BTreeMap<ServiceName, Dependency>,
+    /// `healthcheck`, laid over the image's; none: the image's.
+    pub healthcheck: Option<Healthcheck>,
+    /// `restart`, or `deploy.restart_policy`.
+    pub restart: RestartPolicy,
+    /// `deploy.replicas` or `scale`.
+    pub replicas: u32,
+    /// Limits.
+    pub resources: Resources,
+    /// `cap_add`, without `CAP_`, upper case; `ALL` allowed.
+    pub cap_add: Vec<String>,
+    /// `cap_drop`, likewise.
+    pub cap_drop: Vec<String>,
+    /// `security_opt: no-new-privileges`.
+    pub no_new_privileges: bool,
+    /// `privileged`.
+    pub privileged: bool,
+    /// `read_only`.
+    pub read_only: bool,
+    /// `init`.
+    pub init: bool,
+    /// `tty`.
+    pub tty: bool,
+    /// `stdin_open`.
+    pub stdin_open: bool,
+    /// `sysctls`.
+    pub sysctls: BTreeMap<String, String>,
+    /// `devices`: host path, path inside, permissions.
+    pub devices: Vec<(String, String, String)>,
+    /// `stop_signal`; the image's or SIGTERM when none.
+    pub stop_signal: Option<String>,
+    /// `stop_grace_period`.
+    pub stop_grace_period: Duration,
+    /// `attach: false` keeps its logs out of `up`.
+    pub attach: bool,
+    /// `logging` limits.
+    pub logs: LogPolicy,
+    /// `deploy.update_config.order`.
+    pub update_order: UpdateOrder,
+}
+
+impl Service {
+    /// Digest of everything that decides recreation: all but what can change around a running instance
+    /// (replicas, dependencies, restart policy, pull policy, grace period, attachment of logs).
+    ///
+    /// # Panics
+    /// Never: the type holds nothing that JSON can't hold.
+    #[must_use]
+    pub fn recreation_hash(&self) -> TemplateHash {
+        let mut essence = self.clone();
+        essence.replicas = 1;
+        essence.depends_on.clear();
+        essence.pull_policy = PullPolicy::default();
+        essence.restart = RestartPolicy::No;
+        essence.stop_grace_period = Duration::ZERO;
+        essence.attach = true;
+        essence.update_order = UpdateOrder::default();
+        essence.endpoint_mode = EndpointMode::default();
+        let text = serde_json::to_vec(&essence).expect("a service holds only what JSON can hold");
+        TemplateHash::from_bytes(Sha256::digest(text).into())
+    }
+}
+
+/// `command` or `entrypoint`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// Not given: the image's.
+    #[default]
+    Image,
+    /// Given, perhaps empty, which clears the image's.
+    Given(Vec<String>),
+}
+
+/// A value of the environment. Sensitive ones are redacted in everything that Hoist prints but `config`.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EnvValue {
+    /// The value.
+    pub value: String,
+    /// It came from a secret or looks like one.
+    pub sensitive: bool,
+}
+
+impl fmt::Debug for EnvValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.sensitive { f.write_str("\"***\"") } else { write!(f, "{:?}", self.value) }
+    }
+}
+
+impl From<&str> for EnvValue {
+    fn from(value: &str) -> Self {
+        Self { value: value.to_owned(), sensitive: false }
+    }
+}
+
+/// What must be true of another service first. Compose specification, `depends_on`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Dependency {
+    /// The condition to wait for.
+    pub condition: crate::Condition,
+    /// Restart this service when a person restarts or updates the dependency.
+    pub restart: bool,
+    /// A missing dependency is an error, not a warning.
+    pub required: bool,
+}
+
+/// `restart`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// Never.
+    #[default]
+    No,
+    /// When it fails, so many times at most.
+    OnFailure {
+        /// The most restarts in a row; unlimited when none.
+        max: Option<u32>,
+    },
+    /// Unless a person stopped it.
+    UnlessStopped,
+    /// Always; after a person's stop from the next start of the daemon on.
+    Always,
+}
+
+/// `healthcheck`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Healthcheck {
+    /// What to run.
+    pub test: HealthTest,
+    /// Time between two probes.
+    pub interval: Duration,
+    /// How long one may take.
+    pub timeout: Duration,
+    /// Failures in a row that make it unhealthy.
+    pub retries: u32,
+    /// Failures within this time from the start don't count.
+    pub start_period: Duration,
+    /// Time between two probes during the start period.
+    pub start_interval: Duration,
+}
+
+/// What a health check runs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HealthTest {
+    /// The image's own test; the numbers apply.
+    Image,
+    /// Nothing: switched off.
+    Disabled,
+    /// A program with arguments.
+    Exec(Vec<String>),
+    /// A command line for the image's shell.
+    Shell(String),
+}
+
+impl Default for Healthcheck {
+    /// Docker's numbers: every 30 s, 30 s at most, three failures, 5 s apart while starting.
+    fn default() -> Self {
+        Self {
+            test: HealthTest::Image,
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(30),
+            retries: 3,
+            start_period: Duration::ZERO,
+            start_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How much of an instance's output is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LogPolicy {
+    /// Keep nothing at all (`driver: none`).
+    pub disabled: bool,
+    /// Bytes of one segment.
+    pub max_size: Option<u64>,
+    /// Segments kept.
+    pub max_files: Option<u32>,
+}
+
+impl Default for LogPolicy {
+    fn default() -> Self {
+        Self { disabled: false, max_size: Some(16 << 20), max_files: Some(5) }
+    }
+}
+
+/// `deploy.update_config.order`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpdateOrder {
+    /// Not declared: what is safe for the service's claims.
+    #[default]
+    Safe,
+    /// The new instance starts before the old one stops.
+    StartFirst,
+    /// The old instance stops before the new one starts.
+    StopFirst,
+}
