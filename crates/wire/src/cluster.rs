@@ -1,0 +1,188 @@
+//! The interface that the CLI uses: stacks, not hosts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use futures_util::Stream;
+use hoist_model::{
+    Event, HostReport, InstanceReport, InstanceUid, Revision, ServiceName, Stack, StackId, WantedStack,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{ApiError, ExecRequest, ExecSession, LoadInput, LoadedImage, LogStream, LogsRequest, Signal};
+
+/// Events of one operation, ended by a verdict.
+pub type EventStream = Pin<Box<dyn Stream<Item = Result<Event, ApiError>> + Send>>;
+
+/// A stack as `up` hands it over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutStack {
+    /// The lowered stack.
+    pub stack: Stack,
+    /// What to do with it.
+    pub up: Up,
+    /// The folder of the stack file.
+    pub project_dir: PathBuf,
+    /// The stack files.
+    pub files: Vec<PathBuf>,
+    /// Refuse when the stack stands at another revision.
+    pub expected: Option<Revision>,
+}
+
+/// The options of `up`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Up {
+    /// Only these and their dependencies; all when empty.
+    pub services: Vec<ServiceName>,
+    /// Leave dependencies alone (`--no-deps`).
+    pub no_deps: bool,
+    /// `--scale`.
+    pub scale: BTreeMap<ServiceName, u32>,
+    /// Remove services that left the file.
+    pub remove_orphans: bool,
+    /// Recreate even what is unchanged.
+    pub force_recreate: bool,
+    /// Make, don't start.
+    pub no_start: bool,
+    /// The verdict waits for health and completion (`--wait`), not only for starts.
+    pub wait: bool,
+}
+
+/// Which services of a stack; all when empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Select {
+    /// The stack.
+    pub stack: StackId,
+    /// The services.
+    pub services: Vec<ServiceName>,
+}
+
+/// `down`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Down {
+    /// The stack.
+    pub stack: StackId,
+    /// `-v`: remove its volumes.
+    pub volumes: bool,
+    /// Only these services; all, with networks, when empty.
+    pub services: Vec<ServiceName>,
+    /// `-t`: seconds between the stop signal and SIGKILL.
+    pub timeout: Option<u32>,
+}
+
+/// `stop`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// What.
+    pub select: Select,
+    /// `-t`: seconds between the stop signal and SIGKILL.
+    pub timeout: Option<u32>,
+    /// Kill at once (second Ctrl-C).
+    pub kill: bool,
+}
+
+/// `start`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// What.
+    pub select: Select,
+    /// The verdict waits for health.
+    pub wait: bool,
+}
+
+/// `restart`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// What.
+    pub select: Select,
+    /// Don't restart dependents that ask for it.
+    pub no_deps: bool,
+    /// `-t`: seconds between the stop signal and SIGKILL.
+    pub timeout: Option<u32>,
+}
+
+/// An instance and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    /// The instance.
+    pub uid: InstanceUid,
+    /// What its host says.
+    pub report: InstanceReport,
+    /// The image as the file names it.
+    pub image: String,
+    /// Command line, as `ps` shows it.
+    pub command: Vec<String>,
+    /// Labels, Compose's among them.
+    pub labels: BTreeMap<String, String>,
+    /// Volumes and binds, as `ps` lists them.
+    pub mounts: Vec<String>,
+    /// Its service left the file.
+    pub orphan: bool,
+}
+
+/// A stack, what is wanted and what is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackStatus {
+    /// The stack.
+    pub id: StackId,
+    /// What is wanted.
+    pub wanted: WantedStack,
+    /// Its instances, ordered by slot.
+    pub instances: Vec<InstanceStatus>,
+}
+
+/// `agent status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    /// Version of the binary.
+    pub version: String,
+    /// Process ids of agent, keeper, dns; 0 when not running.
+    pub pids: [i32; 3],
+    /// The state folder.
+    pub root: PathBuf,
+    /// The stacks it knows.
+    pub stacks: Vec<StackId>,
+    /// The host's report.
+    pub report: HostReport,
+}
+
+/// Everything the CLI asks for.
+#[async_trait]
+pub trait ClusterApi: Send + Sync {
+    /// `up`: stores a revision and intents, and tells what happens until the verdict.
+    async fn put_stack(&self, request: PutStack) -> Result<EventStream, ApiError>;
+    /// `down`.
+    async fn down(&self, request: Down) -> Result<EventStream, ApiError>;
+    /// `stop`.
+    async fn stop(&self, request: Stop) -> Result<EventStream, ApiError>;
+    /// `start`.
+    async fn start(&self, request: Start) -> Result<EventStream, ApiError>;
+    /// `restart`.
+    async fn restart(&self, request: Restart) -> Result<EventStream, ApiError>;
+    /// The events of the stack's operation under way, after `seq`; for a client that lost its stream.
+    async fn resume(&self, stack: StackId, seq: u64) -> Result<EventStream, ApiError>;
+    /// One stack; `NotFound` when there is none.
+    async fn stack(&self, id: StackId) -> Result<StackStatus, ApiError>;
+    /// The stack again at each change of its instances, the current state first.
+    async fn watch(&self, id: StackId) -> Result<StatusStream, ApiError>;
+    /// All stacks.
+    async fn stacks(&self) -> Result<Vec<StackStatus>, ApiError>;
+    /// See [`crate::HostApi::load_image`].
+    async fn load_image(&self, archive: LoadInput) -> Result<Vec<LoadedImage>, ApiError>;
+    /// See [`crate::HostApi::exec`].
+    async fn exec(&self, request: ExecRequest) -> Result<ExecSession, ApiError>;
+    /// See [`crate::HostApi::logs`].
+    async fn logs(&self, request: LogsRequest) -> Result<LogStream, ApiError>;
+    /// See [`crate::HostApi::kill`].
+    async fn kill(&self, instance: InstanceUid, signal: Signal) -> Result<(), ApiError>;
+    /// `agent status`.
+    async fn status(&self) -> Result<AgentStatus, ApiError>;
+    /// `agent stop`: ends agent, keeper and dns; refused while instances run unless `force`, which stops them.
+    async fn shutdown(&self, force: bool) -> Result<(), ApiError>;
+}
+
+/// A stack at each change.
+pub type StatusStream = Pin<Box<dyn Stream<Item = Result<StackStatus, ApiError>> + Send>>;

@@ -1,0 +1,65 @@
+//! The interface of one host's agent, as the orchestrator uses it.
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use futures_util::Stream;
+use hoist_model::{
+    Endpoints, Generation, HostReport, HostSpec, ImageSource, InstanceUid, PullPolicy, ResolvedImage,
+};
+
+use crate::{ApiError, ExecRequest, ExecSession, LoadInput, LoadedImage, LogStream, LogsRequest, Signal};
+
+/// Whole reports, the newest first of all at once; intermediate ones may be skipped.
+pub type ReportStream = Pin<Box<dyn Stream<Item = HostReport> + Send>>;
+
+/// Why an agent refuses a spec.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PutSpecError {
+    /// A newer one is accepted already.
+    #[error("generation {requested} is older than {current}, which this host has accepted")]
+    Outdated {
+        /// What the host has.
+        current: Generation,
+        /// What was put.
+        requested: Generation,
+    },
+    /// The same generation was accepted with other content.
+    #[error("generation {0} was accepted with other content")]
+    Altered(Generation),
+    /// It could not be made durable.
+    #[error("the spec could not be stored: {0}")]
+    NotStored(String),
+    /// The agent can't be reached.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+/// One host's agent.
+#[async_trait]
+pub trait HostApi: Send + Sync {
+    /// Accepts a spec: returns once it is durable, before it is acted on. Equal to the accepted one: no effect.
+    async fn put_host_spec(&self, spec: HostSpec) -> Result<(), PutSpecError>;
+
+    /// Accepts service addresses and remote backends.
+    async fn put_endpoints(&self, endpoints: Endpoints) -> Result<(), PutSpecError>;
+
+    /// Reports from now on, the current one first.
+    fn reports(&self) -> ReportStream;
+
+    /// Settles an image on this host: finds, imports, pulls or builds it as the policy says.
+    async fn resolve_image(&self, source: ImageSource, policy: PullPolicy)
+    -> Result<ResolvedImage, ApiError>;
+
+    /// Brings an image archive into the store.
+    async fn load_image(&self, archive: LoadInput) -> Result<Vec<LoadedImage>, ApiError>;
+
+    /// Runs a program inside a running instance.
+    async fn exec(&self, request: ExecRequest) -> Result<ExecSession, ApiError>;
+
+    /// Reads what instances wrote.
+    async fn logs(&self, request: LogsRequest) -> Result<LogStream, ApiError>;
+
+    /// Sends a signal to an instance's first process, outside wanted state.
+    async fn kill(&self, instance: InstanceUid, signal: Signal) -> Result<(), ApiError>;
+}
