@@ -27,7 +27,7 @@ pub struct LogsRequest {
 }
 
 /// One line of output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
     /// The instance.
     pub instance: InstanceUid,
