@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ApiError;
 
+/// What a call answers bit by bit; an error is the last item.
+pub type Items<T> = Pin<Box<dyn Stream<Item = Result<T, ApiError>> + Send>>;
+
 /// Which output of which instances to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -44,7 +47,7 @@ pub struct LogLine {
 }
 
 /// Lines, per instance in order; across instances by time as far as known.
-pub type LogStream = Pin<Box<dyn Stream<Item = Result<LogLine, ApiError>> + Send>>;
+pub type LogStream = Items<LogLine>;
 
 /// A program to run inside a running instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +102,7 @@ pub enum ExecOutput {
 }
 
 /// What comes out of a running exec.
-pub type OutputStream = Pin<Box<dyn Stream<Item = Result<ExecOutput, ApiError>> + Send>>;
+pub type OutputStream = Items<ExecOutput>;
 
 /// A running exec: dropping the sender closes its standard input.
 #[allow(missing_debug_implementations, reason = "a stream prints nothing useful")]
@@ -111,7 +114,7 @@ pub struct ExecSession {
 }
 
 /// The bytes of an image archive, as the CLI reads them.
-pub type LoadInput = Pin<Box<dyn Stream<Item = Result<Bytes, ApiError>> + Send>>;
+pub type LoadInput = Items<Bytes>;
 
 /// An image that `load` brought in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

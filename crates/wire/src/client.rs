@@ -1,10 +1,9 @@
 //! A [`ClusterApi`] at the other end of a Unix socket.
 
 use std::path::Path;
-use std::pin::Pin;
 
 use async_trait::async_trait;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use hoist_model::{InstanceUid, ServiceName, Slot, StackId, WallTime};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -20,7 +19,7 @@ use crate::v1::cluster_client::ClusterClient;
 use crate::v1::{self, Chunk, Document, ExecIn, ExecOut, exec_in, exec_out};
 use crate::{
     AgentStatus, ApiError, ClusterApi, Down, ErrorKind, EventStream, ExecInput, ExecOutput, ExecRequest,
-    ExecSession, LoadInput, LoadedImage, LogLine, LogStream, LogsRequest, PutStack, Restart, Signal,
+    ExecSession, Items, LoadInput, LoadedImage, LogLine, LogStream, LogsRequest, PutStack, Restart, Signal,
     StackStatus, Start, Stop,
 };
 
@@ -80,7 +79,7 @@ fn value<T: DeserializeOwned>(answer: Answer<Document>) -> Result<T, ApiError> {
 
 fn values<T: DeserializeOwned + Send + 'static>(
     answer: Answer<Streaming<Document>>,
-) -> Result<Pin<Box<dyn Stream<Item = Result<T, ApiError>> + Send>>, ApiError> {
+) -> Result<Items<T>, ApiError> {
     let stream = answer.map_err(|status| from_status(&status))?.into_inner();
     Ok(Box::pin(stream.map(|item| open(&item.map_err(|status| from_status(&status))?))))
 }

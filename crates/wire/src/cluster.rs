@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::pin::Pin;
 
 use async_trait::async_trait;
-use futures_util::Stream;
 use hoist_model::{
     Event, HostReport, InstanceReport, InstanceUid, Revision, ServiceName, Stack, StackId, WantedStack,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiError, ExecRequest, ExecSession, LoadInput, LoadedImage, LogStream, LogsRequest, Signal};
+use crate::{
+    ApiError, ExecRequest, ExecSession, Items, LoadInput, LoadedImage, LogStream, LogsRequest, Signal,
+};
 
 /// Events of one operation, ended by a verdict.
-pub type EventStream = Pin<Box<dyn Stream<Item = Result<Event, ApiError>> + Send>>;
+pub type EventStream = Items<Event>;
 
 /// A stack as `up` hands it over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,4 +185,4 @@ pub trait ClusterApi: Send + Sync {
 }
 
 /// A stack at each change.
-pub type StatusStream = Pin<Box<dyn Stream<Item = Result<StackStatus, ApiError>> + Send>>;
+pub type StatusStream = Items<StackStatus>;

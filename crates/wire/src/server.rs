@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::document::{from_status, open, seal, to_status};
 use crate::v1::cluster_server::{Cluster, ClusterServer};
 use crate::v1::{Chunk, Document, ExecIn, ExecOut, LogLine, exec_in, exec_out};
-use crate::{ApiError, ClusterApi, ErrorKind, ExecInput, ExecOutput, ExecRequest, Signal};
+use crate::{ApiError, ClusterApi, ErrorKind, ExecInput, ExecOutput, ExecRequest, Items, Signal};
 
 /// A stack's specs and reports can be large; nothing else on this socket is.
 const MESSAGE_LIMIT: usize = 64 << 20;
@@ -71,9 +71,7 @@ fn reply<T: Serialize>(result: Result<T, ApiError>) -> Reply<Document> {
     result.and_then(|value| seal(&value)).map(Response::new).map_err(|error| to_status(&error))
 }
 
-fn documents<T: Serialize + 'static>(
-    result: Result<Pin<Box<dyn Stream<Item = Result<T, ApiError>> + Send>>, ApiError>,
-) -> Reply<Documents> {
+fn documents<T: Serialize + 'static>(result: Result<Items<T>, ApiError>) -> Reply<Documents> {
     let stream = result.map_err(|error| to_status(&error))?;
     let sealed = stream.map(|item| item.and_then(|value| seal(&value)).map_err(|error| to_status(&error)));
     Ok(Response::new(Box::pin(sealed)))
