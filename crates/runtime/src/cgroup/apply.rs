@@ -1,0 +1,147 @@
+//! Walks a plan: the only place that writes limits.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::op::{Need, Op, Plan};
+use super::{CgroupError, Unenforced, bpf};
+
+/// Does what the plan says, in order, and stops at the first error; what was done by then stays.
+/// Returns the plan's warnings and those found on the way.
+pub fn apply(plan: &Plan) -> Result<Vec<Unenforced>, CgroupError> {
+    let mut warnings = plan.warnings.clone();
+    for op in &plan.ops {
+        step(op, &mut warnings)?;
+    }
+    Ok(warnings)
+}
+
+fn step(op: &Op, warnings: &mut Vec<Unenforced>) -> Result<(), CgroupError> {
+    match op {
+        Op::MakeDir { dir } => match fs::create_dir(dir) {
+            Err(source) if source.kind() != ErrorKind::AlreadyExists => {
+                Err(CgroupError::Make { dir: dir.clone(), source })
+            }
+            _ => Ok(()),
+        },
+        Op::EnableControllers { dir, controllers } => enable(dir, controllers),
+        Op::InheritCpuset { dir } => inherit_cpuset(dir),
+        Op::RefuseIfAbove { key, file, limit } => refuse_if_above(key, file, *limit),
+        Op::Write { key, need, choices } => {
+            let refusal = match write_first(key, choices) {
+                Ok(()) => return Ok(()),
+                Err(refusal) => refusal,
+            };
+            match (need, refusal) {
+                (Need::Must, refusal) => Err(refusal),
+                (Need::Wish, refusal) => {
+                    warnings.push(as_warning(refusal)?);
+                    Ok(())
+                }
+            }
+        }
+        Op::FilterDevices { dir, rules } => bpf::filter_devices(dir, rules),
+    }
+}
+
+/// Enables what isn't yet: enabling again would be refused in a group that has gained processes since.
+fn enable(dir: &Path, controllers: &[&'static str]) -> Result<(), CgroupError> {
+    let file = dir.join("cgroup.subtree_control");
+    let enabled = read(&file)?;
+    let enabled: BTreeSet<&str> = enabled.split_whitespace().collect();
+    let missing: Vec<String> =
+        controllers.iter().filter(|name| !enabled.contains(**name)).map(|name| format!("+{name}")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    write(&file, &missing.join(" ")).map_err(|source| CgroupError::Enable {
+        dir: dir.to_owned(),
+        controllers: missing.join(" "),
+        hint: match source.kind() {
+            ErrorKind::ResourceBusy => ": it has processes of its own, which must move into a child first",
+            ErrorKind::NotFound => ": they were not delegated to it",
+            _ => "",
+        },
+        source,
+    })
+}
+
+fn inherit_cpuset(dir: &Path) -> Result<(), CgroupError> {
+    let Some(parent) = dir.parent() else { return Ok(()) };
+    for name in ["cpuset.mems", "cpuset.cpus"] {
+        let file = dir.join(name);
+        if !read(&file)?.trim().is_empty() {
+            continue;
+        }
+        let inherited = read(&parent.join(name))?;
+        let value = inherited.trim();
+        write(&file, value).map_err(|source| CgroupError::Refused {
+            key: "cpuset inherited from the parent",
+            value: value.to_owned(),
+            file,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+fn refuse_if_above(key: &'static str, file: &Path, limit: u64) -> Result<(), CgroupError> {
+    let text = read(file)?;
+    let used: u64 = text.trim().parse().map_err(|_| CgroupError::Format {
+        file: file.to_owned(),
+        text: text.clone(),
+        expected: "a number of bytes",
+    })?;
+    if used > limit {
+        let rule = format!("{used} bytes are in use and the change was to be checked first");
+        return Err(CgroupError::Invalid { key, value: limit.to_string(), rule });
+    }
+    Ok(())
+}
+
+fn write_first(key: &'static str, choices: &[(PathBuf, String)]) -> Result<(), CgroupError> {
+    for (file, value) in choices {
+        match write(file, value) {
+            Ok(()) => return Ok(()),
+            Err(source) if source.kind() == ErrorKind::NotFound => {}
+            Err(source) => {
+                return Err(CgroupError::Refused { key, value: value.clone(), file: file.clone(), source });
+            }
+        }
+    }
+    let files: Vec<String> = choices.iter().map(|(file, _)| file.display().to_string()).collect();
+    Err(CgroupError::Unenforceable(Unenforced {
+        key,
+        value: choices.last().map(|(_, value)| value.clone()).unwrap_or_default(),
+        why: format!("this kernel has no {}", files.join(" nor ")),
+    }))
+}
+
+/// A refused preference is told, not fatal; anything else that went wrong stays an error.
+fn as_warning(error: CgroupError) -> Result<Unenforced, CgroupError> {
+    match error {
+        CgroupError::Unenforceable(unenforced) => Ok(unenforced),
+        CgroupError::Refused { key, value, file, source } => Ok(Unenforced {
+            key,
+            value,
+            why: format!("the kernel refused it in {}: {source}", file.display()),
+        }),
+        other => Err(other),
+    }
+}
+
+/// One write(2): cgroupfs takes a value whole or not at all.
+pub(super) fn write(file: &Path, value: &str) -> io::Result<()> {
+    let written = fs::OpenOptions::new().write(true).open(file)?.write(value.as_bytes())?;
+    if written == value.len() { Ok(()) } else { Err(ErrorKind::WriteZero.into()) }
+}
+
+fn read(file: &Path) -> Result<String, CgroupError> {
+    fs::read_to_string(file).map_err(|source| CgroupError::File {
+        action: "read",
+        file: file.to_owned(),
+        source,
+    })
+}
