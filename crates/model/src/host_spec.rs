@@ -123,6 +123,8 @@ pub struct NetworkSpec {
     pub users: Vec<StackId>,
     /// Subnets on this host, IPv4 first; the gateway is the first address of each.
     pub subnets: Vec<IpNetwork>,
+    /// Where this network's service addresses are taken from: a slice of the host's service range for each family.
+    pub services: Vec<IpNetwork>,
     /// No way to the outside.
     pub internal: bool,
 }
