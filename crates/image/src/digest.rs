@@ -3,7 +3,7 @@
 //! Owns the digest type and readers/writers that hash what passes through. Does not own the bytes.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -135,6 +135,21 @@ impl<R: Read> Read for Hashed<R> {
         let n = self.inner.read(buffer)?;
         self.passed(&buffer[..n]);
         Ok(n)
+    }
+}
+
+impl<R: BufRead> BufRead for Hashed<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        // The bytes consumed are still in the buffer, so this reads nothing.
+        if let Ok(buffer) = self.inner.fill_buf() {
+            self.hasher.update(&buffer[..amount]);
+        }
+        self.bytes += amount as u64;
+        self.inner.consume(amount);
     }
 }
 

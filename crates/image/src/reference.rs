@@ -38,7 +38,9 @@ pub enum ReferenceError {
     TooLong(usize),
     #[error("{0:?} is no registry: a host name or address, then perhaps `:port`")]
     Registry(String),
-    #[error("{0:?} is no tag: at most {LONGEST_TAG} letters, digits, `_`, `.`, `-`, not starting with `.` or `-`")]
+    #[error(
+        "{0:?} is no tag: at most {LONGEST_TAG} letters, digits, `_`, `.`, `-`, not starting with `.` or `-`"
+    )]
     Tag(String),
     #[error("the part after `@` is no digest")]
     Digest(#[source] DigestError),

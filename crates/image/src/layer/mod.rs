@@ -1,0 +1,17 @@
+//! Layers: from a compressed tar stream to a directory that overlayfs takes as a lower one.
+//!
+//! `tar` reads entries, `extract` places them below one directory and nowhere else, `compression`
+//! recognises formats, `unpack` joins them and checks digests. Where layers live is the store's matter.
+
+mod compression;
+mod extract;
+mod pax;
+mod place;
+mod sparse;
+mod tar;
+mod unpack;
+
+pub use compression::Compression;
+pub use extract::ExtractError;
+pub use tar::TarError;
+pub use unpack::{UnpackError, Unpacked, unpack};
