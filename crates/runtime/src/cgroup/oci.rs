@@ -3,6 +3,8 @@
 //! Its numbers carry more than one meaning: a negative bound is "none", and 0 means "not said" wherever
 //! runc and crun read it so.
 
+use std::fmt;
+
 use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxPids, LinuxResources,
     LinuxThrottleDevice, LinuxWeightDevice,
@@ -85,14 +87,14 @@ fn rates(oci: &Option<Vec<LinuxThrottleDevice>>) -> Result<Vec<DeviceRate>, Cgro
 fn block_device(major: i64, minor: i64) -> Result<DeviceNumber, CgroupError> {
     match (u32::try_from(major), u32::try_from(minor)) {
         (Ok(major), Ok(minor)) => Ok(DeviceNumber { major, minor }),
-        _ => Err(invalid("blockIO", format!("{major}:{minor}"), "device numbers are from 0 to 2^32 - 1")),
+        _ => Err(invalid("blockIO", &format!("{major}:{minor}"), "device numbers are from 0 to 2^32 - 1")),
     }
 }
 
 fn hugepages(oci: &LinuxResources) -> Result<Vec<HugepageLimit>, CgroupError> {
     let one = |limit: &oci_spec::runtime::LinuxHugepageLimit| {
         let bytes = u64::try_from(limit.limit())
-            .map_err(|_| invalid("hugepageLimits", limit.limit(), "a number of bytes is wanted"))?;
+            .map_err(|_| invalid("hugepageLimits", &limit.limit(), "a number of bytes is wanted"))?;
         Ok(HugepageLimit { page_size: limit.page_size().clone(), limit: bytes })
     };
     oci.hugepage_limits().iter().flatten().map(one).collect()
@@ -103,17 +105,17 @@ fn device_rule(oci: &LinuxDeviceCgroup) -> Result<DeviceRule, CgroupError> {
         LinuxDeviceType::A => DeviceKind::All,
         LinuxDeviceType::B => DeviceKind::Block,
         LinuxDeviceType::C | LinuxDeviceType::U => DeviceKind::Char,
-        LinuxDeviceType::P => return Err(invalid("devices", "p", "access to FIFOs isn't limited by rules")),
+        LinuxDeviceType::P => return Err(invalid("devices", &"p", "access to FIFOs isn't limited by rules")),
     };
     let letters = oci.access().as_deref().unwrap_or("rwm");
     let access =
-        Access::parse(letters).ok_or_else(|| invalid("devices", letters, "access is made of r, w and m"))?;
+        Access::parse(letters).ok_or_else(|| invalid("devices", &letters, "access is made of r, w and m"))?;
     let number = |number: Option<i64>| match number {
         None => Ok(None),
         Some(wildcard) if wildcard < 0 => Ok(None),
         Some(number) => u32::try_from(number)
             .map(Some)
-            .map_err(|_| invalid("devices", number, "device numbers are from 0 to 2^32 - 1")),
+            .map_err(|_| invalid("devices", &number, "device numbers are from 0 to 2^32 - 1")),
     };
     Ok(DeviceRule {
         allow: oci.allow(),
@@ -164,6 +166,6 @@ fn said(value: Option<u64>) -> Option<u64> {
     value.filter(|value| *value != 0)
 }
 
-fn invalid(key: &'static str, value: impl ToString, rule: &str) -> CgroupError {
+fn invalid(key: &'static str, value: &dyn fmt::Display, rule: &str) -> CgroupError {
     CgroupError::Invalid { key, value: value.to_string(), rule: rule.to_owned() }
 }

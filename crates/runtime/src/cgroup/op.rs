@@ -39,11 +39,11 @@ pub enum Need {
 }
 
 impl Op {
-    pub(super) fn write(key: &'static str, file: PathBuf, value: impl ToString) -> Op {
+    pub(super) fn write(key: &'static str, file: PathBuf, value: &dyn fmt::Display) -> Op {
         Op::Write { key, need: Need::Must, choices: vec![(file, value.to_string())] }
     }
 
-    pub(super) fn wish(key: &'static str, file: PathBuf, value: impl ToString) -> Op {
+    pub(super) fn wish(key: &'static str, file: PathBuf, value: &dyn fmt::Display) -> Op {
         Op::Write { key, need: Need::Wish, choices: vec![(file, value.to_string())] }
     }
 }

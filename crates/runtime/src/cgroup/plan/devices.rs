@@ -8,14 +8,14 @@ impl Planner<'_> {
         if rules.is_empty() {
             return Ok(());
         }
-        let target = self.need(Controller::Devices, "devices", format!("{} rules", rules.len()))?;
+        let target = self.need(Controller::Devices, "devices", &format!("{} rules", rules.len()))?;
         if target.dialect == Dialect::V2 {
             self.push(Op::FilterDevices { dir: target.dir, rules: rules.to_vec() });
             return Ok(());
         }
         for rule in v1_rules(rules)? {
             let file = target.dir.join(if rule.allow { "devices.allow" } else { "devices.deny" });
-            self.push(Op::write("devices", file, rule));
+            self.push(Op::write("devices", file, &rule));
         }
         Ok(())
     }
@@ -41,7 +41,7 @@ fn v1_rules(rules: &[DeviceRule]) -> Result<Vec<DeviceRule>, CgroupError> {
         if let Some(wider) = hit.into_iter().find(|earlier| !same_devices(earlier, &rule)) {
             let (rule, wider) = (verb(&rule), verb(wider));
             let why = format!("cgroup version 1 can't except it from the earlier {wider:?}");
-            return Err(unenforceable("devices", rule, why));
+            return Err(unenforceable("devices", &rule, why));
         }
         exceptions.push(rule);
     }

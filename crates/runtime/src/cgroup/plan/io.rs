@@ -15,13 +15,13 @@ const WRITE_IOPS: Rate = ("blockIO.throttleWriteIOPSDevice", "blkio.throttle.wri
 impl Planner<'_> {
     pub(super) fn io(&mut self, io: &IoLimits) -> Result<(), CgroupError> {
         if let Some(weight) = io.weight
-            && let Some(target) = self.wish(Controller::Blkio, "blockIO.weight", weight)
+            && let Some(target) = self.wish(Controller::Blkio, "blockIO.weight", &weight)
         {
             self.push(weight_op(&target, weight));
         }
         for weight in &io.device_weights {
             let text = format!("{} {}", weight.device, weight.weight);
-            if let Some(target) = self.wish(Controller::Blkio, "blockIO.weightDevice", text) {
+            if let Some(target) = self.wish(Controller::Blkio, "blockIO.weightDevice", &text) {
                 self.push(device_weight_op(&target, weight));
             }
         }
@@ -33,14 +33,14 @@ impl Planner<'_> {
 
     fn rates(&mut self, (key, v1_file, v2_word): Rate, rates: &[DeviceRate]) -> Result<(), CgroupError> {
         for DeviceRate { device, per_second } in rates {
-            let target = self.need(Controller::Blkio, key, format!("{device} {per_second}"))?;
+            let target = self.need(Controller::Blkio, key, &format!("{device} {per_second}"))?;
             let value = match (target.dialect, per_second) {
                 (Dialect::V1, rate) => format!("{device} {rate}"),
                 // Zero lifts the bound, which version 1 writes as 0.
                 (Dialect::V2, 0) => format!("{device} {v2_word}=max"),
                 (Dialect::V2, rate) => format!("{device} {v2_word}={rate}"),
             };
-            self.push(Op::write(key, target.file(v1_file, "io.max"), value));
+            self.push(Op::write(key, target.file(v1_file, "io.max"), &value));
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod io;
 mod memory;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::op::{Need, Op, Plan};
@@ -89,7 +90,7 @@ impl Planner<'_> {
         let Some(mount) = self.hierarchy.unified() else { return };
         let base = Home::Unified(mount).base(self.path.anchor());
         for level in self.path.levels() {
-            self.enable(base.join(level.parent().unwrap_or(Path::new(""))), limits);
+            self.enable(&base.join(level.parent().unwrap_or(Path::new(""))), limits);
             self.push(Op::MakeDir { dir: base.join(level) });
         }
     }
@@ -98,11 +99,11 @@ impl Planner<'_> {
         let Some(mount) = self.hierarchy.unified() else { return };
         let base = Home::Unified(mount).base(self.path.anchor());
         for level in self.path.levels() {
-            self.enable(base.join(level.parent().unwrap_or(Path::new(""))), limits);
+            self.enable(&base.join(level.parent().unwrap_or(Path::new(""))), limits);
         }
     }
 
-    fn enable(&mut self, dir: PathBuf, limits: &Limits) {
+    fn enable(&mut self, dir: &Path, limits: &Limits) {
         let home = |controller| self.hierarchy.home(controller, self.path.anchor());
         let here = |controller: &Controller| matches!(home(*controller), Some(Home::Unified(_)));
         let controllers: Vec<&'static str> =
@@ -126,8 +127,8 @@ impl Planner<'_> {
 
     fn pids(&mut self, to: &Limits) -> Result<(), CgroupError> {
         let Some(limit) = to.pids else { return Ok(()) };
-        let target = self.need(Controller::Pids, "pids.limit", limit)?;
-        self.push(Op::write("pids.limit", target.dir.join("pids.max"), limit));
+        let target = self.need(Controller::Pids, "pids.limit", &limit)?;
+        self.push(Op::write("pids.limit", target.dir.join("pids.max"), &limit));
         Ok(())
     }
 
@@ -136,10 +137,10 @@ impl Planner<'_> {
             let target = self.need(Controller::Hugetlb, "hugepageLimits", &huge.page_size)?;
             let size = &huge.page_size;
             if !size.chars().all(|letter| letter.is_ascii_alphanumeric()) {
-                return Err(invalid("hugepageLimits.pageSize", size, "a size such as 2MB is wanted"));
+                return Err(invalid("hugepageLimits.pageSize", &size, "a size such as 2MB is wanted"));
             }
             let file = target.file(&format!("hugetlb.{size}.limit_in_bytes"), &format!("hugetlb.{size}.max"));
-            self.push(Op::write("hugepageLimits", file, huge.limit));
+            self.push(Op::write("hugepageLimits", file, &huge.limit));
         }
         Ok(())
     }
@@ -148,10 +149,10 @@ impl Planner<'_> {
     fn verbatim(&mut self, to: &Limits) -> Result<(), CgroupError> {
         for (name, value) in &to.unified {
             let Some(mount) = self.hierarchy.unified() else {
-                return Err(unenforceable("unified", name, "there is no version 2 hierarchy"));
+                return Err(unenforceable("unified", &name, "there is no version 2 hierarchy"));
             };
             if name.contains('/') || !name.contains('.') {
-                return Err(invalid("unified", name, "the name of one file of the group is wanted"));
+                return Err(invalid("unified", &name, "the name of one file of the group is wanted"));
             }
             let file = Home::Unified(mount).directory(self.path).join(name);
             self.push(Op::write("unified", file, value));
@@ -174,21 +175,26 @@ impl Planner<'_> {
         &self,
         controller: Controller,
         key: &'static str,
-        value: impl ToString,
+        value: &dyn fmt::Display,
     ) -> Result<Target, CgroupError> {
-        self.target(controller).ok_or_else(|| unenforceable(key, value, absent(controller)))
+        self.target(controller).ok_or_else(|| unenforceable(key, &value, absent(controller)))
     }
 
     /// Where a preference is set; without the controller, `None` and a warning.
-    fn wish(&mut self, controller: Controller, key: &'static str, value: impl ToString) -> Option<Target> {
+    fn wish(
+        &mut self,
+        controller: Controller,
+        key: &'static str,
+        value: &dyn fmt::Display,
+    ) -> Option<Target> {
         let target = self.target(controller);
         if target.is_none() {
-            self.warn(key, value, absent(controller));
+            self.warn(key, &value, absent(controller));
         }
         target
     }
 
-    fn warn(&mut self, key: &'static str, value: impl ToString, why: impl Into<String>) {
+    fn warn(&mut self, key: &'static str, value: &dyn fmt::Display, why: impl Into<String>) {
         self.plan.warnings.push(Unenforced { key, value: value.to_string(), why: why.into() });
     }
 }
@@ -213,10 +219,10 @@ fn absent(controller: Controller) -> String {
     format!("the {name} controller is in no hierarchy that is mounted here, or was not delegated to us")
 }
 
-fn unenforceable(key: &'static str, value: impl ToString, why: impl Into<String>) -> CgroupError {
+fn unenforceable(key: &'static str, value: &dyn fmt::Display, why: impl Into<String>) -> CgroupError {
     CgroupError::Unenforceable(Unenforced { key, value: value.to_string(), why: why.into() })
 }
 
-fn invalid(key: &'static str, value: impl ToString, rule: impl Into<String>) -> CgroupError {
+fn invalid(key: &'static str, value: &dyn fmt::Display, rule: impl Into<String>) -> CgroupError {
     CgroupError::Invalid { key, value: value.to_string(), rule: rule.into() }
 }

@@ -1,0 +1,336 @@
+//! Control groups on the real kernel: what the limits do, and that nothing is left.
+//!
+//! Every test runs as root in groups of its own below the root of each hierarchy. Those of the life of a
+//! group run three times on a hybrid host: with all hierarchies, with version 1's only, and with version
+//! 2's only.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hoist_runtime::cgroup::{
+    Anchor, Ceiling, Cgroup, CgroupError, CgroupPath, Controller, CpuLimits, DeviceRule, Hierarchy, IoLimits,
+    Layout, Limits, MemoryLimits,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// A group that is killed and removed with everything in it when the test ends, however it ends.
+struct TestGroup {
+    group: Cgroup,
+    warnings: Vec<String>,
+}
+
+impl TestGroup {
+    fn create(hierarchy: &Arc<Hierarchy>, limits: &Limits) -> TestGroup {
+        TestGroup::try_create(hierarchy, limits).unwrap()
+    }
+
+    fn try_create(hierarchy: &Arc<Hierarchy>, limits: &Limits) -> Result<TestGroup, CgroupError> {
+        let (group, warnings) = Cgroup::create(hierarchy, &unique_path(), limits)?;
+        Ok(TestGroup { group, warnings: warnings.iter().map(ToString::to_string).collect() })
+    }
+
+    /// A shell in the group, as a container's first process would join.
+    fn run(&self, script: &str) -> Child {
+        let join =
+            r#"script=$1; shift; for procs in "$@"; do echo 0 > "$procs" || exit 99; done; eval "$script""#;
+        let mut shell = Command::new("bash");
+        shell.args(["-c", join, "bash", script]).args(self.group.procs_paths());
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn output(&self, script: &str) -> (ExitStatus, String) {
+        let output = self.run(script).wait_with_output().unwrap();
+        (output.status, String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// The file of the group in the hierarchy that has it.
+    fn file(&self, name: &str) -> PathBuf {
+        let mut files = self.group.directories().into_iter().map(|dir| dir.join(name));
+        files.find(|file| file.exists()).unwrap_or_else(|| panic!("no {name}"))
+    }
+}
+
+impl Drop for TestGroup {
+    fn drop(&mut self) {
+        let _ = self.group.kill();
+        let gone = eventually(|| self.group.remove().is_ok());
+        if !std::thread::panicking() {
+            assert!(gone, "the group can't be removed");
+            let left: Vec<PathBuf> =
+                self.group.directories().into_iter().filter(|dir| dir.exists()).collect();
+            assert!(left.is_empty(), "{left:?}");
+        }
+    }
+}
+
+/// One name per test process and test, directly below the root.
+fn unique_path() -> CgroupPath {
+    let test = std::thread::current().name().unwrap_or("main").replace("::", "-");
+    CgroupPath::new(Anchor::Root, format!("hoist-test-{}-{test}", std::process::id())).unwrap()
+}
+
+fn detect() -> Arc<Hierarchy> {
+    Arc::new(Hierarchy::detect().unwrap())
+}
+
+/// All that is mounted, and on a hybrid host each version alone.
+fn views() -> Vec<Arc<Hierarchy>> {
+    let all = detect();
+    if all.layout() != Layout::Hybrid {
+        return vec![all];
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let only = |kind: &str| {
+        let lines: Vec<&str> = mounts.lines().filter(|line| line.contains(kind)).collect();
+        let read = |dir: &Path| Ok(fs::read_to_string(dir.join("cgroup.controllers")).unwrap());
+        Arc::new(Hierarchy::parse(&lines.join("\n"), &own, read).unwrap())
+    };
+    vec![all, only(" - cgroup "), only(" - cgroup2 ")]
+}
+
+/// Says why a test shows nothing here.
+fn skipped(test: &str, why: &str) {
+    println!("skipped, because {why}: {test}");
+    if let Some(file) = std::env::var_os("HOIST_SKIPPED") {
+        use std::io::Write as _;
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+        writeln!(file, "{test}: {why}").unwrap();
+    }
+}
+
+fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+fn memory(limit: u64, swap: u64) -> Limits {
+    let memory = MemoryLimits {
+        limit: Some(Ceiling::At(limit)),
+        swap: Some(Ceiling::At(swap)),
+        ..MemoryLimits::default()
+    };
+    Limits { memory, ..Limits::default() }
+}
+
+#[test]
+fn too_much_memory_is_killed_and_counted() {
+    let test = TestGroup::create(&detect(), &memory(64 * MIB, 64 * MIB));
+    assert_eq!(test.group.oom_kills().unwrap(), Some(0));
+    // tail keeps what has no line end, so it grows without bound; the shell's last word is its verdict.
+    let (_, verdict) = test.output("tail /dev/zero; echo $?");
+    assert_eq!(verdict.trim(), "137");
+    let stats = test.group.stats().unwrap();
+    assert!(stats.oom_kills >= Some(1), "{stats:?}");
+    assert_eq!(stats.memory_limit, Some(Ceiling::At(64 * MIB)));
+    assert!(stats.memory_peak.is_none_or(|peak| peak > 60 * MIB && peak <= 64 * MIB), "{stats:?}");
+    assert!(eventually(|| test.group.pids().unwrap().is_empty()));
+    assert_eq!(test.group.oom_kills().unwrap(), stats.oom_kills, "readable when nobody is left");
+}
+
+#[test]
+fn a_kill_in_a_group_below_is_counted_too() {
+    let test = TestGroup::create(&detect(), &memory(64 * MIB, 64 * MIB));
+    let below = test.file("memory.stat").with_file_name("below");
+    fs::create_dir(&below).unwrap();
+    let script = format!("echo 0 > {}/cgroup.procs; tail /dev/zero; echo $?", below.display());
+    let (_, verdict) = test.output(&script);
+    assert_eq!(verdict.trim(), "137");
+    assert!(test.group.oom_kills().unwrap() >= Some(1));
+}
+
+#[test]
+fn half_a_cpu_is_half_a_cpu() {
+    let limits = Limits { cpu: CpuLimits::from_millis(500), ..Limits::default() };
+    let test = TestGroup::create(&detect(), &limits);
+    let mut busy = test.run("while :; do :; done");
+    assert!(eventually(|| test.group.stats().unwrap().throttled_periods > Some(0)));
+    let used = || test.group.stats().unwrap().cpu_usec.unwrap();
+    let (start, before) = (Instant::now(), used());
+    std::thread::sleep(Duration::from_millis(2000));
+    let (cpu, wall) = (used() - before, start.elapsed());
+    busy.kill().unwrap();
+    busy.wait().unwrap();
+    let share = cpu as f64 / wall.as_micros() as f64;
+    assert!((0.45..=0.55).contains(&share), "{share}");
+}
+
+#[test]
+fn a_fork_bomb_ends_at_the_limit() {
+    let limits = Limits { pids: Some(Ceiling::At(8)), ..Limits::default() };
+    let test = TestGroup::create(&detect(), &limits);
+    // bash tries again for a while before it gives up, so the limit is watched while it does.
+    let mut bomb = test.run("for i in {1..50}; do sleep 1000 & done");
+    let pids = || test.group.stats().unwrap().pids.unwrap();
+    assert!(eventually(|| pids() == 8));
+    let refused = || fs::read_to_string(test.file("pids.events")).unwrap();
+    let counts = test.group.directories().iter().any(|dir| dir.join("pids.events").exists());
+    assert!(!counts || eventually(|| !refused().starts_with("max 0")));
+    assert_eq!(test.group.pids().unwrap().len(), 8);
+    assert_eq!(test.group.stats().unwrap().pids_limit, Some(Ceiling::At(8)));
+    test.group.kill().unwrap();
+    bomb.wait().unwrap();
+    assert!(eventually(|| test.group.pids().unwrap().is_empty()));
+}
+
+#[test]
+fn kill_reaches_everyone_in_every_arrangement() {
+    for hierarchy in views() {
+        let test = TestGroup::create(&hierarchy, &Limits::default());
+        let mut child = test.run("trap '' TERM; setsid sleep 1000 & (sleep 1000 & sleep 1000 & wait) & wait");
+        assert!(eventually(|| test.group.pids().unwrap().len() == 5), "{:?}", test.group.pids());
+        test.group.kill().unwrap();
+        assert!(!child.wait().unwrap().success());
+        assert!(eventually(|| test.group.pids().unwrap().is_empty()), "{:?}", hierarchy.layout());
+    }
+}
+
+#[test]
+fn a_frozen_group_stands_still_and_can_be_killed() {
+    for hierarchy in views() {
+        let test = TestGroup::create(&hierarchy, &Limits::default());
+        let mut child = test.run("while :; do :; done");
+        let last_joined = test.group.procs_paths().pop().unwrap();
+        assert!(eventually(|| !fs::read_to_string(&last_joined).unwrap().is_empty()));
+        test.group.freeze().unwrap();
+        assert!(eventually(|| test.group.is_frozen().unwrap()));
+        let used = || test.group.stats().unwrap().cpu_usec.unwrap();
+        let before = used();
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(used(), before, "{:?}", hierarchy.layout());
+        test.group.thaw().unwrap();
+        assert!(eventually(|| used() > before));
+        test.group.freeze().unwrap();
+        test.group.kill().unwrap();
+        assert!(!child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn removal_refuses_what_is_in_use_and_takes_all_below() {
+    for hierarchy in views() {
+        let test = TestGroup::create(&hierarchy, &Limits::default());
+        for dir in test.group.directories() {
+            fs::create_dir_all(dir.join("below/deeper")).unwrap();
+        }
+        let mut child = test.run("sleep 1000 & echo ready; wait");
+        assert!(eventually(|| test.group.pids().unwrap().len() == 2));
+        let refusal = test.group.remove().unwrap_err();
+        assert!(matches!(&refusal, CgroupError::InUse { pids, .. } if pids.len() == 2), "{refusal}");
+        assert!(matches!(
+            Cgroup::create(&hierarchy, test.group.path(), &Limits::default()),
+            Err(CgroupError::InUse { .. })
+        ));
+        test.group.kill().unwrap();
+        child.wait().unwrap();
+        assert!(eventually(|| test.group.remove().is_ok()));
+        assert!(!test.group.exists());
+        assert!(Cgroup::open(&hierarchy, test.group.path()).is_err());
+        test.group.remove().unwrap();
+    }
+}
+
+#[test]
+fn a_shared_parent_goes_with_its_last_child() {
+    let hierarchy = detect();
+    let parent = TestGroup::create(&hierarchy, &Limits::default());
+    let path = parent.group.path().child("web-1").unwrap();
+    let (child, _) = Cgroup::create(&hierarchy, &path, &Limits::default()).unwrap();
+    assert!(!parent.group.remove_if_empty().unwrap());
+    assert!(child.exists());
+    child.remove().unwrap();
+    assert!(parent.group.remove_if_empty().unwrap());
+    assert!(!parent.group.exists());
+}
+
+#[test]
+fn limits_change_up_and_down() {
+    let steps = [(64, 96), (128, 256), (200, 200), (16, 24), (32, 32)];
+    let mut now = memory(steps[0].0 * MIB, steps[0].1 * MIB);
+    let test = TestGroup::create(&detect(), &now);
+    for (limit, swap) in steps {
+        let next = memory(limit * MIB, swap * MIB);
+        test.group.update(&now, &next).unwrap();
+        assert_eq!(test.group.stats().unwrap().memory_limit, Some(Ceiling::At(limit * MIB)));
+        now = next;
+    }
+}
+
+#[test]
+fn a_failed_creation_leaves_nothing() {
+    let hierarchy = detect();
+    let cpus = CpuLimits { cpus: Some("100000".to_owned()), ..CpuLimits::default() };
+    let Err(refused) = TestGroup::try_create(&hierarchy, &Limits { cpu: cpus, ..Limits::default() }) else {
+        panic!("no machine has that many CPUs");
+    };
+    assert!(matches!(refused, CgroupError::Refused { key: "cpu.cpus", .. }), "{refused}");
+    let verbatim = Limits { unified: [("memory.nonsense".into(), "1".into())].into(), ..Limits::default() };
+    let Err(refused) = TestGroup::try_create(&hierarchy, &verbatim) else {
+        panic!("no kernel has such a file");
+    };
+    assert!(refused.to_string().contains("can't be enforced on this host"), "{refused}");
+    assert!(Cgroup::open(&hierarchy, &unique_path()).is_err());
+}
+
+#[test]
+fn a_preference_without_effect_is_told() {
+    let io = IoLimits { weight: Some(500), ..IoLimits::default() };
+    let test = TestGroup::create(&detect(), &Limits { io, ..Limits::default() });
+    let files = ["blkio.weight", "blkio.bfq.weight", "io.weight", "io.bfq.weight"];
+    let dirs = test.group.directories();
+    let there = dirs.iter().any(|dir| files.iter().any(|file| dir.join(file).exists()));
+    assert_eq!(test.warnings.is_empty(), there, "{:?}", test.warnings);
+}
+
+#[test]
+fn cpus_are_pinned() {
+    let cpu = CpuLimits { cpus: Some("0".to_owned()), mems: Some("0".to_owned()), ..CpuLimits::default() };
+    let test = TestGroup::create(&detect(), &Limits { cpu, ..Limits::default() });
+    let (_, cpus) = test.output("grep Cpus_allowed_list /proc/self/status");
+    assert_eq!(cpus.split_whitespace().nth(1), Some("0"));
+}
+
+#[test]
+fn devices_not_in_the_list_are_closed() {
+    for hierarchy in views() {
+        if hierarchy.home(Controller::Devices, Anchor::Root).is_none() {
+            skipped("devices_not_in_the_list_are_closed", "there is no device control");
+            continue;
+        }
+        let null = DeviceRule { minor: Some(3), ..DeviceRule::defaults()[2] };
+        let limits = Limits { devices: vec![null], ..Limits::default() };
+        let test = TestGroup::create(&hierarchy, &limits);
+        let (_, seen) = test.output(
+            "for node in null zero full; do (: < /dev/$node) 2>/dev/null && echo $node; done; \
+             (: > /dev/null) && echo written",
+        );
+        assert_eq!(
+            seen.split_whitespace().collect::<Vec<_>>(),
+            ["null", "written"],
+            "{:?}",
+            hierarchy.layout()
+        );
+    }
+}
+
+#[test]
+fn a_child_can_be_cloned_straight_into_the_unified_group() {
+    let hierarchy = detect();
+    let test = TestGroup::create(&hierarchy, &Limits::default());
+    let fd = test.group.unified_fd().unwrap();
+    assert_eq!(fd.is_some(), hierarchy.unified().is_some());
+    let events = test.group.events_path().map(|file| fs::read_to_string(file).unwrap());
+    assert!(events.is_none_or(|events| events.contains("populated 0")));
+}
