@@ -1,0 +1,1 @@
+//! Claims: what an instance needs alone.

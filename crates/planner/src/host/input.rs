@@ -1,0 +1,198 @@
+//! What goes into the agent's loop and what comes out.
+
+use std::collections::BTreeMap;
+
+use hoist_model::{
+    BootId, Endpoints, Exit, Health, HostId, HostReport, HostSpec, InstanceUid, Moment, NetworkId,
+    NetworkReport, VolumeId,
+};
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use super::{FabricWanted, Instance, Probing, PublishKey, PublishSeen, Step, Zone};
+
+/// What the shell found on disk when the agent started.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// This host.
+    pub host: HostId,
+    /// The boot it runs in now.
+    pub boot: BootId,
+    /// Why the agent started.
+    pub started_by: StartedBy,
+    /// Epoch and boot as journalled; none on a new host.
+    pub daemon: Option<(u64, BootId)>,
+    /// The spec last accepted.
+    pub spec: Option<HostSpec>,
+    /// The endpoints last accepted.
+    pub endpoints: Option<Endpoints>,
+    /// The journal's instances.
+    pub instances: BTreeMap<InstanceUid, Instance>,
+}
+
+/// Why the agent started. A boot is known by its id, whatever is said here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartedBy {
+    /// A person, or the init system on their behalf: a new epoch.
+    Person,
+    /// The keeper after a crash: not a new epoch.
+    Crash,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// What exists on the host: after the start, and whenever the keeper is back. Nothing is planned before the first.
+    Adopted(Adopted),
+    /// The keeper doesn't answer any more. Instances run on; nothing is launched or signalled until `Adopted`.
+    KeeperLost,
+    /// The orchestrator wants this. Answered by an effect: `SpecAccepted` or `SpecRefused`.
+    SpecPut(Box<HostSpec>),
+    /// The orchestrator says where services are. Older ones are ignored.
+    EndpointsPut(Box<Endpoints>),
+    /// A step has ended.
+    StepDone {
+        /// The step as it was returned.
+        step: Step,
+        /// How.
+        result: StepResult,
+    },
+    /// A first process has ended.
+    Exited {
+        /// The instance.
+        uid: InstanceUid,
+        /// The start that it ended.
+        attempt: u32,
+        /// How it ended.
+        exit: Exit,
+        /// The kernel killed for want of memory.
+        oom_killed: bool,
+    },
+    /// [`super::Prober::probed`] returned a new health.
+    Probed {
+        /// The instance.
+        uid: InstanceUid,
+        /// The start that was probed.
+        attempt: u32,
+        /// The health.
+        health: Health,
+    },
+    /// The fabric was applied, or ports changed hands.
+    FabricApplied(FabricSeen),
+    /// The host's own routes changed.
+    Routes(Vec<IpNetwork>),
+    /// A wake-up is due, perhaps.
+    Timer,
+}
+
+/// What exists on the host.
+#[derive(Debug, Clone, Default)]
+pub struct Adopted {
+    /// The keeper's list: every run that it or the kernel still knows.
+    pub processes: BTreeMap<InstanceUid, Process>,
+    /// Networks in the fabric.
+    pub networks: BTreeMap<NetworkId, NetworkReport>,
+    /// Volumes on disk.
+    pub volumes: Vec<VolumeId>,
+    /// See [`super::Observed::routes`].
+    pub routes: Vec<IpNetwork>,
+}
+
+/// A run in the keeper's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Which start it was.
+    pub attempt: u32,
+    /// When it began.
+    pub since: Moment,
+    /// Its first process on the host.
+    pub pid: i32,
+    /// How it ended, when it has, and whether for want of memory.
+    pub ended: Option<(Exit, bool)>,
+}
+
+/// How a step ended.
+pub type StepResult = Result<StepOk, StepError>;
+
+/// What a step that worked has to say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StepOk {
+    /// The first process, for `StartInstance`.
+    pub pid: Option<i32>,
+}
+
+/// Why a step failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepError {
+    /// What happened, where.
+    pub what: String,
+    /// What to do next, when known.
+    pub hint: Option<String>,
+    /// Trying again can't help until a person changes something.
+    pub permanent: bool,
+}
+
+/// What the fabric looks like after an application.
+#[derive(Debug, Clone, Default)]
+pub struct FabricSeen {
+    /// Every port of the [`FabricWanted`] that was applied: reserved, or refused and why.
+    pub published: BTreeMap<PublishKey, PublishSeen>,
+}
+
+/// Something to do, in the order returned. `Journal` and `StoreSpec` must be on disk (safe against a kill of the
+/// agent; `StoreSpec` against a power cut too) before a later effect begins. `Perform` effects run side by side; each
+/// ends in one `StepDone`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Write to the journal.
+    Journal(JournalEntry),
+    /// Write the spec to the ledger, then answer the caller of `put_host_spec`.
+    StoreSpec(Box<HostSpec>),
+    /// Write the endpoints to the ledger.
+    StoreEndpoints(Box<Endpoints>),
+    /// Answer the caller of `put_host_spec`: accepted already, or now durable.
+    SpecAccepted,
+    /// Answer the caller of `put_host_spec` with a refusal.
+    SpecRefused(SpecRefusal),
+    /// Begin this step.
+    Perform(Step),
+    /// Make the fabric so, then say `FabricApplied`.
+    ApplyFabric(Box<FabricWanted>),
+    /// Hand the names to the DNS server.
+    PublishZone(Box<Zone>),
+    /// Probe exactly these runs: begin what is new, end what is missing.
+    Probe(BTreeMap<InstanceUid, Probing>),
+    /// Push to whoever listens.
+    Report(Box<HostReport>),
+    /// Call `step` with `Timer` then. Replaces the wake-up before.
+    WakeAt(Moment),
+}
+
+/// Why a spec was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpecRefusal {
+    /// A newer one is accepted already.
+    Outdated {
+        /// What the host has.
+        current: hoist_model::Generation,
+    },
+    /// The same generation was accepted with other content.
+    Altered,
+}
+
+/// One entry of the journal: each replaces the one before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JournalEntry {
+    /// Epoch and boot.
+    Daemon {
+        /// The epoch.
+        epoch: u64,
+        /// The boot.
+        boot: BootId,
+    },
+    /// An instance.
+    Instance(InstanceUid, Box<Instance>),
+    /// An instance that is gone: its entry goes too.
+    Gone(InstanceUid),
+}

@@ -1,0 +1,25 @@
+//! One host: what it has seen ([`Observed`]), what it should do next ([`plan`]), and the agent's loop ([`HostLoop`]).
+//!
+//! The agent's shell does three things: it turns what happens into [`Input`]s, performs [`Effect`]s in their order,
+//! and calls [`HostLoop::step`] with `Timer` when the last `WakeAt` is due.
+
+mod control;
+mod fabric;
+mod health;
+mod input;
+mod observed;
+mod plan;
+mod step;
+mod zone;
+
+pub use control::HostLoop;
+pub use fabric::{FabricWanted, NetworkWanted, PublishKey, PublishWanted, ServiceWanted};
+pub use health::Prober;
+pub use input::{
+    Adopted, Effect, FabricSeen, Input, JournalEntry, Process, Restored, SpecRefusal, StartedBy, StepError,
+    StepOk, StepResult,
+};
+pub use observed::{Birth, EndedBy, Fault, Instance, Life, Observed, PublishSeen, Stopping};
+pub use plan::{HostInput, HostPlan, Probing, plan};
+pub use step::{Planned, Step};
+pub use zone::{Zone, ZoneClient, ZoneNetwork, ZoneRecord, ZoneUpstream};

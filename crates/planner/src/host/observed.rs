@@ -1,0 +1,194 @@
+//! What the agent knows about its host: seen, and journalled where the kernel forgets.
+//!
+//! [`Instance`] is at the same time the journal's entry: the shell writes it when [`super::Effect::Journal`] says so,
+//! and hands all of them back in [`super::Restored`]. Nothing here is wanted state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hoist_model::{
+    BootId, Exit, Health, InstanceKind, InstanceUid, Moment, NetworkId, NetworkReport, PublishedReport,
+    Revision, ServiceName, Slot, TemplateHash, VolumeId, WallTime,
+};
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use super::{PublishKey, Step};
+
+/// Everything seen on one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// The boot that moments count from.
+    pub boot: BootId,
+    /// See [`hoist_model::HostReport::epoch`].
+    pub epoch: u64,
+    /// Instances that exist, wanted or not.
+    pub instances: BTreeMap<InstanceUid, Instance>,
+    /// Networks that exist.
+    pub networks: BTreeMap<NetworkId, NetworkReport>,
+    /// Volumes that exist.
+    pub volumes: BTreeSet<VolumeId>,
+    /// Host ports: reserved, or refused and why.
+    pub published: BTreeMap<PublishKey, PublishSeen>,
+    /// Networks that the host's own routes and links use; Hoist's own links are left out.
+    pub routes: Vec<IpNetwork>,
+    /// Steps under way: they are not planned again.
+    pub in_flight: BTreeSet<Step>,
+    /// Steps that failed last time, with when to try again.
+    pub faults: BTreeMap<Step, Fault>,
+    /// The keeper answers. While it doesn't, nothing is launched or signalled.
+    pub keeper: bool,
+}
+
+/// A step that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What happened, where.
+    pub what: String,
+    /// What to do next, when known.
+    pub hint: Option<String>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// When to try again; never when trying again can't help.
+    pub retry: Option<Moment>,
+}
+
+/// One instance: what was decided when it was made, and what has happened to it since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// What it was made with.
+    pub birth: Birth,
+    /// Where it stands.
+    pub life: Life,
+    /// Starts so far; the next attempt's number is one higher.
+    pub starts: u32,
+    /// Restarts by policy since a person, or the daemon's start, started it. Docker's `RestartCount`.
+    pub restarts: u32,
+    /// The pause before the last restart by policy; zero before the first.
+    pub pause: Duration,
+    /// The restart nonce that it has acted on.
+    pub restart_nonce: u64,
+    /// The start nonce that it has acted on.
+    pub start_nonce: u64,
+    /// What its probes say about the current run.
+    pub health: Health,
+    /// The kernel killed it, or a process of it, for want of memory in the last run.
+    pub oom_killed: bool,
+    /// It has been told to end; kept until it has.
+    pub stopping: Option<Stopping>,
+    /// When it was made.
+    pub created: WallTime,
+    /// The last start.
+    pub started: Option<WallTime>,
+    /// The last end.
+    pub finished: Option<WallTime>,
+    /// Why the last launch failed, when it did.
+    pub fault: Option<Fault>,
+}
+
+/// What must be known of an instance even when its spec is gone: how to stop it, in which order, what it claims.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Birth {
+    /// The slot it fills.
+    pub slot: Slot,
+    /// Why it exists.
+    pub kind: InstanceKind,
+    /// Its revision.
+    pub revision: Revision,
+    /// Its definition.
+    pub template: TemplateHash,
+    /// The signal that asks it to end.
+    pub stop_signal: String,
+    /// Time between that signal and SIGKILL.
+    pub stop_grace: Duration,
+    /// Services of its stack that it depends on: they stop after it.
+    pub depends_on: BTreeSet<ServiceName>,
+    /// Its addresses.
+    pub addresses: BTreeMap<NetworkId, Vec<IpAddr>>,
+    /// Named volumes that it mounts: they can't be removed before it.
+    pub volumes: BTreeSet<VolumeId>,
+}
+
+/// Where an instance stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Life {
+    /// Made, never started.
+    Created,
+    /// A launch was asked for and its outcome is not known. After a crash of the agent, the keeper's list says which:
+    /// running, ended, or (not in the list) never started.
+    Launching,
+    /// Its process runs.
+    Running {
+        /// Since when.
+        since: Moment,
+        /// Its first process on the host.
+        pid: i32,
+    },
+    /// Its process has ended.
+    Ended {
+        /// How.
+        exit: Exit,
+        /// When, if it was in this boot.
+        at: Option<Moment>,
+        /// Who ended it.
+        by: EndedBy,
+        /// In which epoch; a later one asks the restart policy anew, as dockerd does at its start.
+        epoch: u64,
+    },
+}
+
+/// Who ended an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndedBy {
+    /// It ended by itself, or something from outside killed it.
+    Itself,
+    /// Hoist told it to.
+    Hoist,
+    /// The machine went down under it.
+    Reboot,
+}
+
+/// An instance that has been told to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopping {
+    /// When the stop signal was sent; SIGKILL follows the grace period after it.
+    pub since: Moment,
+    /// SIGKILL has been sent.
+    pub killed: bool,
+}
+
+/// What became of a port to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishSeen {
+    /// It is ours; the report says which port and who can reach it.
+    Reserved(PublishedReport),
+    /// Somebody else has it, or the address isn't this host's: what happened, and what to do.
+    Refused(Fault),
+}
+
+impl Instance {
+    /// Its process exists, or may exist.
+    #[must_use]
+    pub fn alive(&self) -> bool {
+        matches!(self.life, Life::Running { .. } | Life::Launching)
+    }
+
+    /// Running and, when it has a health check, healthy: fit to get traffic. Not while it is being stopped.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        let fit = matches!(self.health, Health::None | Health::Healthy);
+        matches!(self.life, Life::Running { .. }) && fit && self.stopping.is_none()
+    }
+
+    /// How its last run ended; none while it runs or when it never ran.
+    #[must_use]
+    pub fn exit(&self) -> Option<Exit> {
+        match self.life {
+            Life::Ended { exit, .. } => Some(exit),
+            Life::Created | Life::Launching | Life::Running { .. } => None,
+        }
+    }
+}
