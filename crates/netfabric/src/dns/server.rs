@@ -1,0 +1,303 @@
+//! The loop: waits, reads one thing at a time, and hands it to those who decide.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::EventFlags;
+
+use super::forward::{Client, Forwarder, Settled, Waiter};
+use super::message::{Query, Unusable};
+use super::poll::{Poll, Token};
+use super::resolve::{Answer, Question, resolve};
+use super::sockets::{DnsSockets, receive, send};
+use super::stream::Connection;
+use super::upstream::{Resolvers, Servers};
+use super::watch::ZoneFile;
+use super::zone::{Upstream, ZoneError};
+
+/// Connections at once, and of one asker.
+const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_PER_ASKER: usize = 16;
+
+/// How often the zone is looked for where nothing tells of it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What the server is told at start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The zone file. Its directory must exist.
+    pub zone: PathBuf,
+    /// Who knows what the fabric does not.
+    pub resolvers: Resolvers,
+}
+
+/// Something the person who runs the server may want to know.
+#[derive(Debug)]
+pub enum Notice {
+    ZoneLoaded {
+        generation: u64,
+    },
+    /// The file can't be used; the zone of before stays in force.
+    ZoneRejected(ZoneError),
+}
+
+/// Why the server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("can't watch the name server's descriptors")]
+    Poll(#[source] io::Error),
+}
+
+/// Answers questions until the process ends.
+///
+/// Until there is a first usable zone nothing is read from the sockets: a question waits rather than
+/// being told that a name does not exist.
+pub fn serve(
+    sockets: DnsSockets,
+    config: Config,
+    mut report: impl FnMut(Notice),
+) -> Result<Infallible, ServeError> {
+    let mut server = Server::new(sockets, config).map_err(ServeError::Poll)?;
+    server.refresh_zone(&mut report).map_err(ServeError::Poll)?;
+    loop {
+        server.round(&mut report).map_err(ServeError::Poll)?;
+    }
+}
+
+struct Server {
+    poll: Poll,
+    sockets: DnsSockets,
+    /// The sockets are read: there is a zone.
+    open: bool,
+    zone: ZoneFile,
+    servers: Servers,
+    forwarder: Forwarder,
+    connections: HashMap<u64, Connection>,
+    last_connection: u64,
+    /// Where the next rotated answer starts. One count for each question: with a common one, an asker
+    /// that asks for two families in turn would always get the same first address.
+    turns: HashMap<Question, usize>,
+}
+
+impl Server {
+    fn new(sockets: DnsSockets, config: Config) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let zone = ZoneFile::new(config.zone);
+        if let Some(wake) = zone.wake() {
+            poll.add(wake, Token::Zone, EventFlags::IN)?;
+        }
+        Ok(Self {
+            poll,
+            sockets,
+            open: false,
+            zone,
+            servers: Servers::new(config.resolvers),
+            forwarder: Forwarder::default(),
+            connections: HashMap::new(),
+            last_connection: 0,
+            turns: HashMap::new(),
+        })
+    }
+
+    /// Waits once, then works on what came.
+    ///
+    /// The zone is looked at after the wait and before anything is read, and one wait lets at most one
+    /// datagram through per socket. So a zone that was in place before a question was sent is in force
+    /// when that question is read, and callers need no acknowledgement.
+    fn round(&mut self, report: &mut impl FnMut(Notice)) -> io::Result<()> {
+        let events = self.poll.wait(self.patience(Instant::now()))?;
+        self.refresh_zone(report)?;
+        let now = Instant::now();
+        for (token, flags) in events {
+            match token {
+                Token::Zone => self.zone.drain(),
+                Token::Udp(at) => self.read_datagram(at, now),
+                Token::Listener(at) => self.accept(at, now),
+                Token::Connection(serial) => self.work_on(serial, flags, now),
+                Token::Exchange(serial) => {
+                    let settled = self.forwarder.ready(&self.poll, now, &mut self.servers, serial);
+                    self.conclude(settled, now);
+                }
+            }
+        }
+        self.expire(now);
+        Ok(())
+    }
+
+    fn refresh_zone(&mut self, report: &mut impl FnMut(Notice)) -> io::Result<()> {
+        match self.zone.refresh() {
+            None => Ok(()),
+            Some(Err(error)) => {
+                report(Notice::ZoneRejected(error));
+                Ok(())
+            }
+            Some(Ok(generation)) => {
+                self.turns.clear();
+                report(Notice::ZoneLoaded { generation });
+                self.open()
+            }
+        }
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.open, true) {
+            return Ok(());
+        }
+        for (at, socket) in self.sockets.udp.iter().enumerate() {
+            self.poll.add(socket, Token::Udp(at), EventFlags::IN)?;
+        }
+        for (at, listener) in self.sockets.tcp.iter().enumerate() {
+            self.poll.add(listener, Token::Listener(at), EventFlags::IN)?;
+        }
+        Ok(())
+    }
+
+    /// How long nothing needs to be done by itself.
+    fn patience(&self, now: Instant) -> Option<Duration> {
+        let idle = self.connections.values().map(Connection::deadline).min();
+        // Nothing may wake us for the zone: then it is looked for.
+        let look = (!self.open || self.zone.wake().is_none()).then(|| now + LOOK_EVERY);
+        let next = idle.into_iter().chain(self.forwarder.next_deadline()).chain(look).min()?;
+        // A little late rather than early: an early wake-up finds nothing to do and waits again.
+        Some(next.saturating_duration_since(now) + Duration::from_millis(1))
+    }
+
+    fn read_datagram(&mut self, at: usize, now: Instant) {
+        // Errors are the kernel's memory of an earlier answer that could not be delivered.
+        if let Ok(Some((packet, path))) = receive(&self.sockets.udp[at]) {
+            self.take_question(&packet, Client::Udp { socket: at, path }, path.local, now);
+        }
+    }
+
+    fn accept(&mut self, at: usize, now: Instant) {
+        let Ok((stream, peer)) = self.sockets.tcp[at].accept() else { return };
+        let of_asker = self.connections.values().filter(|c| c.peer.ip() == peer.ip()).count();
+        if self.connections.len() >= CONNECTIONS_MAX || of_asker >= CONNECTIONS_PER_ASKER {
+            return;
+        }
+        self.last_connection += 1;
+        let serial = self.last_connection;
+        let Ok(connection) = Connection::new(stream, peer, now) else { return };
+        if self.poll.add(&connection.stream, Token::Connection(serial), connection.interest()).is_ok() {
+            self.connections.insert(serial, connection);
+        }
+    }
+
+    /// Reads from a connection, or writes to it, as the kernel says it can.
+    fn work_on(&mut self, serial: u64, flags: EventFlags, now: Instant) {
+        let Some(connection) = self.connections.get_mut(&serial) else { return };
+        let gone = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+        if gone || connection.flush().is_err() || connection.fill().is_err() {
+            self.connections.remove(&serial);
+            return;
+        }
+        self.take_from_connection(serial, now);
+    }
+
+    /// Works on every whole question of a connection, then waits for what it needs next.
+    fn take_from_connection(&mut self, serial: u64, now: Instant) {
+        while let Some(connection) = self.connections.get_mut(&serial) {
+            let Some(packet) = connection.next_question(now) else { break };
+            let client = Client::Tcp { connection: serial, peer: connection.peer };
+            let local = connection.local;
+            self.take_question(&packet, client, local, now);
+        }
+        let Some(connection) = self.connections.get(&serial) else { return };
+        let interest = connection.interest();
+        let modified = self.poll.modify(&connection.stream, Token::Connection(serial), interest);
+        if connection.is_over() || modified.is_err() {
+            self.connections.remove(&serial);
+        }
+    }
+
+    fn take_question(&mut self, packet: &[u8], client: Client, local: IpAddr, now: Instant) {
+        let query = match Query::parse(packet) {
+            Ok(query) => query,
+            Err(Unusable::Ignore) => return,
+            Err(Unusable::Reply(error)) => return self.deliver(&client, &error),
+        };
+        let Some(table) = self.zone.table() else { return };
+        let reply = match resolve(table, client.address(), &query.question) {
+            Answer::Forward(_) if !query.recursion_desired => query.refused(),
+            Answer::Forward(upstream) => {
+                let mut ours = table.zone().listen.clone();
+                ours.push(local);
+                let servers = self.servers.choose(upstream, &ours, now);
+                let upstream = upstream.clone();
+                return self.pass_on(Waiter { client, query }, upstream, servers, now);
+            }
+            answer => {
+                let turn = next_turn(&mut self.turns, &answer, &query.question);
+                query.reply(&answer, turn, client.transport())
+            }
+        };
+        self.deliver(&client, &reply);
+    }
+
+    fn pass_on(&mut self, waiter: Waiter, upstream: Upstream, servers: Vec<SocketAddr>, now: Instant) {
+        let client = waiter.client.clone();
+        if let Some(turned_away) = self.forwarder.ask(&self.poll, now, waiter, upstream, servers) {
+            self.deliver(&client, &turned_away.reply(None));
+        } else if let Client::Tcp { connection, .. } = client
+            && let Some(connection) = self.connections.get_mut(&connection)
+        {
+            connection.wait_for_answer();
+        }
+    }
+
+    fn deliver(&mut self, client: &Client, reply: &[u8]) {
+        match client {
+            // An answer that can't be sent is a lost datagram: the asker repeats its question.
+            Client::Udp { socket, path } => drop(send(&self.sockets.udp[*socket], reply, path)),
+            Client::Tcp { connection: serial, .. } => {
+                let connection = self.connections.get_mut(serial);
+                if connection.is_some_and(|connection| connection.answer(reply).is_err()) {
+                    self.connections.remove(serial);
+                }
+            }
+        }
+    }
+
+    /// Tells everyone who waited for an exchange how it ended. Connections that waited may have more
+    /// questions, unread so far.
+    fn conclude(&mut self, settled: impl IntoIterator<Item = Settled>, now: Instant) {
+        let mut freed = Vec::new();
+        for Settled { waiters, answer } in settled {
+            for waiter in waiters {
+                let reply = waiter.reply(answer.as_deref());
+                if let Client::Tcp { connection, .. } = waiter.client {
+                    freed.push(connection);
+                    if let Some(connection) = self.connections.get_mut(&connection) {
+                        connection.stop_waiting(now);
+                    }
+                }
+                self.deliver(&waiter.client, &reply);
+            }
+        }
+        for serial in freed {
+            self.take_from_connection(serial, now);
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        let late = self.forwarder.expire(&self.poll, now, &mut self.servers);
+        self.conclude(late, now);
+        self.connections.retain(|_, connection| connection.deadline() > now);
+    }
+}
+
+/// Where a rotated answer starts; others start where they start.
+fn next_turn(turns: &mut HashMap<Question, usize>, answer: &Answer<'_>, question: &Question) -> usize {
+    match answer {
+        Answer::Addresses { rotate: true, addresses, .. } if addresses.len() > 1 => {
+            let turn = turns.entry(question.clone()).or_default();
+            *turn = turn.wrapping_add(1);
+            *turn
+        }
+        _ => 0,
+    }
+}
