@@ -1,0 +1,187 @@
+//! Fills a stream's segments from a pipe, and starts a new one when one is full.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::pipe::{SpliceFlags, splice};
+
+use super::{IndexWriter, Limits, Record, Stream, index_path, list, segment_path};
+use crate::clock::Ticker;
+use crate::peek::Peek;
+
+/// How many bytes one [`Writer::fill`] moves at most, so that one loud container doesn't starve the others.
+const TURN_BYTES: u64 = 1 << 20;
+/// Less is not worth a file.
+const SMALLEST_SEGMENT: u64 = 4 << 10;
+/// How far a segment may grow beyond its limit while a line doesn't end.
+const OVERHANG_BYTES: u64 = 64 << 10;
+
+/// What a turn of filling came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// The pipe is empty.
+    Drained,
+    /// The turn is over, the pipe may have more.
+    More,
+}
+
+/// The end of a stream that is being written.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    dir: PathBuf,
+    stream: Stream,
+    limits: Limits,
+    number: u64,
+    // Not opened with O_APPEND: splice refuses such files. The offset is always given, and is the size.
+    file: File,
+    size: u64,
+    index: IndexWriter,
+    /// The time last written to the index.
+    stamped: i64,
+}
+
+impl Writer {
+    /// Continues the newest segment in `dir` where it ends, or starts the first one.
+    pub(crate) fn open(dir: &Path, stream: Stream, limits: Limits) -> io::Result<Writer> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let limits = Limits {
+            segment_bytes: limits.segment_bytes.max(SMALLEST_SEGMENT),
+            segments: limits.segments.max(1),
+        };
+        let number = list(dir, stream)?.last().copied().unwrap_or(1);
+        let (file, index) = open_segment(dir, stream, number)?;
+        let size = file.metadata()?.len();
+        Ok(Writer { dir: dir.to_owned(), stream, limits, number, file, size, index, stamped: 0 })
+    }
+
+    /// The newest time that the index knows, 0 when it knows none.
+    pub(crate) fn newest_ns(&self) -> i64 {
+        self.index.newest_ns()
+    }
+
+    /// Moves what is in `pipe` (which must not block) to the segments.
+    ///
+    /// # Errors
+    ///
+    /// What the file system said, most likely that it is full. Bytes not moved are still in the pipe.
+    pub(crate) fn fill(
+        &mut self,
+        pipe: BorrowedFd<'_>,
+        ticker: &mut Ticker,
+        peek: &mut Peek,
+    ) -> Result<Filled, Errno> {
+        self.notice_cut()?;
+        self.stamp(ticker);
+        let mut budget = TURN_BYTES;
+        while budget > 0 {
+            let moved = match self.room() {
+                0 => self.finish_line(pipe, ticker, peek),
+                room => self.splice(pipe, room.min(budget)),
+            };
+            match moved {
+                Ok(0) | Err(Errno::AGAIN) => return Ok(Filled::Drained),
+                Ok(moved) => budget = budget.saturating_sub(moved),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Filled::More)
+    }
+
+    /// Writes down that `lost` bytes are missing at this point. False when even that found no room.
+    #[must_use]
+    pub(crate) fn note_gap(&mut self, lost: u64) -> bool {
+        self.index.append(Record::Gap { offset: self.size, lost })
+    }
+
+    fn room(&self) -> u64 {
+        self.limits.segment_bytes.saturating_sub(self.size)
+    }
+
+    fn splice(&mut self, pipe: BorrowedFd<'_>, length: u64) -> Result<u64, Errno> {
+        let mut offset = self.size;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let moved = splice(pipe, None, &self.file, Some(&mut offset), length, SpliceFlags::NONBLOCK)? as u64;
+        self.size += moved;
+        Ok(moved)
+    }
+
+    /// With a full segment: moves what is left of the line begun in it, then starts the next segment.
+    fn finish_line(
+        &mut self,
+        pipe: BorrowedFd<'_>,
+        ticker: &mut Ticker,
+        peek: &mut Peek,
+    ) -> Result<u64, Errno> {
+        if !self.is_mid_line()? {
+            self.roll(ticker)?;
+            return self.splice(pipe, self.room());
+        }
+        let rest = peek.line(pipe)?;
+        let moved = self.splice(pipe, rest as u64)?;
+        if !self.is_mid_line()? || self.size >= self.limits.segment_bytes.saturating_add(OVERHANG_BYTES) {
+            self.roll(ticker)?;
+        }
+        Ok(moved)
+    }
+
+    fn is_mid_line(&self) -> Result<bool, Errno> {
+        let Some(last) = self.size.checked_sub(1) else { return Ok(false) };
+        let mut byte = [0];
+        self.file.read_exact_at(&mut byte, last).map_err(|error| errno(&error))?;
+        Ok(byte[0] != b'\n')
+    }
+
+    /// Starts the next segment, then removes what is too old. In this order a kill in between leaves one
+    /// segment too many, which the next roll-over removes.
+    fn roll(&mut self, ticker: &mut Ticker) -> Result<(), Errno> {
+        let next = self.number + 1;
+        let (file, index) = open_segment(&self.dir, self.stream, next).map_err(|error| errno(&error))?;
+        (self.file, self.index, self.number, self.size, self.stamped) = (file, index, next, 0, 0);
+        self.stamp(ticker);
+        let kept = u64::from(self.limits.segments);
+        for number in list(&self.dir, self.stream).unwrap_or_default() {
+            if number + kept <= next {
+                let _ = fs::remove_file(index_path(&self.dir, self.stream, number));
+                let _ = fs::remove_file(segment_path(&self.dir, self.stream, number));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the time of the bytes to come, unless the last record says the same to a millisecond and
+    /// nothing came on the other stream since.
+    fn stamp(&mut self, ticker: &mut Ticker) {
+        if self.stamped == 0 || !ticker.is_fresh(self.stamped) {
+            self.stamped = ticker.tick();
+            // A full disk costs the time of these bytes, no more: the index can be done without.
+            let _ = self.index.append(Record::Time { offset: self.size, wall_ns: self.stamped });
+        }
+    }
+
+    /// Someone may empty a log file to free space. We then write on at its new end, not behind a hole.
+    fn notice_cut(&mut self) -> Result<(), Errno> {
+        let size = self.file.metadata().map_err(|error| errno(&error))?.len();
+        if size < self.size {
+            self.index.clear();
+            self.stamped = 0;
+        }
+        self.size = size;
+        Ok(())
+    }
+}
+
+fn open_segment(dir: &Path, stream: Stream, number: u64) -> io::Result<(File, IndexWriter)> {
+    let path = segment_path(dir, stream, number);
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    Ok((file, IndexWriter::open(&index_path(dir, stream, number))?))
+}
+
+fn errno(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
