@@ -1,0 +1,300 @@
+//! [`ClusterApi`] over the loop: requests become operations, questions are answered from the last snapshot.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use hoist_model::{InstanceUid, StackId};
+use hoist_planner::Now;
+use hoist_planner::cluster::intent::UpOptions;
+use hoist_planner::cluster::{ClusterLoop, Input, Pool, Request, UpRequest};
+use hoist_wire::{
+    AgentStatus, ApiError, ClusterApi, Down, ErrorKind, EventStream, ExecRequest, ExecSession, HostApi,
+    LoadInput, LoadedImage, LogStream, LogsRequest, PutStack, Restart, Signal, StackStatus, Start,
+    StatusStream, Stop,
+};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::WatchStream;
+
+use crate::operations::Operations;
+use crate::publish::Outbox;
+use crate::shell::{Shell, Snapshot};
+use crate::store::StateStore;
+use crate::{documents, status};
+
+/// What an orchestrator is made of.
+pub struct Config {
+    /// Where it keeps its state.
+    pub store: Arc<dyn StateStore>,
+    /// The one host it plans for.
+    pub host: Arc<dyn HostApi>,
+    /// Address ranges.
+    pub pool: Pool,
+    /// Reads the clocks.
+    pub clock: Arc<dyn Fn() -> Now + Send + Sync>,
+    /// The daemon that it lives in.
+    pub daemon: Arc<dyn Daemon>,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+/// The process that the orchestrator lives in, as `agent status` and `agent stop` see it.
+#[async_trait]
+pub trait Daemon: Send + Sync {
+    /// Version of the binary.
+    fn version(&self) -> String;
+    /// Process ids of agent, keeper, dns; 0 when not running.
+    fn pids(&self) -> [i32; 3];
+    /// The state folder.
+    fn root(&self) -> PathBuf;
+    /// Ends the processes; stops instances first when `stop_instances`.
+    async fn shutdown(&self, stop_instances: bool) -> Result<(), ApiError>;
+}
+
+/// The orchestrator can't start.
+#[derive(Debug, thiserror::Error)]
+#[error("the orchestrator can't read its state")]
+pub struct StartError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+/// The running orchestrator.
+#[derive(Clone)]
+pub struct Orchestrator {
+    inbox: mpsc::UnboundedSender<Input>,
+    operations: Operations,
+    snapshot: watch::Receiver<Snapshot>,
+    host: Arc<dyn HostApi>,
+    daemon: Arc<dyn Daemon>,
+    calls: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Orchestrator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Orchestrator").finish_non_exhaustive()
+    }
+}
+
+impl Orchestrator {
+    /// Reads the state, takes over leadership and starts the loop.
+    ///
+    /// # Errors
+    /// When the state can't be read.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let restored =
+            documents::load(&*config.store, config.pool).map_err(|error| StartError(Box::new(error)))?;
+        let (control, effects) = ClusterLoop::restore(restored);
+        let (inbox, inputs) = mpsc::unbounded_channel();
+        let (snapshot, shown) = watch::channel(Snapshot::default());
+        let operations = Operations::default();
+        let outbox = Outbox::start(&config.host, outdated(&config.host, inbox.clone()));
+        let shell = Shell {
+            control,
+            store: config.store,
+            host: Arc::clone(&config.host),
+            outbox,
+            operations: operations.clone(),
+            clock: config.clock,
+            inbox: inbox.clone(),
+            snapshot,
+            wake: None,
+        };
+        tokio::spawn(shell.run(effects, inputs));
+        tokio::spawn(forward_reports(Arc::clone(&config.host), inbox.clone()));
+        let calls = Arc::default();
+        Ok(Self { inbox, operations, snapshot: shown, host: config.host, daemon: config.daemon, calls })
+    }
+
+    /// Resolves once nothing is wanted, nothing is left, and nobody has called for `linger`.
+    pub async fn idle(&self, linger: Duration) {
+        let mut snapshot = self.snapshot.clone();
+        loop {
+            let before = self.calls.load(Ordering::Relaxed);
+            let empty = |shown: &Snapshot| {
+                let nothing_left = |report: &hoist_model::HostReport| {
+                    report.settled && report.instances.is_empty() && report.networks.is_empty()
+                };
+                shown.stacks.is_empty() && !shown.view.is_empty() && shown.view.values().all(nothing_left)
+            };
+            if snapshot.wait_for(empty).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(linger).await;
+            if empty(&snapshot.borrow_and_update()) && self.calls.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+
+    async fn request(&self, stack: StackId, request: Request) -> Result<EventStream, ApiError> {
+        self.count();
+        let (op, events, accepted) = self.operations.begin(stack);
+        self.inbox.send(Input::Request { op, request: Box::new(request) }).map_err(|_| stopped())?;
+        accepted.await.map_err(|_| stopped())??;
+        Ok(events)
+    }
+
+    fn count(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn outdated(
+    host: &Arc<dyn HostApi>,
+    inbox: mpsc::UnboundedSender<Input>,
+) -> impl Fn(hoist_model::Generation) + Send + 'static {
+    let host = Arc::clone(host);
+    move |current| {
+        let (host, inbox) = (Arc::clone(&host), inbox.clone());
+        tokio::spawn(async move {
+            // The host's id is in its report; a host that has never reported can't have refused a spec.
+            if let Some(report) = host.reports().next().await {
+                let _ = inbox.send(Input::Outdated { host: report.host, current });
+            }
+        });
+    }
+}
+
+async fn forward_reports(host: Arc<dyn HostApi>, inbox: mpsc::UnboundedSender<Input>) {
+    let mut reports = host.reports();
+    while let Some(report) = reports.next().await {
+        if inbox.send(Input::Report(Box::new(report))).is_err() {
+            return;
+        }
+    }
+}
+
+fn stopped() -> ApiError {
+    ApiError::new(ErrorKind::Unavailable, "the orchestrator has stopped: its state could not be written")
+        .hint("free space where the state folder is, then run `hoist agent stop` and the command again")
+}
+
+fn seconds(timeout: Option<u32>) -> Option<Duration> {
+    timeout.map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+#[async_trait]
+impl ClusterApi for Orchestrator {
+    async fn put_stack(&self, put: PutStack) -> Result<EventStream, ApiError> {
+        let up = put.up;
+        let options = UpOptions {
+            services: up.services,
+            no_deps: up.no_deps,
+            scale: up.scale,
+            remove_orphans: up.remove_orphans,
+            force_recreate: up.force_recreate,
+            no_start: up.no_start,
+            wait: up.wait,
+        };
+        let id = put.stack.id.clone();
+        let request = UpRequest {
+            stack: put.stack,
+            options,
+            project_dir: put.project_dir,
+            files: put.files,
+            expected: put.expected,
+        };
+        self.request(id, Request::Up(request)).await
+    }
+
+    async fn down(&self, down: Down) -> Result<EventStream, ApiError> {
+        let (stack, services, volumes) = (down.stack, down.services, down.volumes);
+        let timeout = seconds(down.timeout);
+        self.request(stack.clone(), Request::Down { stack, services, volumes, timeout }).await
+    }
+
+    async fn stop(&self, stop: Stop) -> Result<EventStream, ApiError> {
+        let (stack, services) = (stop.select.stack, stop.select.services);
+        let timeout = if stop.kill { Some(Duration::ZERO) } else { seconds(stop.timeout) };
+        self.request(stack.clone(), Request::Stop { stack, services, timeout }).await
+    }
+
+    async fn start(&self, start: Start) -> Result<EventStream, ApiError> {
+        let (stack, services, wait) = (start.select.stack, start.select.services, start.wait);
+        self.request(stack.clone(), Request::Start { stack, services, wait }).await
+    }
+
+    async fn restart(&self, restart: Restart) -> Result<EventStream, ApiError> {
+        let (stack, services) = (restart.select.stack, restart.select.services);
+        let (no_deps, timeout) = (restart.no_deps, seconds(restart.timeout));
+        self.request(stack.clone(), Request::Restart { stack, services, no_deps, timeout }).await
+    }
+
+    async fn resume(&self, stack: StackId, seq: u64) -> Result<EventStream, ApiError> {
+        self.operations.resume(&stack, seq)
+    }
+
+    async fn stack(&self, id: StackId) -> Result<StackStatus, ApiError> {
+        let snapshot = self.snapshot.borrow().clone();
+        status::stack(&snapshot, &id).ok_or_else(|| {
+            ApiError::new(ErrorKind::NotFound, format!("stack {id} is not up"))
+                .hint("bring it up with `hoist up`, or name the stack with `-p`")
+        })
+    }
+
+    async fn watch(&self, id: StackId) -> Result<StatusStream, ApiError> {
+        self.stack(id.clone()).await?;
+        let statuses =
+            WatchStream::new(self.snapshot.clone()).map(move |snapshot| status::stack(&snapshot, &id));
+        // The stream ends with its stack; reports about other stacks change nothing here.
+        let present = statuses.take_while(|status| std::future::ready(status.is_some()));
+        let mut last = None;
+        let changed = present.filter_map(move |status| {
+            let news = (status != last).then(|| status.clone()).flatten();
+            last = status;
+            std::future::ready(news.map(Ok))
+        });
+        Ok(Box::pin(changed))
+    }
+
+    async fn stacks(&self) -> Result<Vec<StackStatus>, ApiError> {
+        Ok(status::stacks(&self.snapshot.borrow().clone()))
+    }
+
+    async fn load_image(&self, archive: LoadInput) -> Result<Vec<LoadedImage>, ApiError> {
+        self.count();
+        let loaded = self.host.load_image(archive).await;
+        self.count();
+        loaded
+    }
+
+    async fn exec(&self, request: ExecRequest) -> Result<ExecSession, ApiError> {
+        self.host.exec(request).await
+    }
+
+    async fn logs(&self, request: LogsRequest) -> Result<LogStream, ApiError> {
+        self.host.logs(request).await
+    }
+
+    async fn kill(&self, instance: InstanceUid, signal: Signal) -> Result<(), ApiError> {
+        self.host.kill(instance, signal).await
+    }
+
+    async fn status(&self) -> Result<AgentStatus, ApiError> {
+        let report = self.host.reports().next().await.ok_or_else(stopped)?;
+        let snapshot = self.snapshot.borrow().clone();
+        Ok(AgentStatus {
+            version: self.daemon.version(),
+            pids: self.daemon.pids(),
+            root: self.daemon.root(),
+            stacks: snapshot.stacks.keys().cloned().collect(),
+            report,
+        })
+    }
+
+    async fn shutdown(&self, force: bool) -> Result<(), ApiError> {
+        let snapshot = self.snapshot.borrow().clone();
+        let reports = snapshot.view.values().flat_map(|report| report.instances.values());
+        let running = reports.filter(|instance| instance.pid.is_some()).count();
+        if running > 0 && !force {
+            return Err(ApiError::new(ErrorKind::Conflict, format!("{running} instances are running"))
+                .hint("take their stacks down first, or stop them with `hoist agent stop --force`"));
+        }
+        self.daemon.shutdown(force).await
+    }
+}

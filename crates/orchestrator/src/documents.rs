@@ -1,0 +1,203 @@
+//! What the orchestrator keeps, as keys and values: stacks, specs, endpoints, the record, and who leads.
+//!
+//! A document that is larger than a value may be is cut into parts under digest-named keys that are written before
+//! the document and removed after it: a crash in between leaves parts that nothing names, and [`load`] removes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use hoist_model::{Generation, HostId, StackId};
+use hoist_planner::cluster::{Pool, Restored, StoreChange};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::store::{MAX_OPERATIONS, MAX_VALUE, StateStore, StoreError, Write};
+
+const STACK: &str = "stack/";
+const SPEC: &str = "spec/";
+const ENDPOINTS: &str = "endpoints/";
+const RECORD: &str = "record";
+const LEADERSHIP: &str = "leadership";
+const PART: &str = "part/";
+
+/// A value as stored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Stored {
+    /// The document itself.
+    Whole(serde_json::Value),
+    /// Its JSON text, cut: digests of the parts.
+    Parts(Vec<String>),
+}
+
+/// The store doesn't hold what it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DocumentError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A document can't be read.
+    #[error("the stored document {key} is damaged")]
+    Damaged {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A part of a document is missing.
+    #[error("the stored document {key} has lost a part")]
+    Incomplete {
+        /// Its key.
+        key: String,
+    },
+}
+
+/// Reads everything. Raises the leader term: whoever led before is deposed.
+pub(crate) fn load(store: &dyn StateStore, pool: Pool) -> Result<Restored, DocumentError> {
+    let all: BTreeMap<String, Vec<u8>> =
+        store.range("")?.into_iter().map(|entry| (entry.key, entry.value)).collect();
+    let mut restored = Restored { pool, ..Restored::default() };
+    for key in all.keys() {
+        if let Some(id) = key.strip_prefix(STACK).and_then(|id| id.parse::<StackId>().ok()) {
+            restored.stacks.insert(id, document(&all, key)?);
+        } else if let Some(id) = key.strip_prefix(SPEC).and_then(|id| id.parse::<HostId>().ok()) {
+            restored.specs.insert(id, document(&all, key)?);
+        } else if let Some(id) = key.strip_prefix(ENDPOINTS).and_then(|id| id.parse::<HostId>().ok()) {
+            restored.endpoints.insert(id, document(&all, key)?);
+        } else if key == RECORD {
+            restored.record = document(&all, key)?;
+        } else if key == LEADERSHIP {
+            restored.leadership = document(&all, key)?;
+        }
+    }
+    restored.leadership = next_leadership(restored.leadership);
+    let mut writes = encode(LEADERSHIP, &restored.leadership);
+    writes.extend(orphaned_parts(&all));
+    commit(store, writes)?;
+    Ok(restored)
+}
+
+/// A new store gets an incarnation of its own, from the clock of its making: a store restored from a backup keeps
+/// its incarnation, and the term goes on.
+fn next_leadership(last: Generation) -> Generation {
+    let incarnation = if last.incarnation == 0 { 1 } else { last.incarnation };
+    Generation { incarnation, term: last.term + 1, n: 0 }
+}
+
+fn document<T: DeserializeOwned>(all: &BTreeMap<String, Vec<u8>>, key: &str) -> Result<T, DocumentError> {
+    let damaged = |source| DocumentError::Damaged { key: key.to_owned(), source };
+    let bytes = all.get(key).map(Vec::as_slice).unwrap_or_default();
+    match serde_json::from_slice(bytes).map_err(damaged)? {
+        Stored::Whole(value) => serde_json::from_value(value).map_err(damaged),
+        Stored::Parts(digests) => {
+            let mut text = Vec::new();
+            for digest in digests {
+                let part = all.get(&format!("{PART}{digest}"));
+                text.extend(part.ok_or_else(|| DocumentError::Incomplete { key: key.to_owned() })?);
+            }
+            serde_json::from_slice(&text).map_err(damaged)
+        }
+    }
+}
+
+fn parts_of(bytes: &[u8]) -> Vec<String> {
+    match serde_json::from_slice(bytes) {
+        Ok(Stored::Parts(digests)) => digests.into_iter().map(|digest| format!("{PART}{digest}")).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn orphaned_parts(all: &BTreeMap<String, Vec<u8>>) -> Vec<Write> {
+    let documents = all.iter().filter(|(key, _)| !key.starts_with(PART));
+    let named: BTreeSet<String> = documents.flat_map(|(_, value)| parts_of(value)).collect();
+    let parts = all.keys().filter(|key| key.starts_with(PART) && !named.contains(*key));
+    parts.map(|key| Write::Delete(key.clone())).collect()
+}
+
+/// Writes a change. Parts go first, so that a document never names one that isn't there.
+pub(crate) fn store(store: &dyn StateStore, change: StoreChange) -> Result<(), DocumentError> {
+    let mut writes = Vec::new();
+    for (id, stack) in change.stacks {
+        match stack {
+            Some(stack) => writes.extend(encode(&format!("{STACK}{id}"), &stack)),
+            None => writes.push(Write::Delete(format!("{STACK}{id}"))),
+        }
+    }
+    for (host, spec) in change.specs {
+        writes.extend(encode(&format!("{SPEC}{host}"), &spec));
+    }
+    for (host, endpoints) in change.endpoints {
+        writes.extend(encode(&format!("{ENDPOINTS}{host}"), &endpoints));
+    }
+    if let Some(record) = change.record {
+        writes.extend(encode(RECORD, &record));
+    }
+    Ok(commit(store, writes)?)
+}
+
+fn commit(store: &dyn StateStore, writes: Vec<Write>) -> Result<(), StoreError> {
+    let is_part = |write: &Write| matches!(write, Write::Put(key, _) if key.starts_with(PART));
+    let (parts, documents): (Vec<_>, Vec<_>) = writes.into_iter().partition(is_part);
+    for chunk in parts.chunks(MAX_OPERATIONS).chain(documents.chunks(MAX_OPERATIONS)) {
+        store.commit(&[], chunk)?;
+    }
+    Ok(())
+}
+
+fn encode<T: Serialize>(key: &str, value: &T) -> Vec<Write> {
+    let value = serde_json::to_value(value).expect("the model holds only what JSON can hold");
+    let whole = serde_json::to_vec(&Stored::Whole(value.clone())).expect("a JSON value is JSON");
+    if whole.len() <= MAX_VALUE {
+        return vec![Write::Put(key.to_owned(), whole)];
+    }
+    let text = serde_json::to_vec(&value).expect("a JSON value is JSON");
+    let parts: Vec<(String, &[u8])> =
+        text.chunks(MAX_VALUE).map(|part| (hex(&Sha256::digest(part)), part)).collect();
+    let names = Stored::Parts(parts.iter().map(|(digest, _)| digest.clone()).collect());
+    let index = serde_json::to_vec(&names).expect("a list of names is JSON");
+    let mut writes: Vec<Write> = parts
+        .into_iter()
+        .map(|(digest, part)| Write::Put(format!("{PART}{digest}"), part.to_vec()))
+        .collect();
+    writes.push(Write::Put(key.to_owned(), index));
+    writes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use hoist_model::{HostSpec, VolumeId};
+
+    use super::*;
+    use crate::store::Embedded;
+
+    fn change(volumes: usize) -> StoreChange {
+        let removed_volumes =
+            (0..volumes).map(|n| VolumeId::new(format!("volume-number-{n}")).unwrap()).collect();
+        let spec = HostSpec { removed_volumes, ..HostSpec::default() };
+        StoreChange { specs: BTreeMap::from([(HostId::new("h").unwrap(), spec)]), ..StoreChange::default() }
+    }
+
+    #[test]
+    fn documents_of_any_size_come_back_and_leave_no_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        let embedded = Embedded::open(&dir.path().join("s")).unwrap();
+        for volumes in [3, 60_000, 100_000, 1] {
+            store(&embedded, change(volumes)).unwrap();
+            let restored = load(&embedded, Pool::default()).unwrap();
+            assert_eq!(restored.specs[&HostId::new("h").unwrap()].removed_volumes.len(), volumes);
+        }
+        assert!(embedded.range(PART).unwrap().is_empty());
+        assert_eq!(load(&embedded, Pool::default()).unwrap().leadership.term, 5);
+    }
+}

@@ -1,0 +1,138 @@
+//! Operations under way and their events: who started one hears all of it, and who lost the stream can resume.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hoist_model::{Event, EventKind, StackId};
+use hoist_planner::cluster::{OpId, Refusal, RefusalKind};
+use hoist_wire::{ApiError, ErrorKind, EventStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+/// All operations that somebody may still ask about: the last of each stack.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Operations {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    last: u64,
+    running: BTreeMap<OpId, Operation>,
+    newest: BTreeMap<StackId, OpId>,
+}
+
+#[derive(Debug)]
+struct Operation {
+    stack: StackId,
+    events: Vec<Event>,
+    listeners: Vec<mpsc::UnboundedSender<Result<Event, ApiError>>>,
+    /// Told once the operation is accepted (by its first event) or refused.
+    begun: Option<oneshot::Sender<Result<(), ApiError>>>,
+}
+
+impl Operations {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new operation on `stack`; the receiver hears whether it is refused.
+    pub(crate) fn begin(
+        &self,
+        stack: StackId,
+    ) -> (OpId, EventStream, oneshot::Receiver<Result<(), ApiError>>) {
+        let (listener, events) = mpsc::unbounded_channel();
+        let (begun, accepted) = oneshot::channel();
+        let mut inner = self.lock();
+        inner.last += 1;
+        let op = OpId(inner.last);
+        let operation =
+            Operation { stack, events: Vec::new(), listeners: vec![listener], begun: Some(begun) };
+        inner.running.insert(op, operation);
+        (op, Box::pin(UnboundedReceiverStream::new(events)), accepted)
+    }
+
+    /// An event of an operation. The first makes it its stack's newest, which ends what is kept of the one before.
+    pub(crate) fn emit(&self, op: OpId, kind: EventKind) {
+        let mut inner = self.lock();
+        let Some(operation) = inner.running.get_mut(&op) else { return };
+        let event = Event { seq: operation.events.len() as u64 + 1, kind };
+        let ended = matches!(event.kind, EventKind::Verdict(_));
+        operation.events.push(event.clone());
+        operation.listeners.retain(|listener| listener.send(Ok(event.clone())).is_ok());
+        if ended {
+            operation.listeners.clear();
+        }
+        if let Some(begun) = operation.begun.take() {
+            let _ = begun.send(Ok(()));
+            let stack = operation.stack.clone();
+            inner.newest.insert(stack, op);
+            let kept: Vec<OpId> = inner.newest.values().copied().collect();
+            inner.running.retain(|id, operation| {
+                kept.contains(id) || operation.begun.is_some() || !operation.listeners.is_empty()
+            });
+        }
+    }
+
+    /// An operation was refused; nothing was changed.
+    pub(crate) fn refuse(&self, op: OpId, refusal: Refusal) {
+        let kind = match refusal.kind {
+            RefusalKind::Invalid => ErrorKind::Invalid,
+            RefusalKind::NotFound => ErrorKind::NotFound,
+            RefusalKind::Conflict => ErrorKind::Conflict,
+        };
+        let error = ApiError { kind, message: refusal.message, hint: refusal.hint };
+        let Some(mut operation) = self.lock().running.remove(&op) else { return };
+        if let Some(begun) = operation.begun.take() {
+            let _ = begun.send(Err(error));
+            return;
+        }
+        for listener in operation.listeners {
+            let _ = listener.send(Err(error.clone()));
+        }
+    }
+
+    /// The newest operation's events on `stack` after `seq`.
+    pub(crate) fn resume(&self, stack: &StackId, seq: u64) -> Result<EventStream, ApiError> {
+        let mut inner = self.lock();
+        let newest = inner.newest.get(stack).copied();
+        let Some(operation) = newest.and_then(|op| inner.running.get_mut(&op)) else {
+            return Err(ApiError::new(ErrorKind::NotFound, format!("nothing is under way on stack {stack}")));
+        };
+        let (listener, events) = mpsc::unbounded_channel();
+        for event in operation.events.iter().filter(|event| event.seq > seq) {
+            let _ = listener.send(Ok(event.clone()));
+        }
+        if !operation.events.iter().any(|event| matches!(event.kind, EventKind::Verdict(_))) {
+            operation.listeners.push(listener);
+        }
+        Ok(Box::pin(UnboundedReceiverStream::new(events)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use hoist_model::{Outcome, StackName, Verdict};
+
+    use super::*;
+
+    fn notice(text: &str) -> EventKind {
+        EventKind::Notice { severity: hoist_model::Severity::Info, text: text.into(), hint: None }
+    }
+
+    #[tokio::test]
+    async fn a_lost_stream_is_resumed_after_what_was_seen() {
+        let operations = Operations::default();
+        let stack = StackId::new(StackName::new("s").unwrap());
+        let (op, first, accepted) = operations.begin(stack.clone());
+        operations.emit(op, notice("a"));
+        accepted.await.unwrap().unwrap();
+        drop(first);
+        operations.emit(op, notice("b"));
+        let rest = operations.resume(&stack, 1).unwrap();
+        operations.emit(op, EventKind::Verdict(Verdict { outcome: Outcome::Converged, changed: 0 }));
+        let seqs: Vec<u64> = rest.map(|event| event.unwrap().seq).collect().await;
+        assert_eq!(seqs, [2, 3]);
+    }
+}

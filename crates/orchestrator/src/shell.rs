@@ -1,0 +1,159 @@
+//! Runs the planner's cluster loop: turns requests and reports into inputs, performs effects in their order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hoist_model::{EventKind, Failure, HostId, HostReport, InstanceUid, Moment, StackId, Subject};
+use hoist_planner::Now;
+use hoist_planner::cluster::{ClusterLoop, Effect, IdSource, ImageWanted, Input, OpId};
+use hoist_wire::{HostApi, Signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::documents;
+use crate::operations::Operations;
+use crate::publish::Outbox;
+use crate::store::StateStore;
+
+/// SIGKILL, signal(7).
+const SIGKILL: Signal = Signal(9);
+
+/// What the API reads: what is wanted and what was reported, as of the last input.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) stacks: Arc<BTreeMap<StackId, hoist_model::WantedStack>>,
+    pub(crate) specs: Arc<BTreeMap<HostId, hoist_model::HostSpec>>,
+    pub(crate) view: Arc<BTreeMap<HostId, HostReport>>,
+}
+
+/// The loop and everything that it acts through.
+pub(crate) struct Shell {
+    pub(crate) control: ClusterLoop,
+    pub(crate) store: Arc<dyn StateStore>,
+    pub(crate) host: Arc<dyn HostApi>,
+    pub(crate) outbox: Outbox,
+    pub(crate) operations: Operations,
+    pub(crate) clock: Arc<dyn Fn() -> Now + Send + Sync>,
+    pub(crate) inbox: mpsc::UnboundedSender<Input>,
+    pub(crate) snapshot: watch::Sender<Snapshot>,
+    pub(crate) wake: Option<Moment>,
+}
+
+/// Ids from the kernel's randomness, getrandom(2).
+struct Random;
+
+impl IdSource for Random {
+    fn instance(&mut self) -> InstanceUid {
+        let mut bytes = [0; 16];
+        // Sixteen bytes are never cut short (getrandom(2)); were randomness missing, the process could do nothing useful.
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+            .expect("the kernel gives 16 random bytes");
+        InstanceUid::from_bytes(bytes)
+    }
+}
+
+impl Shell {
+    /// Runs until every sender is gone, or the store fails: then nothing may be promised any more.
+    pub(crate) async fn run(mut self, restored: Vec<Effect>, mut inputs: mpsc::UnboundedReceiver<Input>) {
+        let mut go_on = self.perform(restored).await;
+        while go_on {
+            self.show();
+            let input = tokio::select! {
+                input = inputs.recv() => match input {
+                    Some(input) => input,
+                    None => return,
+                },
+                () = tokio::time::sleep(self.until_wake()) => {
+                    self.wake = None;
+                    Input::Timer
+                }
+            };
+            let effects = self.control.step(&(self.clock)(), input, &mut Random);
+            go_on = self.perform(effects).await;
+        }
+    }
+
+    fn until_wake(&self) -> Duration {
+        let Some(wake) = &self.wake else { return Duration::from_secs(3600) };
+        wake.since(&(self.clock)().moment).unwrap_or_default()
+    }
+
+    fn show(&self) {
+        let before = self.snapshot.borrow().clone();
+        // Unchanged parts keep their allocation: a report changes the view only.
+        let share = |old: &Arc<BTreeMap<_, _>>, new: &BTreeMap<_, _>| {
+            if **old == *new { Arc::clone(old) } else { Arc::new(new.clone()) }
+        };
+        let stacks = share(&before.stacks, self.control.stacks());
+        let specs = if *before.specs == *self.control.specs() {
+            before.specs
+        } else {
+            Arc::new(self.control.specs().clone())
+        };
+        self.snapshot.send_replace(Snapshot { stacks, specs, view: Arc::new(self.control.view().clone()) });
+    }
+
+    /// Performs effects in order. False: the store failed.
+    async fn perform(&mut self, effects: Vec<Effect>) -> bool {
+        for effect in effects {
+            match effect {
+                Effect::Store(change) => {
+                    let store = Arc::clone(&self.store);
+                    let written =
+                        tokio::task::spawn_blocking(move || documents::store(&*store, change)).await;
+                    match written {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => {
+                            tracing::error!("stopping: {error}: {:?}", std::error::Error::source(&error));
+                            return false;
+                        }
+                        Err(error) => {
+                            tracing::error!("stopping: the store's thread ended: {error}");
+                            return false;
+                        }
+                    }
+                }
+                Effect::ResolveImages { op, images } => self.resolve(op, images),
+                Effect::PutSpec { spec, .. } => self.outbox.put_spec(*spec),
+                Effect::PutEndpoints { endpoints, .. } => self.outbox.put_endpoints(*endpoints),
+                Effect::Kill { instance, .. } => {
+                    let host = Arc::clone(&self.host);
+                    tokio::spawn(async move { host.kill(instance, SIGKILL).await });
+                }
+                Effect::Emit { op, event, .. } => self.emit(op, event),
+                Effect::Refuse { op, refusal } => self.operations.refuse(op, refusal),
+                Effect::WakeAt(moment) => self.wake = Some(moment),
+            }
+        }
+        true
+    }
+
+    /// A verdict goes out after the snapshot that it speaks of: whoever asks for `ps` after it sees no older state.
+    fn emit(&self, op: OpId, event: EventKind) {
+        if matches!(event, EventKind::Verdict(_)) {
+            self.show();
+        }
+        self.operations.emit(op, event);
+    }
+
+    fn resolve(&self, op: OpId, images: Vec<ImageWanted>) {
+        let (host, inbox) = (Arc::clone(&self.host), self.inbox.clone());
+        tokio::spawn(async move {
+            let resolving = images.into_iter().map(|wanted| {
+                let host = Arc::clone(&host);
+                async move {
+                    let resolved = host.resolve_image(wanted.source.clone(), wanted.policy).await;
+                    let resolved = resolved.map_err(|error| Failure {
+                        subject: Subject::Image(format!("{:?}", wanted.source)),
+                        what: error.message,
+                        hint: error.hint,
+                        permanent: true,
+                    });
+                    (wanted.service, resolved)
+                }
+            });
+            let images = futures_util::future::join_all(resolving).await.into_iter().collect();
+            let _ = inbox.send(Input::ImagesResolved { op, images });
+        });
+    }
+}

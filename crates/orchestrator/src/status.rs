@@ -1,0 +1,93 @@
+//! What `ps` and its kin show: wanted state and reports side by side.
+
+use hoist_model::{
+    Command, HostReport, HostSpec, ImageSource, InstanceReport, InstanceUid, MountKind, StackId, Template,
+    WantedStack,
+};
+use hoist_wire::{InstanceStatus, StackStatus};
+
+use crate::shell::Snapshot;
+
+/// One stack, if it is wanted or something of it is left.
+pub(crate) fn stack(snapshot: &Snapshot, id: &StackId) -> Option<StackStatus> {
+    let wanted = snapshot.stacks.get(id)?;
+    let mut instances = Vec::new();
+    for (host, report) in &*snapshot.view {
+        let spec = snapshot.specs.get(host);
+        instances.extend(of_host(id, wanted, report, spec));
+    }
+    instances.sort_by(|a, b| (&a.report.slot, &a.report.created).cmp(&(&b.report.slot, &b.report.created)));
+    Some(StackStatus { id: id.clone(), wanted: wanted.clone(), instances })
+}
+
+/// All stacks.
+pub(crate) fn stacks(snapshot: &Snapshot) -> Vec<StackStatus> {
+    snapshot.stacks.keys().filter_map(|id| stack(snapshot, id)).collect()
+}
+
+fn of_host(
+    id: &StackId,
+    wanted: &WantedStack,
+    report: &HostReport,
+    spec: Option<&HostSpec>,
+) -> Vec<InstanceStatus> {
+    let own = report.instances.iter().filter(|(_, instance)| instance.slot.stack == *id);
+    own.map(|(uid, instance)| {
+        let template =
+            spec.and_then(|spec| spec.templates.get(&instance.template)).map(|template| &**template);
+        status(*uid, instance, wanted, template)
+    })
+    .collect()
+}
+
+fn status(
+    uid: InstanceUid,
+    report: &InstanceReport,
+    wanted: &WantedStack,
+    template: Option<&Template>,
+) -> InstanceStatus {
+    let newest = wanted.revisions.values().next_back();
+    let orphan = newest.is_some_and(|newest| !newest.stack.services.contains_key(&report.slot.service));
+    InstanceStatus {
+        uid,
+        report: report.clone(),
+        image: template.map(image).unwrap_or_default(),
+        command: template.map(command).unwrap_or_default(),
+        labels: template
+            .map(|t| [t.service.labels.clone(), t.labels.clone()].into_iter().flatten().collect())
+            .unwrap_or_default(),
+        mounts: template.map(mounts).unwrap_or_default(),
+        orphan,
+    }
+}
+
+fn image(template: &Template) -> String {
+    match &template.image.source {
+        ImageSource::Reference(reference) => reference.clone(),
+        ImageSource::OciLayout { dir, tag: None } => format!("oci:{}", dir.display()),
+        ImageSource::OciLayout { dir, tag: Some(tag) } => format!("oci:{}:{tag}", dir.display()),
+        ImageSource::Rootfs(dir) => format!("rootfs:{}", dir.display()),
+    }
+}
+
+fn command(template: &Template) -> Vec<String> {
+    let image = &template.image.config;
+    let (entrypoint, inherited): (&[String], &[String]) = match &template.service.entrypoint {
+        Command::Image => (&image.entrypoint, &image.command),
+        Command::Given(words) => (words, &[]),
+    };
+    let command = match &template.service.command {
+        Command::Image => inherited,
+        Command::Given(words) => words,
+    };
+    entrypoint.iter().chain(command).cloned().collect()
+}
+
+fn mounts(template: &Template) -> Vec<String> {
+    let name = |mount: &hoist_model::Mount| match &mount.kind {
+        MountKind::Bind { source, .. } => Some(source.display().to_string()),
+        MountKind::Volume { id, .. } => Some(id.to_string()),
+        MountKind::Anonymous | MountKind::Tmpfs(_) | MountKind::Content { .. } => None,
+    };
+    template.service.mounts.iter().filter_map(name).collect()
+}
