@@ -1,16 +1,18 @@
 //! Runs a further process inside a running container.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::Process;
+use rustix::io::fcntl_dupfd_cloexec;
 
-use crate::launch::{Launch, PrepareError, Shortfall};
+use crate::launch::{self, Cgroups, Launch, PrepareError, Shortfall, above_stdio};
+use crate::plan::{self, Host, ProcessParts};
 
 /// Everything needed to run a process inside a running container.
 #[derive(Debug)]
 pub struct ExecInput {
-    /// A process of the container, by rule its first: its namespaces and its root are joined.
+    /// The pidfd of a process of the container, by rule its first: its namespaces and root are joined.
     pub container: OwnedFd,
     /// What to run, as the specification's `process`.
     pub process: Process,
@@ -24,12 +26,24 @@ pub struct ExecInput {
     pub shortfall: Shortfall,
 }
 
-/// Lists what has to be done; [`Launch::spawn`] then makes the process, a child of the caller.
+/// Lists what has to be done; [`Launch::spawn`] then makes the process, a child of the caller, in the
+/// container's PID namespace from its first moment on.
 ///
 /// # Errors
 ///
 /// As [`crate::launch::prepare`].
 pub fn prepare(input: ExecInput) -> Result<Launch, PrepareError> {
-    drop(input);
-    Err(PrepareError::Unsupported { what: "exec".to_owned() })
+    plan::check_process(&input.process)?;
+    let Cgroups { birth, joins } = Cgroups::open(input.cgroups)?;
+    let container = above_stdio(input.container)?;
+    let pid = fcntl_dupfd_cloexec(container.as_fd(), 3).map_err(PrepareError::Descriptor)?;
+    let parts = ProcessParts {
+        stdio: launch::stdio(input.stdio)?,
+        terminal: input.terminal.map(above_stdio).transpose()?,
+        executable: None,
+        init: false,
+        shortfall: input.shortfall,
+    };
+    let plan = plan::exec(&input.process, container, joins, parts, &Host::probe())?;
+    Ok(Launch::inside(plan, pid, birth))
 }

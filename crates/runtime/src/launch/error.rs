@@ -1,5 +1,7 @@
 //! Why a launch was refused or failed.
 
+use std::path::PathBuf;
+
 use rustix::io::Errno;
 
 /// The specification or its descriptors can't be used; nothing was changed.
@@ -11,13 +13,70 @@ pub enum PrepareError {
         /// The field of the specification, with its value.
         what: String,
     },
+    /// The specification contradicts itself or the OCI runtime specification.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// The field of the specification.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// More is asked for than the caller may give, and [`super::Shortfall::Refuse`] was chosen.
+    #[error("{what}")]
+    Lacking {
+        /// What can't be granted, and why.
+        what: String,
+    },
+    /// A control group or namespace can't be opened.
+    #[error("can't open {path}")]
+    Open {
+        /// What was to be opened.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: Errno,
+    },
+    /// The terminal can't be mounted as `/dev/console`.
+    #[error("can't use the terminal")]
+    Terminal(#[source] Errno),
+    /// The process has no room for another descriptor.
+    #[error("can't keep a descriptor out of the way of standard input, output and error")]
+    Descriptor(#[source] Errno),
 }
 
-/// The child could not be made.
+impl PrepareError {
+    pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn unsupported(what: impl Into<String>) -> Self {
+        Self::Unsupported { what: what.into() }
+    }
+}
+
+/// The child could not be made; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
+    /// No pipe for the child's report.
+    #[error("can't make a pipe")]
+    Pipe(#[source] Errno),
+    /// The PID namespace to be born in can't be entered.
+    #[error("can't enter the PID namespace")]
+    PidNamespace(#[source] Errno),
+    /// The container whose PID namespace was to be joined has ended.
+    #[error("the container has ended")]
+    Ended,
+    /// The control group to be born in does not take processes.
+    #[error("can't start a process in cgroup {path}")]
+    Cgroup {
+        /// Its directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: Errno,
+    },
     /// `clone3` failed.
-    #[error("can't make the container's first process")]
+    #[error("can't make the process")]
     Clone(#[source] Errno),
 }
 
@@ -25,11 +84,11 @@ pub enum SpawnError {
 #[derive(Debug, thiserror::Error)]
 #[error("can't {doing}")]
 pub struct LaunchError {
-    /// What was being done, as the operation prints.
+    /// What was being done, as the operation prints, with the kernel's own words where it gave some.
     pub doing: String,
     /// What to do about it, when that is known.
     pub advice: Option<String>,
-    /// What the kernel said.
+    /// What the kernel said; nothing when the child was killed.
     #[source]
-    pub source: Errno,
+    pub source: Option<Errno>,
 }

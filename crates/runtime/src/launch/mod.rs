@@ -1,15 +1,25 @@
 //! Turns a specification and its descriptors into a running process.
 
+mod advice;
+mod child;
 mod error;
 mod launching;
+mod opening;
+mod spawn;
 
-use std::os::fd::OwnedFd;
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::Spec;
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use crate::op::Op;
+use crate::plan::{self, CgroupView, Host, Namespaces, Parts, PidNamespace, Plan, ProcessParts};
 
 pub use error::{LaunchError, PrepareError, SpawnError};
 pub use launching::{Launching, Progress, Running};
+pub(crate) use opening::{Cgroups, above_stdio, stdio};
 
 /// Everything a launch needs. The descriptors may come from another process.
 #[derive(Debug)]
@@ -47,34 +57,86 @@ pub enum Shortfall {
     Warn,
 }
 
-/// A launch made ready: nothing has happened yet.
+/// A launch made ready: nothing has happened yet. Prints as one line for each operation.
 #[derive(Debug)]
 pub struct Launch {
+    /// Performed in this order by the child; the last one executes the program.
+    ops: Vec<Op>,
     warnings: Vec<String>,
+    /// The root that the operations work on, when it is made and not joined.
+    root: Option<OwnedFd>,
+    pid: PidNamespace,
+    /// The control group that the child is born in (cgroup v2).
+    birth: Option<(PathBuf, OwnedFd)>,
 }
 
 /// Checks the specification and lists what has to be done.
+///
+/// Opens what the specification names on the host, bind sources excepted: a slow network file system must
+/// hold up the child only.
 ///
 /// # Errors
 ///
 /// When the specification is inconsistent or asks for what this runtime does not do; nothing was changed.
 pub fn prepare(input: LaunchInput) -> Result<Launch, PrepareError> {
-    drop(input);
-    Err(PrepareError::Unsupported { what: "launch".to_owned() })
+    plan::check_spec(&input.spec)?;
+    let mut namespaces = Namespaces::open(&input.spec, input.netns.map(above_stdio).transpose()?)?;
+    let pid = std::mem::replace(&mut namespaces.pid, PidNamespace::Callers);
+    let own_cgroups = namespaces.has_own_cgroup();
+    let cgroup_view = input.cgroups.iter().map(|group| CgroupView::of(group, own_cgroups)).collect();
+    let Cgroups { birth, joins } = Cgroups::open(input.cgroups)?;
+    let terminal = input.terminal.map(above_stdio).transpose()?;
+    let console = terminal.as_ref().map(console).transpose()?;
+    let process = ProcessParts {
+        stdio: stdio(input.stdio)?,
+        terminal,
+        executable: input.executable,
+        init: input.init,
+        shortfall: input.shortfall,
+    };
+    let parts = Parts { namespaces, cgroups: joins, cgroup_view, console, process };
+    let Plan { ops, warnings } = plan::launch(&input.spec, parts, &Host::probe())?;
+    Ok(Launch { ops, warnings, root: Some(above_stdio(input.rootfs)?), pid, birth })
+}
+
+/// The terminal as a detached mount, to become `/dev/console`. Made here, from the descriptor: in the child
+/// the mount it belongs to would be another namespace's.
+fn console(terminal: &OwnedFd) -> Result<OwnedFd, PrepareError> {
+    let itself = OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::OPEN_TREE_CLONE;
+    let tree = open_tree(terminal.as_fd(), c"", itself | OpenTreeFlags::OPEN_TREE_CLOEXEC);
+    above_stdio(tree.map_err(PrepareError::Terminal)?)
 }
 
 impl Launch {
+    /// An exec: the root and the namespaces are the container's.
+    pub(crate) fn inside(plan: Plan, pid: OwnedFd, birth: Option<(PathBuf, OwnedFd)>) -> Self {
+        let Plan { ops, warnings } = plan;
+        Self { ops, warnings, root: None, pid: PidNamespace::Joined(pid), birth }
+    }
+
     /// What could not be granted in full, in words for the person who asked for it.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Clones the child and returns at once; the child walks the operations.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses the clone. What the child meets is told by [`Launching::poll`].
-    pub fn spawn(self) -> Result<Launching, SpawnError> {
-        Err(SpawnError::Clone(rustix::io::Errno::NOSYS))
+    /// What the child will do, in order.
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+}
+
+impl fmt::Display for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pid = match self.pid {
+            PidNamespace::New => "a new PID namespace",
+            PidNamespace::Callers => "the caller's PID namespace",
+            PidNamespace::Joined(_) => "a joined PID namespace",
+        };
+        write!(f, "clone into {pid}")?;
+        if let Some((path, _)) = &self.birth {
+            write!(f, " and cgroup {}", path.display())?;
+        }
+        self.ops.iter().try_for_each(|op| write!(f, "\n{op}"))?;
+        self.warnings.iter().try_for_each(|warning| write!(f, "\nwarning: {warning}"))
     }
 }

@@ -1,23 +1,34 @@
 //! The root file system as a detached mount, and a safe look into it.
+//!
+//! A detached mount is in nobody's mount table: it needs no directory, shows nowhere, is passed on as a
+//! descriptor, and is gone with the last one, whatever is killed when.
+
+mod look;
+mod overlay;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use rustix::fs::CWD;
 use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+pub(crate) use look::locate;
+pub use look::{open, read};
 
 /// What a root file system is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rootfs {
     /// Read-only layers below a private writable one.
     Layers(Layers),
-    /// A directory as it is, writes included.
+    /// A directory as it is, with what is mounted below it; writes go into it.
     Directory(PathBuf),
 }
 
 /// The parts of an overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layers {
-    /// The read-only layers, the topmost first. May be `/` itself.
+    /// The read-only layers, the topmost first. May be `/` itself; mounts below a layer are not part of it.
     pub lower: Vec<PathBuf>,
     /// Where writes go.
     pub upper: PathBuf,
@@ -28,9 +39,49 @@ pub struct Layers {
 /// Why a root file system could not be assembled or read.
 #[derive(Debug, thiserror::Error)]
 pub enum RootfsError {
-    /// The kernel refused the mount.
-    #[error("can't mount the root file system")]
-    Mount(#[source] Errno),
+    /// No layers were given.
+    #[error("a root file system needs at least one layer")]
+    NoLayers,
+    /// A layer or directory can't be opened.
+    #[error("can't open {path}")]
+    Open {
+        /// The one that can't.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: Errno,
+    },
+    /// The kernel refused the overlay.
+    #[error("can't mount an overlay of {layers} layers{said}")]
+    Overlay {
+        /// How many layers below the writable one.
+        layers: usize,
+        /// The kernel's own words after ": ", or nothing.
+        said: String,
+        /// What the kernel said.
+        #[source]
+        source: Errno,
+    },
+    /// No throw-away thread for the mount calls of old kernels.
+    #[error("can't start a thread")]
+    Thread(#[source] std::io::Error),
+    /// A file of the root can't be read.
+    #[error("can't read {path} of the root file system")]
+    Read {
+        /// As seen from the root.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: Errno,
+    },
+    /// A file of the root is larger than the caller is ready to read.
+    #[error("{path} of the root file system is larger than {limit} bytes")]
+    TooLarge {
+        /// As seen from the root.
+        path: PathBuf,
+        /// What was allowed.
+        limit: u64,
+    },
 }
 
 /// Assembles a root file system without attaching it anywhere: when the last descriptor is closed, it is
@@ -40,6 +91,12 @@ pub enum RootfsError {
 ///
 /// When a part is missing or the kernel refuses the mount.
 pub fn assemble(rootfs: &Rootfs) -> Result<OwnedFd, RootfsError> {
-    let _ = rootfs;
-    Err(RootfsError::Mount(Errno::NOSYS))
+    match rootfs {
+        Rootfs::Layers(layers) => overlay::mount_layers(layers),
+        Rootfs::Directory(path) => {
+            let all = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
+            open_tree(CWD, path, all | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+                .map_err(|source| RootfsError::Open { path: path.clone(), source })
+        }
+    }
 }

@@ -1,0 +1,62 @@
+//! Failures in words: what happened, and what to do next where that is known.
+
+use rustix::io::Errno;
+
+use super::LaunchError;
+use crate::op::{Failure, Note, Op, Source};
+
+/// An operation of the child failed.
+pub(super) fn failed(op: &Op, failure: &Failure) -> LaunchError {
+    if let Op::Execute(program) = op {
+        let (doing, advice) = program.explain(failure);
+        return LaunchError { doing, advice, source: Some(failure.errno) };
+    }
+    let message = String::from_utf8_lossy(failure.message.as_bytes());
+    let doing = if message.is_empty() { op.to_string() } else { format!("{op}: {message}") };
+    LaunchError { doing, advice: advice(op, failure).map(str::to_owned), source: Some(failure.errno) }
+}
+
+/// The child was killed on its way.
+pub(super) fn died(signal: Option<i32>) -> LaunchError {
+    let (doing, advice) = match signal {
+        Some(libc::SIGKILL) => (
+            "start the program: its process was killed while it was being set up".to_owned(),
+            Some("raise the memory limit if it is below a few MiB; otherwise see who killed it".to_owned()),
+        ),
+        Some(signal) => (format!("start the program: its process was ended by signal {signal}"), None),
+        None => ("start the program: its process ended while it was being set up".to_owned(), None),
+    };
+    LaunchError { doing, advice, source: None }
+}
+
+fn advice(op: &Op, failure: &Failure) -> Option<&'static str> {
+    let source_missing = |mount: &crate::op::Mount| {
+        matches!(&mount.source, Source::Bind { .. }) && failure.errno == Errno::NOENT
+    };
+    match (op, failure.note, failure.errno) {
+        (Op::Mount(_), Note::KindMismatch, _) => {
+            Some("a directory can only be mounted on a directory and a file on a file: check both")
+        }
+        (Op::Mount(_), Note::Symlink, _) => {
+            Some("the image has a symbolic link where the kernel's file system belongs: remove it")
+        }
+        (Op::Mount(mount), _, _) if source_missing(mount) => Some("create the source on this host"),
+        (Op::Unshare(_), _, Errno::NOSPC | Errno::USERS) => {
+            Some("this host's limit of namespaces is reached: see /proc/sys/user/max_*_namespaces")
+        }
+        (Op::Unshare(_), _, Errno::PERM) => Some("run as root, or with CAP_SYS_ADMIN"),
+        (Op::JoinCgroup(_), _, Errno::NODEV | Errno::NOENT) => Some("the control group has been removed"),
+        (Op::JoinProcess(_), _, Errno::SRCH) => Some("the container has ended"),
+        (Op::PivotRoot(_), _, Errno::INVAL) => {
+            Some("the host's own root must be a mount: it is an initramfs or a chroot here")
+        }
+        (Op::ChangeDirectory(_), _, Errno::NOENT | Errno::NOTDIR) => {
+            Some("the working directory is not there: check working_dir")
+        }
+        (Op::ChangeDirectory(_), _, Errno::LOOP) => {
+            Some("the working directory leads through a magic link or a loop of links")
+        }
+        (Op::Directory(_), _, Errno::NOTDIR) => Some("a part of the path is a file in the image"),
+        _ => None,
+    }
+}

@@ -1,0 +1,19 @@
+//! The child's side: walks the operations. No allocation, no lock, no panic, no return.
+
+use crate::op::{Child, Op, Record};
+use crate::sys;
+
+/// What a shell's child exits with when its program can't be run; nobody but us sees it.
+const NOT_EXECUTED: i32 = 127;
+
+/// Performs the operations until one fails or the last one has become the program.
+pub(super) fn walk(ops: &[Op], child: &Child<'_>) -> ! {
+    for (index, op) in ops.iter().enumerate() {
+        if let Err(failure) = op.step().perform(child) {
+            // A record is smaller than PIPE_BUF and the pipe is empty: written whole, or the parent is gone.
+            let _ = rustix::io::write(child.report, &Record { op: index, failure }.to_bytes());
+            break;
+        }
+    }
+    sys::exit(NOT_EXECUTED)
+}

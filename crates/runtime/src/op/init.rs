@@ -1,0 +1,85 @@
+//! PID 1 for programs that are not made to be it: reaps what is orphaned, passes signals on.
+
+use std::fmt;
+use std::mem::forget;
+use std::os::fd::RawFd;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, getpid, set_child_subreaper, setpgid};
+use rustix::termios::tcsetpgrp;
+
+use super::{Child, Failure, Step};
+use crate::sys::{self, CloneRequest, Cloned, Status};
+
+/// Clones once more: the copy goes on to the program, this process stays as its PID 1.
+///
+/// After the user has been changed and the capabilities cut, so that init has no more of either than the
+/// program. What it still has of the parent is its memory; it stays not dumpable, so nobody inside reads it.
+#[derive(Debug)]
+pub struct StayAsInit {
+    /// Whether the program's process group is to be the terminal's foreground.
+    pub(crate) terminal: bool,
+}
+
+impl Step for StayAsInit {
+    fn perform(&self, _: &Child<'_>) -> Result<(), Failure> {
+        // Where the PID namespace is shared, orphans would go to its own init instead.
+        set_child_subreaper(Some(getpid()))?;
+        // Before the clone: a signal that arrives right after it must wait for us, not be lost.
+        sys::block_all_signals()?;
+        // SAFETY: both sides go on under the rules of a child: no allocation, no lock, then execve or exit.
+        match unsafe { sys::clone3(CloneRequest::default()) }? {
+            Cloned::Parent { pid, pidfd } => {
+                forget(pidfd);
+                stay(pid)
+            }
+            Cloned::Child => self.lead(),
+        }
+    }
+}
+
+impl StayAsInit {
+    /// A process group of its own, so that the terminal's Ctrl-C reaches the program and not init.
+    fn lead(&self) -> Result<(), Failure> {
+        setpgid(None, None)?;
+        if self.terminal {
+            // Allowed from the background because SIGTTOU is still blocked.
+            tcsetpgrp(rustix::stdio::stdin(), getpid())?;
+        }
+        Ok(sys::unblock_all_signals()?)
+    }
+}
+
+impl fmt::Display for StayAsInit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("clone the program's process and stay as its init")
+    }
+}
+
+/// Lives until the program has ended, then ends the same way.
+fn stay(program: Pid) -> ! {
+    // Ours must not keep a pipe open that the program closes; nor the report, whose end tells of success.
+    // SAFETY: nothing below uses or drops a descriptor.
+    let _ = unsafe { sys::close_range(0, RawFd::MAX) };
+    let _ = rustix::thread::set_name(c"init");
+    loop {
+        match sys::wait_signal() {
+            Ok(libc::SIGCHLD) => reap(program),
+            // Of the terminal, for whoever is in its background: not the program's.
+            Ok(libc::SIGTTIN | libc::SIGTTOU) | Err(_) => {}
+            // SAFETY: takes integers only.
+            Ok(signal) => _ = unsafe { libc::kill(program.as_raw_nonzero().get(), signal) },
+        }
+    }
+}
+
+/// Takes every child that has ended; one SIGCHLD may stand for several.
+fn reap(program: Pid) {
+    loop {
+        match sys::wait_child() {
+            Ok(Some(Status { pid, code })) if pid == program => sys::exit(code),
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) | Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The operations of a launch: plain values that print, each knowing how to perform itself in the child.
+//!
+//! An operation owns its strings and descriptors, all made before the clone. Performing one makes system
+//! calls and nothing else: no allocation, no lock, no panic, for the child may be the copy of one thread of
+//! many. Each prints as an infinitive, so that an error reads "can't *mount tmpfs at /dev*".
+
+mod credentials;
+mod failure;
+mod init;
+mod mount;
+mod namespace;
+mod node;
+mod program;
+mod restrict;
+mod root;
+mod settings;
+mod stdio;
+mod within;
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
+
+pub use credentials::{Ambient, Become, Bounding, Capabilities};
+pub(crate) use failure::{Failure, Note, Record};
+pub use init::StayAsInit;
+pub use mount::{Mount, MountConsole};
+pub(crate) use mount::{Parameter, Source};
+pub use namespace::{JoinCgroup, JoinNamespace, JoinProcess, Unshare};
+pub(crate) use node::Rdev;
+pub use node::{Device, Directory, Symlink};
+pub use program::Execute;
+pub(crate) use program::StringArray;
+pub use restrict::{Mask, ReadOnlyPath, ReadOnlyRoot};
+pub use root::{AttachRoot, IsolateMounts, PivotRoot};
+pub use settings::{Conceal, Domainname, Hostname, Keyring, OomScoreAdj, ResourceLimit, Sysctl, Umask};
+pub use stdio::{ChangeDirectory, CloseDescriptors, ConnectStdio, LeadSession, ResetSignals, TakeTerminal};
+
+/// What the operations work on, besides what they own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Child<'a> {
+    /// The root file system: attached by [`AttachRoot`]. None where the root is joined, not made.
+    pub(crate) root: Option<BorrowedFd<'a>>,
+    /// Where failures are reported; closed by a successful execve.
+    pub(crate) report: BorrowedFd<'a>,
+}
+
+impl<'a> Child<'a> {
+    fn root(&self) -> Result<BorrowedFd<'a>, Errno> {
+        self.root.ok_or(Errno::BADF)
+    }
+}
+
+/// One operation.
+pub(crate) trait Step: fmt::Display {
+    fn perform(&self, child: &Child<'_>) -> Result<(), Failure>;
+}
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// One thing the child does, in the order of the list.
+        #[derive(Debug)]
+        #[non_exhaustive]
+        #[expect(missing_docs, reason = "each variant is described at its struct")]
+        pub enum Op {
+            $($name($name),)*
+        }
+
+        impl Op {
+            pub(crate) fn step(&self) -> &dyn Step {
+                match self {
+                    $(Self::$name(step) => step,)*
+                }
+            }
+        }
+
+        $(impl From<$name> for Op {
+            fn from(step: $name) -> Self {
+                Self::$name(step)
+            }
+        })*
+    };
+}
+
+operations!(
+    Conceal,
+    JoinCgroup,
+    JoinNamespace,
+    JoinProcess,
+    Unshare,
+    Keyring,
+    Hostname,
+    Domainname,
+    Sysctl,
+    OomScoreAdj,
+    ResourceLimit,
+    IsolateMounts,
+    AttachRoot,
+    Mount,
+    MountConsole,
+    Directory,
+    Device,
+    Symlink,
+    Mask,
+    ReadOnlyPath,
+    ReadOnlyRoot,
+    PivotRoot,
+    LeadSession,
+    TakeTerminal,
+    ChangeDirectory,
+    ConnectStdio,
+    CloseDescriptors,
+    ResetSignals,
+    Bounding,
+    Become,
+    Capabilities,
+    Ambient,
+    NoNewPrivileges,
+    Umask,
+    StayAsInit,
+    Execute,
+);
+
+pub use credentials::NoNewPrivileges;
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.step().fmt(f)
+    }
+}

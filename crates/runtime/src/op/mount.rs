@@ -1,0 +1,169 @@
+//! Mounts: new file systems and binds, by the mount API of Linux 5.2 and 5.12.
+//!
+//! A mount is made detached, given all its attributes, and attached last: at no moment is it visible
+//! without them. It is attached to a descriptor, not to a path (see [`super::within`]).
+
+use std::ffi::CString;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, fchmod, fstat, openat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+
+use super::failure::Message;
+use super::within::{self, Leaf};
+use super::{Child, Failure, Note, Step};
+use crate::sys::{MountAttr, Recursion, mount_setattr};
+
+/// Mounts something in the root; a missing target is created.
+#[derive(Debug)]
+pub struct Mount {
+    pub(crate) source: Source,
+    /// A path of the root.
+    pub(crate) target: CString,
+    /// Whether symbolic links on the way to the target are an error. For `/proc` and `/sys`: an image that
+    /// redirects them would leave its own files where the program looks for the kernel's.
+    pub(crate) plain_target: bool,
+    /// Changes the mount itself.
+    pub(crate) attr: MountAttr,
+    /// Changes the mount and, for a recursive bind, all below it.
+    pub(crate) attr_below: MountAttr,
+    /// Type, source and options, for people.
+    pub(crate) label: String,
+}
+
+/// Where a mount comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A directory or file of the host.
+    Bind { path: CString, recursive: bool },
+    /// A new instance of a file system.
+    New { fstype: CString, parameters: Vec<Parameter>, mode_of_target: bool },
+}
+
+/// One parameter of a new file system.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    pub(crate) key: CString,
+    /// None for a flag.
+    pub(crate) value: Option<CString>,
+}
+
+impl Step for Mount {
+    fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
+        let (tree, leaf) = match &self.source {
+            Source::Bind { path, recursive } => clone_tree(path, *recursive)?,
+            Source::New { fstype, parameters, .. } => (new_tree(fstype, parameters)?, Leaf::Directory),
+        };
+        let target = self.target(child.root()?, leaf)?;
+        if let Source::New { mode_of_target: true, .. } = self.source {
+            copy_mode(target.as_fd(), tree.as_fd())?;
+        }
+        set_attr(tree.as_fd(), Recursion::All, &self.attr_below)?;
+        set_attr(tree.as_fd(), Recursion::One, &self.attr)?;
+        attach(tree.as_fd(), target.as_fd())
+    }
+}
+
+impl Mount {
+    fn target(&self, root: BorrowedFd<'_>, leaf: Leaf) -> Result<OwnedFd, Failure> {
+        let target = if self.plain_target {
+            match within::locate_plain(root, &self.target) {
+                Err(Errno::LOOP) => return Err(Failure::noted(Errno::LOOP, Note::Symlink)),
+                Err(Errno::NOENT) => within::create(root, &self.target, leaf)?,
+                found => found?,
+            }
+        } else {
+            within::create(root, &self.target, leaf)?
+        };
+        let is_directory = within::kind(&target)? == FileType::Directory;
+        if is_directory != (leaf == Leaf::Directory) {
+            return Err(Failure::noted(Errno::NOTDIR, Note::KindMismatch));
+        }
+        Ok(target)
+    }
+}
+
+impl fmt::Display for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.label)
+    }
+}
+
+/// A detached copy of what is at a path of the host, and what its target has to be.
+fn clone_tree(path: &std::ffi::CStr, recursive: bool) -> Result<(OwnedFd, Leaf), Failure> {
+    let below = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+    let tree =
+        open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | below)?;
+    let is_directory = within::kind(&tree)? == FileType::Directory;
+    Ok((tree, if is_directory { Leaf::Directory } else { Leaf::File }))
+}
+
+/// A detached mount of a new file system.
+pub(super) fn new_tree(fstype: &std::ffi::CStr, parameters: &[Parameter]) -> Result<OwnedFd, Failure> {
+    let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    configure(context.as_fd(), parameters)
+        .map_err(|errno| Failure { message: said(context.as_fd()), ..Failure::from(errno) })?;
+    Ok(fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+}
+
+fn configure(context: BorrowedFd<'_>, parameters: &[Parameter]) -> Result<(), Errno> {
+    for Parameter { key, value } in parameters {
+        match value {
+            Some(value) => fsconfig_set_string(context, key.as_c_str(), value.as_c_str())?,
+            None => fsconfig_set_flag(context, key.as_c_str())?,
+        }
+    }
+    fsconfig_create(context)
+}
+
+/// The file system's complaint: reading its context gives one line, led by "e " for an error.
+fn said(context: BorrowedFd<'_>) -> Message {
+    let mut line = [0_u8; Message::ROOM];
+    let length = rustix::io::read(context, &mut line).unwrap_or(0);
+    let line = line.get(..length).unwrap_or_default();
+    Message::new(line.strip_prefix(b"e ").unwrap_or(line).trim_ascii_end())
+}
+
+/// Gives the root of a new tmpfs the mode of the directory it hides: `/tmp` stays 1777.
+fn copy_mode(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mode = Mode::from_raw_mode(fstat(from)?.st_mode);
+    let readable = openat(to, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    fchmod(readable, mode)
+}
+
+pub(super) fn set_attr(tree: BorrowedFd<'_>, recursion: Recursion, attr: &MountAttr) -> Result<(), Errno> {
+    if *attr == MountAttr::default() { Ok(()) } else { mount_setattr(tree, recursion, attr) }
+}
+
+/// Attaches a detached tree to what a descriptor refers to.
+pub(super) fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Failure> {
+    let by_descriptor = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(move_mount(tree, c"", target, c"", by_descriptor)?)
+}
+
+/// Mounts the terminal as `/dev/console`.
+///
+/// The terminal was cloned into a detached mount from its *descriptor*, before the clone: no path of a
+/// pseudo terminal is ever looked up inside the container, where it could be replaced (CVE-2025-52565).
+#[derive(Debug)]
+pub struct MountConsole {
+    pub(crate) tree: OwnedFd,
+}
+
+impl Step for MountConsole {
+    fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
+        let target = within::create(child.root()?, c"/dev/console", Leaf::File)?;
+        attach(self.tree.as_fd(), target.as_fd())
+    }
+}
+
+impl fmt::Display for MountConsole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bind the terminal at /dev/console")
+    }
+}

@@ -1,0 +1,138 @@
+//! The end of every list: what the process is, from session to execve.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{LinuxCapabilities, Process};
+use rustix::process::Gid;
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use super::{Host, Plan, c_string, enter, limits};
+use crate::capabilities;
+use crate::launch::{PrepareError, Shortfall};
+use crate::op::{
+    Ambient, Become, Bounding, Capabilities, CloseDescriptors, ConnectStdio, Execute, LeadSession,
+    NoNewPrivileges, ResetSignals, StayAsInit, StringArray, TakeTerminal, Umask,
+};
+
+/// What a process is given besides its specification.
+#[derive(Debug)]
+pub(crate) struct ProcessParts {
+    pub(crate) stdio: [OwnedFd; 3],
+    pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) executable: Option<PathBuf>,
+    pub(crate) init: bool,
+    pub(crate) shortfall: Shortfall,
+}
+
+/// Where programs are looked for when the environment does not say: Docker's default.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+pub(super) fn plan(
+    plan: &mut Plan,
+    process: &Process,
+    parts: ProcessParts,
+    host: &Host,
+) -> Result<(), PrepareError> {
+    let has_terminal = parts.terminal.is_some();
+    let size = process.console_size().map(|size| (size.height() as u16, size.width() as u16));
+    plan.push(LeadSession);
+    plan.ops.extend(parts.terminal.map(|terminal| TakeTerminal { terminal, size }.into()));
+    enter(plan, process.cwd())?;
+    plan.push(ConnectStdio { stdio: parts.stdio, uid: process.user().uid() });
+    plan.push(CloseDescriptors);
+    plan.push(ResetSignals);
+    // After the last open: a low nofile would hit us. Before the user: raising needs a capability.
+    limits::resource_limits(plan, process, parts.shortfall, host)?;
+    credentials(plan, process, parts.shortfall, host)?;
+    plan.push(Umask(process.user().umask().unwrap_or(0o022)));
+    if parts.init {
+        plan.push(StayAsInit { terminal: has_terminal });
+    }
+    plan.push(program(process, parts.executable)?);
+    Ok(())
+}
+
+fn credentials(
+    plan: &mut Plan,
+    process: &Process,
+    shortfall: Shortfall,
+    host: &Host,
+) -> Result<(), PrepareError> {
+    let user = process.user();
+    // Without the field, none: what is not asked for is not given.
+    let wanted = process.capabilities().clone().unwrap_or_else(none);
+    let set = |oci: &Option<_>| capabilities::set(oci.as_ref());
+    let permitted = grantable(plan, set(wanted.permitted()), shortfall, host)?;
+    let bounding = set(wanted.bounding());
+    let inheritable = set(wanted.inheritable()) & host.permitted;
+    let ambient = set(wanted.ambient()) & permitted & inheritable;
+    let groups = user.additional_gids().iter().flatten().map(|gid| Gid::from_raw(*gid)).collect();
+    plan.push(Bounding { keep: bounding & host.bounding, drop: host.bounding - bounding });
+    plan.push(Become { uid: user.uid(), gid: user.gid(), groups });
+    let effective = set(wanted.effective()) & permitted;
+    plan.push(Capabilities(CapabilitySets { effective, permitted, inheritable }));
+    plan.push(Ambient(ambient));
+    if process.no_new_privileges() == Some(true) {
+        plan.push(NoNewPrivileges);
+    }
+    Ok(())
+}
+
+fn none() -> LinuxCapabilities {
+    let nothing = || Some(oci_spec::runtime::Capabilities::new());
+    let mut capabilities = LinuxCapabilities::default();
+    capabilities
+        .set_bounding(nothing())
+        .set_effective(nothing())
+        .set_permitted(nothing())
+        .set_inheritable(nothing())
+        .set_ambient(nothing());
+    capabilities
+}
+
+/// What of the wanted capabilities the caller has to give.
+fn grantable(
+    plan: &mut Plan,
+    wanted: CapabilitySet,
+    shortfall: Shortfall,
+    host: &Host,
+) -> Result<CapabilitySet, PrepareError> {
+    let missing = wanted - host.permitted;
+    if !missing.is_empty() {
+        let names = capabilities::text(missing);
+        plan.lack(shortfall, format!("can't give capabilities that this process does not have: {names}"))?;
+    }
+    Ok(wanted & host.permitted)
+}
+
+fn program(process: &Process, executable: Option<PathBuf>) -> Result<Execute, PrepareError> {
+    let strings = |field: &str, strings: &Option<Vec<String>>| -> Result<Vec<CString>, PrepareError> {
+        strings.iter().flatten().map(|string| c_string(field, string.as_bytes())).collect()
+    };
+    let name = process.args().iter().flatten().next();
+    let name = name.filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| PrepareError::invalid("process.args", "names no program"))?;
+    let paths = match executable {
+        Some(path) => vec![path],
+        None if name.contains('/') => vec![PathBuf::from(name)],
+        None => search(process, name),
+    };
+    let candidates = paths.iter().map(|path| c_string("process.args", path.as_os_str().as_bytes()));
+    Ok(Execute {
+        candidates: candidates.collect::<Result<_, _>>()?,
+        argv: StringArray::new(strings("process.args", process.args())?),
+        envp: StringArray::new(strings("process.env", process.env())?),
+    })
+}
+
+/// The name in each directory of the process's own PATH; an empty one is the working directory.
+fn search(process: &Process, name: &str) -> Vec<PathBuf> {
+    let path = process.env().iter().flatten().rev().find_map(|variable| variable.strip_prefix("PATH="));
+    let directories = path.unwrap_or(DEFAULT_PATH).split(':');
+    directories
+        .map(|directory| Path::new(if directory.is_empty() { "." } else { directory }).join(name))
+        .collect()
+}

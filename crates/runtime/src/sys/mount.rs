@@ -1,0 +1,45 @@
+//! mount_setattr(2), Linux 5.12.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+
+use super::checked;
+
+/// `struct mount_attr`: what changes on a mount. The fields are the kernel's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct MountAttr {
+    /// `MOUNT_ATTR_…` to set.
+    pub(crate) set: u64,
+    /// `MOUNT_ATTR_…` to clear, before `set`.
+    pub(crate) clear: u64,
+    /// One of `MS_PRIVATE`, `MS_SLAVE`, …, or 0.
+    pub(crate) propagation: u64,
+    /// Only with `MOUNT_ATTR_IDMAP`.
+    pub(crate) userns_fd: u64,
+}
+
+/// Whether the mounts below are changed as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recursion {
+    One,
+    All,
+}
+
+/// Changes the mount that `fd` is the root of.
+pub(crate) fn mount_setattr(fd: BorrowedFd<'_>, recursion: Recursion, attr: &MountAttr) -> Result<(), Errno> {
+    let recursive = if recursion == Recursion::All { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is an empty C string, attr a valid struct of the size given.
+    let returned = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | recursive,
+            std::ptr::from_ref(attr),
+            size_of::<MountAttr>(),
+        )
+    };
+    checked(returned).map(drop)
+}
