@@ -116,6 +116,15 @@ fn another_diff_id_than_wanted_is_an_error_that_names_both() {
     assert_eq!((w, found), (wanted, Digest::of(&bytes)));
 }
 
+/// umoci ends an archive so; Go's reader, and so Docker, takes it.
+#[test]
+fn an_archive_may_end_right_after_its_last_content() {
+    let bytes = archive(&[file("a", "x"), file("b", "y")]);
+    let (into, unpacked) = unpacked(&bytes[..3 * 512 + 1]);
+    assert_eq!(unpacked.entries, 2);
+    assert_eq!(fs::read_to_string(into.path().join("b")).unwrap(), "y");
+}
+
 #[test]
 fn later_entries_replace_earlier_ones() {
     let (into, _) = unpacked(&archive(&[
@@ -249,7 +258,7 @@ fn hostile_archives_place_nothing_outside() {
         ("huge uid", with(pax(&[("uid", b"4294967295")]), &[file("x", "")]), "uid field"),
         ("size overflow", with(pax(&[("size", b"18446744073709551615")]), &[file("x", "")]), "size field"),
         ("not tar", vec![b'x'; 4096], "checksum"),
-        ("truncated", archive(&[file("x", "content")])[..700].to_vec(), "middle of an entry"),
+        ("truncated", archive(&[file("x", "content")])[..515].to_vec(), "middle of an entry"),
         ("half a header", archive(&[file("x", "")])[..100].to_vec(), "middle of an entry"),
         ("lone zero block", [vec![0; 512], archive(&[file("x", "")])].concat(), "lone zero block"),
         ("huge pax", huge_metadata(b'x'), "at most 1048576"),

@@ -12,6 +12,8 @@ mod tar;
 mod unpack;
 
 pub use compression::Compression;
+pub(crate) use compression::decoder;
 pub use extract::ExtractError;
 pub use tar::TarError;
+pub(crate) use tar::{Kind, TarReader};
 pub use unpack::{UnpackError, Unpacked, unpack};

@@ -5,6 +5,7 @@
 //! Docker and containerd read with: entries without content have none, whatever their size field says,
 //! and an extended header's `size` counts for the entry alone, never for a long-name header before it.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 
 use tar::{EntryType, Header};
@@ -97,7 +98,12 @@ impl<R: BufRead> TarReader<R> {
 
     /// The next entry, or `None` at the end. What was not read of the one before is skipped.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>, TarError> {
-        self.skip(self.content + self.padding)?;
+        self.skip(self.content)?;
+        // Some writers end an archive right after the last file's content.
+        self.skip(self.padding).or_else(|error| match error {
+            TarError::Truncated => Ok(()),
+            other => Err(other),
+        })?;
         (self.content, self.padding) = (0, 0);
         let mut ahead = Ahead::default();
         while let Some(header) = self.header()? {
@@ -180,7 +186,7 @@ impl<R: BufRead> TarReader<R> {
         let Ahead { mut pax, long_name, long_link } = ahead;
         let path = pax.sparse.name.take().or(pax.path).or(long_name);
         let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
-        let link = pax.link.or(long_link).or_else(|| header.link_name_bytes().map(|link| link.into_owned()));
+        let link = pax.link.or(long_link).or_else(|| header.link_name_bytes().map(Cow::into_owned));
         let kind = kind_of(kind, &path)?;
         let size = pax.size.map_or_else(|| size_of(header), Ok)?;
         self.content = if kind == Kind::File { size } else { 0 };

@@ -1,0 +1,160 @@
+//! The content store: blobs by digest, layers unpacked once, and an index of names.
+//!
+//! ```text
+//! oci-layout, index.json, blobs/sha256/<hex>   a valid OCI image layout, for other tools to read
+//! layers/<diff id>/{fs,layer.json}             each layer, unpacked once, shared by all images
+//! tmp/<session>/                               what an operation under way has made so far
+//! lock                                         see below
+//! ```
+//!
+//! Nothing appears half made: each thing is made in a session's directory and renamed into place.
+//! A process killed at any instant leaves a dead session, which the next `open` clears away. After
+//! a power cut, what a session put in place without living to sync it is checked or made again.
+//!
+//! Several processes share a store. `lock` is held shared while something is renamed into place,
+//! exclusively while sessions are cleared or garbage is taken out; long work holds no lock, its
+//! session pins what it relies on. `index.json` changes under `index.lock`.
+
+mod blobs;
+mod gc;
+mod images;
+mod implied;
+mod index;
+mod layers;
+mod recover;
+mod session;
+mod usage;
+mod verify;
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+pub use blobs::BlobError;
+pub(crate) use blobs::Spooled;
+pub use gc::Collected;
+pub use images::{DockerConfig, HealthCheck, Image, RegisterError, RemoveError, Removed};
+pub(crate) use images::{Documents, NewImage};
+pub use layers::LayerError;
+pub(crate) use session::Session;
+pub use usage::{ImageUsage, Usage};
+pub use verify::Fault;
+
+use crate::digest::Digest;
+
+const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Something about the store itself failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{action} {path} failed")]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("{path} is damaged")]
+    Damaged { path: PathBuf, source: serde_json::Error },
+    #[error("{0} is not an image store of this version")]
+    Foreign(PathBuf),
+}
+
+impl StoreError {
+    fn io<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> Self + use<'p> {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+}
+
+/// A store, open. Cheap to keep; several may be open on one directory, in one process or in many.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lock {
+    Shared,
+    Exclusive,
+}
+
+impl Store {
+    /// Opens the store at `root`, made if it isn't there, and clears what killed processes left.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        make_directory(root)?;
+        let root = fs::canonicalize(root).map_err(StoreError::io("finding", root))?;
+        let store = Self { root };
+        let lock = store.lock(Lock::Exclusive)?;
+        store.lay_out()?;
+        let lost = store.clear_dead_sessions(&lock)?;
+        drop(lock);
+        if lost {
+            store.unpack_lost()?;
+        }
+        Ok(store)
+    }
+
+    fn lay_out(&self) -> Result<(), StoreError> {
+        for directory in ["blobs", "blobs/sha256", "layers", "tmp"] {
+            make_directory(&self.root.join(directory))?;
+        }
+        let layout = self.root.join("oci-layout");
+        match fs::read_to_string(&layout) {
+            Ok(text) if text == LAYOUT => Ok(()),
+            Ok(_) => Err(StoreError::Foreign(self.root.clone())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => write_whole(&layout, LAYOUT.as_bytes()),
+            Err(source) => Err(StoreError::io("reading", &layout)(source)),
+        }
+    }
+
+    fn blob_path(&self, digest: Digest) -> PathBuf {
+        self.root.join("blobs/sha256").join(digest.hex())
+    }
+
+    fn layer_path(&self, diff_id: Digest) -> PathBuf {
+        self.root.join("layers").join(diff_id.hex())
+    }
+
+    /// Waits for the store's lock. It is released when the file is dropped, or the process ends.
+    fn lock(&self, lock: Lock) -> Result<File, StoreError> {
+        lock_file(&self.root.join("lock"), lock)
+    }
+
+    /// Everything written to the store's file system so far is on the disk afterwards.
+    fn sync(&self) -> Result<(), StoreError> {
+        let failed = |source| StoreError::io("syncing", &self.root)(source);
+        let root = File::open(&self.root).map_err(failed)?;
+        rustix::fs::syncfs(root).map_err(|errno| failed(errno.into()))
+    }
+}
+
+fn lock_file(path: &Path, lock: Lock) -> Result<File, StoreError> {
+    let failed = |source| StoreError::io("locking", path)(source);
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path).map_err(failed)?;
+    let operation = match lock {
+        Lock::Shared => FlockOperation::LockShared,
+        Lock::Exclusive => FlockOperation::LockExclusive,
+    };
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&file, operation))
+        .map_err(|errno| failed(errno.into()))?;
+    Ok(file)
+}
+
+/// Layers hold set-id programs and others' files: nobody but root may walk in.
+fn make_directory(path: &Path) -> Result<(), StoreError> {
+    let made = fs::DirBuilder::new().mode(0o700).recursive(true).create(path);
+    made.map_err(StoreError::io("making", path))
+}
+
+/// Writes a file so that after a crash it is whole, or as it was before.
+fn write_whole(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let new = path.with_extension("new");
+    let write = || {
+        let mut file = File::create(&new)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        File::open(path.parent().unwrap_or(path))?.sync_all()
+    };
+    write().map_err(StoreError::io("writing", path))
+}
