@@ -1,5 +1,7 @@
 //! Images go into the store from what Docker, skopeo and umoci make, and come out again.
 
+#![allow(clippy::unwrap_used, reason = "test set-up")]
+
 mod support;
 
 use std::fs::{self, File};

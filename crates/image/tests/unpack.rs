@@ -1,5 +1,7 @@
 //! Layers are unpacked as GNU tar does, and as overlayfs wants them.
 
+#![allow(clippy::unwrap_used, reason = "test set-up")]
+
 mod support;
 
 use std::fs;

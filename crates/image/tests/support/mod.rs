@@ -1,5 +1,6 @@
 //! What the tests of layers and the store share: archives made by hand and trees compared.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
+#![allow(clippy::unwrap_used, reason = "test set-up")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
