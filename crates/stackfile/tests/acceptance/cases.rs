@@ -1,0 +1,123 @@
+//! Small cases: one function each.
+
+use super::compare::{json, same, tree};
+use super::{Case, Verdict};
+use hoist_stackfile::canonical::{Dialect, render};
+use hoist_stackfile::diagnostic::Report;
+use hoist_stackfile::node::{Node, Value as NodeValue};
+use hoist_stackfile::place::Path;
+use hoist_stackfile::schema::Site;
+use hoist_stackfile::stages::interpolate::Interpolation;
+use hoist_stackfile::stages::{check, decode, defaults, expand, merge, normalize, unique};
+use hoist_stackfile::syntax::dotenv::{self, Variables};
+use hoist_stackfile::syntax::{bytes, duration, template};
+use serde_json::{Value, json};
+
+pub fn run(case: &Case) -> Verdict {
+    let got = match case.kind.as_str() {
+        "interpolate_string" => interpolate_string(case),
+        "interpolate_tree" => interpolate_tree(case),
+        "dotenv" => dotenv(case),
+        "volume_short" => short(case, "volumes").map(|list| list[0].clone()),
+        "port_short" => short(case, "ports"),
+        "duration" => duration::parse(case.input.as_str().unwrap())
+            .map(|d| json!({"nanoseconds": d, "canonical": duration::format(d)})),
+        "bytes" => bytes::parse(case.input.as_str().unwrap()).map(|b| json!(b)),
+        "merge" => merged(case),
+        "unicity" => {
+            let mut node = tree(&case.input);
+            report(|r| unique::enforce(&mut node, Site::TOP, &Path::TOP, r)).map(|()| json(&node))
+        }
+        "merge_no_unicity" => merge_only(case).map(|node| json(&node)),
+        "normalize" => {
+            let mut node = tree(&case.input);
+            normalize::normalize(&mut node, case.input["name"].as_str().unwrap_or_default(), &case.env);
+            Ok(json(&node))
+        }
+        "set_defaults" => {
+            let mut node = tree(&case.input);
+            defaults::set_defaults(&mut node);
+            Ok(json(&node))
+        }
+        "schema_validate" => {
+            let node = tree(&case.input);
+            report(|r| check::check(&node, r)).map(|()| json!("valid"))
+        }
+        "load" => return super::load::run(case),
+        "ports" => short_list(case),
+        other => return Err(format!("unknown kind {other}")),
+    };
+    match (&case.expected, got) {
+        (Some(expected), Ok(got)) => same(&json!({"v": expected}), &json!({"v": got})),
+        (None, Err(_)) => Ok(()),
+        (Some(_), Err(error)) => Err(format!("error: {error}")),
+        (None, Ok(got)) => Err(format!("{got}, expected: {}", case.error.as_deref().unwrap_or_default())),
+    }
+}
+
+fn report(act: impl FnOnce(&mut Report)) -> Result<(), String> {
+    let mut report = Report::default();
+    act(&mut report);
+    if report.errors() == 0 { Ok(()) } else { Err(report.into_findings()[0].message.clone()) }
+}
+
+fn interpolate_string(case: &Case) -> Result<Value, String> {
+    let lookup = |name: &str| case.env.get(name).cloned();
+    let template = case.input["template"].as_str().unwrap();
+    template::substitute(template, &lookup).map(|out| json!(out.text)).map_err(|error| format!("{error:?}"))
+}
+
+fn interpolate_tree(case: &Case) -> Result<Value, String> {
+    let mut node = tree(&case.input["tree"]);
+    let mut warned = std::collections::HashSet::new();
+    report(|report| {
+        let mut interpolation = Interpolation { environment: &case.env, warned: &mut warned, report };
+        interpolation.run(&mut node, Site::UNKNOWN, &Path::TOP);
+    })?;
+    Ok(json(&node))
+}
+
+fn dotenv(case: &Case) -> Result<Value, String> {
+    let before = case.input["vars_before"].as_object().cloned().unwrap_or_default();
+    let mut variables: Variables =
+        before.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
+    let lookup = |name: &str| case.env.get(name).cloned();
+    dotenv::parse(case.input["src"].as_str().unwrap(), &mut variables, &lookup)
+        .map_err(|error| format!("line {}: {}", error.line, error.reason))?;
+    Ok(json!(variables))
+}
+
+fn short(case: &Case, key: &str) -> Result<Value, String> {
+    expanded(key, vec![tree(&case.input)])
+}
+
+fn short_list(case: &Case) -> Result<Value, String> {
+    expanded("ports", case.input.as_array().unwrap().iter().map(tree).collect())
+}
+
+/// Items of a service's list in their canonical form.
+fn expanded(key: &str, items: Vec<Node>) -> Result<Value, String> {
+    let map = |key: &str, node: Node| Node::new(NodeValue::Map([(key.to_owned(), node)].into_iter().collect()));
+    let list = Node::new(NodeValue::List(items));
+    let mut top = map("services", map("s", map(key, list)));
+    let mut got = Value::Null;
+    report(|report| {
+        expand::expand(&mut top, expand::Mode::Strict, report);
+        let decoded = decode::decode(top, report);
+        got = json(&render(&decoded, Dialect::Json))["services"]["s"][key].clone();
+    })?;
+    Ok(got)
+}
+
+fn merge_only(case: &Case) -> Result<Node, String> {
+    let (base, over) = (tree(&case.input["base"]), tree(&case.input["override"]));
+    let mut merged = None;
+    report(|report| merged = Some(merge::merge(base, over, Site::TOP, &Path::TOP, report)))?;
+    Ok(merged.unwrap())
+}
+
+fn merged(case: &Case) -> Result<Value, String> {
+    let mut node = merge_only(case)?;
+    report(|report| unique::enforce(&mut node, Site::TOP, &Path::TOP, report))?;
+    Ok(json(&node))
+}

@@ -1,0 +1,71 @@
+//! Whole loads from files in memory.
+
+use super::compare::same;
+use super::corpus::first;
+use super::{Case, Verdict};
+use hoist_stackfile::canonical::to_json;
+use hoist_stackfile::{Dialect, MemoryReader, Options, Source, Sources, load};
+use serde_json::{Value, json};
+
+const ROOT: &str = "/acceptance/root";
+const TMP: &str = "/acceptance/tmp";
+
+pub fn run(case: &Case) -> Verdict {
+    let input: Value = place(&case.input);
+    let options = &input["options"];
+    let on = |key: &str| options[key].as_bool().unwrap_or(false);
+    let folder = input["working_dir"].as_str().unwrap_or_default().to_owned();
+    let mut reader = MemoryReader::default();
+    if let Some(files) = input["files"].as_object() {
+        for (path, content) in files {
+            reader = reader.with(path, content.as_str().unwrap_or_default());
+        }
+    }
+    let mut files = Vec::new();
+    for file in input["config_files"].as_array().unwrap() {
+        let path = file["filename"].as_str().unwrap().to_owned();
+        let text = file["content"].as_str().map(str::to_owned);
+        if let Some(text) = &text {
+            reader = reader.with(&path, text.as_str());
+        }
+        files.push(Source { path, text });
+    }
+    let selected = options["selected_services"].as_array().cloned().unwrap_or_default();
+    let profiles = options["profiles"].as_array().cloned().unwrap_or_default();
+    let texts = |list: Vec<Value>| list.iter().map(|v| v.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let sources = Sources {
+        files,
+        project_dir: folder,
+        environment: case.env.iter().map(|(k, v)| (k.clone(), v.replace("${ROOT}", ROOT))).collect(),
+        no_default_env_file: true,
+        project_name: options["project_name"].as_str().map(str::to_owned),
+        home: case.env.get("HOME").cloned(),
+        services: texts(selected),
+        profiles: texts(profiles),
+        options: Options {
+            interpolate: !on("skip_interpolation"),
+            normalize: !on("skip_normalization"),
+            resolve_paths: on("resolve_paths"),
+            validate: !on("skip_validation"),
+            consistency: !on("skip_consistency"),
+            resolve_environment: !on("skip_resolve_environment"),
+            discard_env_files: on("discard_env_files"),
+        },
+        ..Sources::default()
+    };
+    match (&case.expected, load(&sources, &reader)) {
+        (Some(expected), Ok(loaded)) => {
+            let got: Value = serde_json::from_str(&to_json(&loaded.project.canonical(Dialect::Json))).unwrap();
+            let disabled: Vec<&String> = loaded.project.disabled.keys().collect();
+            let expected = place(expected);
+            same(&expected, &json!({"project": got, "disabled_services": disabled}))
+        }
+        (None, Err(_)) => Ok(()),
+        (Some(_), Err(findings)) => Err(format!("error: {}", first(&findings))),
+        (None, Ok(_)) => Err(format!("no error, expected: {}", case.error.as_deref().unwrap_or_default())),
+    }
+}
+
+fn place(value: &Value) -> Value {
+    serde_json::from_str(&value.to_string().replace("${ROOT}", ROOT).replace("${TMP}", TMP)).unwrap()
+}
