@@ -20,13 +20,9 @@ pub fn render(top: &Node, dialect: Dialect) -> Node {
     let mut out = record(top, &PROJECT, dialect);
     if let Some(map) = out.as_map_mut() {
         if dialect == Dialect::Json {
-            map.shift_remove("models");
             for (key, node) in top.as_map().into_iter().flatten().filter(|(key, _)| key.starts_with("x-")) {
                 map.insert(key.clone(), node.clone());
             }
-        }
-        if !map.contains_key("services") {
-            map.insert("services".to_owned(), Node::new(Value::Map(Map::new())));
         }
     }
     out
@@ -53,6 +49,9 @@ fn record(node: &Node, record: &'static Record, dialect: Dialect) -> Node {
                 let empty = Node::new(Value::Map(Map::new()));
                 out.insert(name.to_owned(), self::record(&empty, record, dialect));
             }
+            (None, Form::ShownNamed(_)) => {
+                out.insert(name.to_owned(), Node::new(Value::Map(Map::new())));
+            }
             (None, _) => {}
         }
     }
@@ -73,7 +72,7 @@ fn value(node: &Node, form: Form, dialect: Dialect) -> Option<Node> {
             let items = list.iter().map(|item| record(item, inner, dialect)).collect();
             Some(node.with(Value::List(items)))
         }
-        (Form::Named(inner) | Form::NamedOrNull(inner), Value::Map(map)) => {
+        (Form::Named(inner) | Form::ShownNamed(inner) | Form::NamedOrNull(inner), Value::Map(map)) => {
             let entries = map.iter().map(|(key, node)| (key.clone(), record(node, inner, dialect)));
             Some(node.with(Value::Map(entries.collect())))
         }

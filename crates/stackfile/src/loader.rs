@@ -35,6 +35,8 @@ pub struct Options {
     pub resolve_environment: bool,
     /// Leave `env_file` and `label_file` out of the result once they are read.
     pub discard_env_files: bool,
+    /// Drop networks, volumes, configs, secrets and models that no service in use refers to.
+    pub prune: bool,
 }
 
 impl Default for Options {
@@ -47,6 +49,7 @@ impl Default for Options {
             consistency: true,
             resolve_environment: true,
             discard_env_files: true,
+            prune: true,
         }
     }
 }

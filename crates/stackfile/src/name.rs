@@ -41,7 +41,7 @@ pub(crate) fn project_name(
         return Some(interpolate(&written, sources, environment));
     }
     if sources.name_from_folder {
-        return Some(normalize(path::base(&sources.project_dir)));
+        return Some(normalize(path::base(&path::clean(&sources.project_dir))));
     }
     Some(String::new())
 }

@@ -8,7 +8,7 @@ use crate::node::{Map, Node, Value};
 use crate::reader::{FileKind, FileReader};
 use crate::source::{SourceMap, Span};
 use crate::stages::interpolate::Environment;
-use crate::stages::{consistency, decode, normalize};
+use crate::stages::{consistency, decode, normalize, prune};
 use crate::syntax::path;
 use crate::syntax::template::Use;
 use crate::yaml;
@@ -31,6 +31,8 @@ pub struct Sources {
     pub files: Vec<Source>,
     /// The folder that relative paths start from, absolute. Usually the folder of the first file.
     pub project_dir: String,
+    /// The folder the process runs in; stands for `PWD` where the environment has none, as in a shell.
+    pub working_dir: String,
     /// The process's environment.
     pub environment: Environment,
     /// Files of variables in place of the project folder's `.env`.
@@ -136,9 +138,13 @@ impl Setup {
 
     /// Files merged and normalised.
     fn model(&self, sources: &Sources, loader: &mut Loader<'_>) -> Option<Node> {
+        let folder = match sources.project_dir.as_str() {
+            "" => String::new(),
+            folder => path::clean(folder),
+        };
         let context = Context {
-            folder: sources.project_dir.clone(),
-            base: sources.project_dir.clone(),
+            base: folder.clone(),
+            folder,
             environment: self.environment.clone(),
             including: Vec::new(),
         };
@@ -190,8 +196,12 @@ fn load_with(sources: &Sources, loader: &mut Loader<'_>) -> Option<Project> {
     if sources.options.consistency {
         consistency::check_consistency(&project.tree, &project.disabled, &mut loader.report);
     }
+    project.agree_on_scale();
     if !sources.services.is_empty() {
         project.select(&sources.services, loader);
+    }
+    if sources.options.prune {
+        prune::prune(&mut project.tree);
     }
     if loader.report.errors() == errors {
         loader.service_files(&mut project);
@@ -220,6 +230,9 @@ fn environment(sources: &Sources, loader: &mut Loader<'_>) -> Option<Environment
     let mut environment = sources.environment.clone();
     for (name, value) in loader.variables_of(&files, &sources.environment)? {
         environment.entry(name).or_insert(value);
+    }
+    if !sources.working_dir.is_empty() {
+        environment.entry("PWD".to_owned()).or_insert_with(|| sources.working_dir.clone());
     }
     Some(environment)
 }
@@ -267,6 +280,17 @@ impl Project {
             self.disabled = off;
         }
         self.profiles = active;
+    }
+
+    /// `scale` is the short way to say `deploy.replicas`; where `deploy` is given, both say it.
+    fn agree_on_scale(&mut self) {
+        for service in self.services_mut().into_iter().flat_map(|map| map.values_mut()) {
+            let Some(scale) = service.get("scale").cloned() else { continue };
+            let deploy = service.as_map_mut().and_then(|map| map.get_mut("deploy"));
+            if let Some(deploy) = deploy.and_then(Node::as_map_mut) {
+                deploy.entry("replicas".to_owned()).or_insert(scale);
+            }
+        }
     }
 
     /// Keeps some services and what they depend on. Naming a service activates its profiles.

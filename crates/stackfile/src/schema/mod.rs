@@ -175,6 +175,8 @@ pub enum Form {
     Records(&'static Record),
     /// Records by name.
     Named(&'static Record),
+    /// Records by name, shown when there are none.
+    ShownNamed(&'static Record),
     /// Records by name; null stays null.
     NamedOrNull(&'static Record),
 }

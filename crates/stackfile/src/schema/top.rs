@@ -19,7 +19,7 @@ pub static PROJECT: Record = record(
         field("version", TEXT, Form::Hidden),
         field("name", TEXT, Form::Text),
         field("include", list!(&INCLUDE_ITEM), Form::Hidden),
-        field("services", Shape::Map(&SERVICES), Form::Named(&SERVICE)),
+        field("services", Shape::Map(&SERVICES), Form::ShownNamed(&SERVICE)),
         field("networks", Shape::Map(&NETWORKS), Form::Named(&NETWORK)),
         field("volumes", Shape::Map(&VOLUMES), Form::Named(&VOLUME)),
         field("secrets", Shape::Map(&SECRETS), Form::Named(&SECRET)),

@@ -53,7 +53,7 @@ impl Decoder<'_> {
         match form {
             Form::Record(record) | Form::ShownRecord(record) => Some(self.record(node, record, path)),
             Form::Records(record) => self.records(node, record, path),
-            Form::Named(record) => self.named(node, record, false, path),
+            Form::Named(record) | Form::ShownNamed(record) => self.named(node, record, false, path),
             Form::NamedOrNull(record) => self.named(node, record, true, path),
             Form::Texts | Form::TextsOrNumbers => self.texts(node, form, path),
             Form::Pairs | Form::Options => self.pairs(node, false, path),

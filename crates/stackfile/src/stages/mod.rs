@@ -15,6 +15,7 @@ pub mod interpolate;
 pub mod merge;
 pub mod normalize;
 pub mod paths;
+pub mod prune;
 pub mod reset;
 pub mod unique;
 pub mod values;

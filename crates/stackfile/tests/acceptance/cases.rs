@@ -10,16 +10,16 @@ use hoist_stackfile::schema::Site;
 use hoist_stackfile::stages::interpolate::Interpolation;
 use hoist_stackfile::stages::{check, decode, defaults, expand, merge, normalize, unique};
 use hoist_stackfile::syntax::dotenv::{self, Variables};
-use hoist_stackfile::syntax::{bytes, duration, template};
+use hoist_stackfile::syntax::{bytes, duration, template, volume};
 use serde_json::{Value, json};
 
-pub fn run(case: &Case) -> Verdict {
+pub(crate) fn run(case: &Case) -> Verdict {
     let got = match case.kind.as_str() {
         "interpolate_string" => interpolate_string(case),
         "interpolate_tree" => interpolate_tree(case),
         "dotenv" => dotenv(case),
-        "volume_short" => short(case, "volumes").map(|list| list[0].clone()),
-        "port_short" => short(case, "ports"),
+        "volume_short" => volume::parse(case.input.as_str().unwrap()).map(|v| volume_json(&v)),
+        "port_short" => expanded("ports", vec![tree(&case.input)]),
         "duration" => duration::parse(case.input.as_str().unwrap())
             .map(|d| json!({"nanoseconds": d, "canonical": duration::format(d)})),
         "bytes" => bytes::parse(case.input.as_str().unwrap()).map(|b| json!(b)),
@@ -87,8 +87,21 @@ fn dotenv(case: &Case) -> Result<Value, String> {
     Ok(json!(variables))
 }
 
-fn short(case: &Case, key: &str) -> Result<Value, String> {
-    expanded(key, vec![tree(&case.input)])
+/// What the short form alone says: no default has been added and no path cleaned.
+fn volume_json(volume: &volume::Volume) -> Value {
+    let is_bind = volume.is_bind();
+    let mut bind = json!({"selinux": volume.selinux, "propagation": volume.propagation});
+    if !is_bind && (volume.selinux.is_some() || volume.propagation.is_some()) {
+        bind["create_host_path"] = json!(false);
+    }
+    json!({
+        "type": if is_bind { "bind" } else { "volume" },
+        "source": volume.source,
+        "target": volume.target,
+        "read_only": volume.read_only.then_some(true),
+        "bind": bind,
+        "volume": {"nocopy": volume.no_copy.then_some(true)},
+    })
 }
 
 fn short_list(case: &Case) -> Result<Value, String> {

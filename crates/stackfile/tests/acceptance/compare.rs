@@ -4,7 +4,7 @@ use hoist_stackfile::node::{Node, Value as NodeValue};
 use serde_json::{Map, Value};
 
 /// Drops what counts as not there.
-pub fn strip(value: &Value) -> Value {
+pub(crate) fn strip(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut out = Map::new();
@@ -30,7 +30,7 @@ pub fn strip(value: &Value) -> Value {
 }
 
 /// The first differences, by path.
-pub fn differences(expected: &Value, got: &Value, path: &str, out: &mut Vec<String>) {
+pub(crate) fn differences(expected: &Value, got: &Value, path: &str, out: &mut Vec<String>) {
     if out.len() >= 4 {
         return;
     }
@@ -58,14 +58,14 @@ pub fn differences(expected: &Value, got: &Value, path: &str, out: &mut Vec<Stri
 }
 
 /// Compares two models.
-pub fn same(expected: &Value, got: &Value) -> Result<(), String> {
+pub(crate) fn same(expected: &Value, got: &Value) -> Result<(), String> {
     let mut out = Vec::new();
     differences(&strip(expected), &strip(got), "", &mut out);
     if out.is_empty() { Ok(()) } else { Err(out.join("; ")) }
 }
 
 /// A JSON value as a tree.
-pub fn tree(value: &Value) -> Node {
+pub(crate) fn tree(value: &Value) -> Node {
     Node::new(match value {
         Value::Null => NodeValue::Null,
         Value::Bool(flag) => NodeValue::Bool(*flag),
@@ -80,6 +80,6 @@ pub fn tree(value: &Value) -> Node {
 }
 
 /// A tree as JSON.
-pub fn json(node: &Node) -> Value {
+pub(crate) fn json(node: &Node) -> Value {
     serde_json::to_value(hoist_stackfile::canonical::Plain(node)).unwrap()
 }

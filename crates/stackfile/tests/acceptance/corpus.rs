@@ -4,7 +4,7 @@ use super::compare::same;
 use super::disk::Disk;
 use super::{Case, Verdict};
 use hoist_stackfile::canonical::{escape_dollars, to_json, to_yaml};
-use hoist_stackfile::{Diagnostic, Dialect, Loaded, MemoryReader, Source, Sources, load};
+use hoist_stackfile::{Diagnostic, Dialect, Loaded, Source, Sources, load};
 use serde_json::Value;
 use std::path::Path;
 
@@ -15,7 +15,7 @@ fn sources(case: &Case, corpus: &Path) -> Sources {
         list.iter().map(|item| item.as_str().unwrap().to_owned()).collect()
     };
     let folder = corpus.join(text("root")).join(text("dir"));
-    let folder = folder.to_string_lossy().trim_end_matches('/').to_owned();
+    let folder = hoist_stackfile::syntax::path::clean(&folder.to_string_lossy());
     let full = |name: String| match name.starts_with('/') {
         true => name,
         false => hoist_stackfile::syntax::path::join(&folder, &name),
@@ -28,6 +28,7 @@ fn sources(case: &Case, corpus: &Path) -> Sources {
         name_from_folder: true,
         home: case.env.get("HOME").cloned(),
         project_dir: folder.clone(),
+        working_dir: folder.clone(),
         ..Sources::default()
     }
 }
@@ -37,7 +38,7 @@ fn place(value: &Value, root: &str, corpus: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-pub fn run(case: &Case, corpus: &Path) -> Verdict {
+pub(crate) fn run(case: &Case, corpus: &Path) -> Verdict {
     let root = corpus.join(case.input["root"].as_str().unwrap());
     let loaded = load(&sources(case, corpus), &Disk);
     match (&case.expected, loaded) {
@@ -52,12 +53,12 @@ pub fn run(case: &Case, corpus: &Path) -> Verdict {
     }
 }
 
-pub fn first(findings: &[Diagnostic]) -> String {
+pub(crate) fn first(findings: &[Diagnostic]) -> String {
     findings.first().map(ToString::to_string).unwrap_or_default()
 }
 
 /// The canonical form, read again, gives itself: in YAML and in JSON.
-pub fn round_trip(case: &Case, corpus: &Path) -> Verdict {
+pub(crate) fn round_trip(case: &Case, corpus: &Path) -> Verdict {
     let first_sources = sources(case, corpus);
     let Ok(loaded) = load(&first_sources, &Disk) else { return Ok(()) };
     for dialect in [Dialect::Yaml, Dialect::Json] {
@@ -71,7 +72,7 @@ pub fn round_trip(case: &Case, corpus: &Path) -> Verdict {
             profiles: vec!["*".to_owned()],
             ..first_sources.clone()
         };
-        match load(&again, &MemoryReader::default()) {
+        match load(&again, &Disk) {
             Ok(second) => {
                 let tree = second.project.canonical(dialect);
                 let second = if dialect == Dialect::Yaml { to_yaml(&tree) } else { to_json(&tree) };

@@ -4,7 +4,7 @@ use hoist_stackfile::{FileKind, FileReader};
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub struct Disk;
+pub(crate) struct Disk;
 
 impl FileReader for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const ROOT: &str = "/acceptance/root";
 const TMP: &str = "/acceptance/tmp";
 
-pub fn run(case: &Case) -> Verdict {
+pub(crate) fn run(case: &Case) -> Verdict {
     let input: Value = place(&case.input);
     let options = &input["options"];
     let on = |key: &str| options[key].as_bool().unwrap_or(false);
@@ -26,6 +26,7 @@ pub fn run(case: &Case) -> Verdict {
         let path = file["filename"].as_str().unwrap().to_owned();
         let text = file["content"].as_str().map(str::to_owned);
         if let Some(text) = &text {
+            reader = reader.with(hoist_stackfile::syntax::path::join(&folder, &path), text.as_str());
             reader = reader.with(&path, text.as_str());
         }
         files.push(Source { path, text });
@@ -50,6 +51,7 @@ pub fn run(case: &Case) -> Verdict {
             consistency: !on("skip_consistency"),
             resolve_environment: !on("skip_resolve_environment"),
             discard_env_files: on("discard_env_files"),
+            prune: on("prune"),
         },
         ..Sources::default()
     };

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// One case of a file of cases.
-#[derive(serde::Deserialize)]
-pub struct Case {
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Case {
     pub name: String,
     pub kind: String,
     pub input: Value,
@@ -28,16 +28,16 @@ pub struct Case {
 }
 
 /// What went wrong with a case.
-pub type Verdict = Result<(), String>;
+pub(crate) type Verdict = Result<(), String>;
 
-pub fn data() -> Option<PathBuf> {
+pub(crate) fn data() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let named = std::env::var_os("HOIST_COMPOSE_ACCEPTANCE").map(PathBuf::from);
     let folder = named.unwrap_or(beside).canonicalize().ok()?;
     folder.join("compose-cases").is_dir().then_some(folder)
 }
 
-pub fn read_cases(folder: &Path) -> Vec<Case> {
+pub(crate) fn read_cases(folder: &Path) -> Vec<Case> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
