@@ -13,7 +13,7 @@ use super::forward::{Client, Forwarder, Settled, Waiter};
 use super::message::{Query, Unusable};
 use super::poll::{Poll, Token};
 use super::resolve::{Answer, Question, resolve};
-use super::sockets::{DnsSockets, receive, send};
+use super::sockets::{Datagram, DnsSockets, Take, receive, send};
 use super::stream::Connection;
 use super::upstream::{Resolvers, Servers};
 use super::watch::ZoneFile;
@@ -73,6 +73,8 @@ struct Server {
     sockets: DnsSockets,
     /// The sockets are read: there is a zone.
     open: bool,
+    /// Of each datagram socket, whether this process has read from it.
+    has_read: Vec<bool>,
     zone: ZoneFile,
     servers: Servers,
     forwarder: Forwarder,
@@ -92,6 +94,7 @@ impl Server {
         }
         Ok(Self {
             poll,
+            has_read: vec![false; sockets.udp.len()],
             sockets,
             open: false,
             zone,
@@ -166,11 +169,28 @@ impl Server {
         Some(next.saturating_duration_since(now) + Duration::from_millis(1))
     }
 
+    /// Answers one datagram, then takes it off the socket, in this order: when we are killed between
+    /// the two, the next server answers again, which the asker does not even see; the other way round
+    /// the question would be gone.
+    ///
+    /// The first one after a start is taken off unseen, though: it may be what killed the server before
+    /// us. And what is taken off is answered if it is not what was seen: for a moment two servers may
+    /// share the sockets.
     fn read_datagram(&mut self, at: usize, now: Instant) {
-        // Errors are the kernel's memory of an earlier answer that could not be delivered.
-        if let Ok(Some((packet, path))) = receive(&self.sockets.udp[at]) {
-            self.take_question(&packet, Client::Udp { socket: at, path }, path.local, now);
+        let first = !std::mem::replace(&mut self.has_read[at], true);
+        let seen = if first { None } else { receive(&self.sockets.udp[at], Take::Look) };
+        if let Some(datagram) = &seen {
+            self.take_datagram(at, datagram, now);
         }
+        match receive(&self.sockets.udp[at], Take::Off) {
+            Some(taken) if Some(&taken) != seen.as_ref() => self.take_datagram(at, &taken, now),
+            _ => {}
+        }
+    }
+
+    fn take_datagram(&mut self, socket: usize, datagram: &Datagram, now: Instant) {
+        let path = datagram.path;
+        self.take_question(&datagram.packet, Client::Udp { socket, path }, path.local, now);
     }
 
     fn accept(&mut self, at: usize, now: Instant) {

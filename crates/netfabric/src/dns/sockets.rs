@@ -140,8 +140,23 @@ fn errno(errno: nix::errno::Errno) -> rustix::io::Errno {
     rustix::io::Errno::from_raw_os_error(errno as i32)
 }
 
+/// A packet and the way it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Datagram {
+    pub(super) packet: Vec<u8>,
+    pub(super) path: Path,
+}
+
+/// What happens to a datagram that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    /// It stays where it is.
+    Look,
+    Off,
+}
+
 /// The two ends of one datagram.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Path {
     pub(super) peer: SocketAddr,
     pub(super) local: IpAddr,
@@ -156,20 +171,18 @@ impl Path {
     }
 }
 
-/// Takes one datagram off the socket. `Ok(None)`: it was not one we can answer.
-pub(super) fn receive(socket: &UdpSocket) -> io::Result<Option<(Vec<u8>, Path)>> {
+/// Reads the first datagram that waits. `None`: there is none, or none that can be answered.
+pub(super) fn receive(socket: &UdpSocket, take: Take) -> Option<Datagram> {
+    let mut flags = MsgFlags::MSG_DONTWAIT;
+    flags.set(MsgFlags::MSG_PEEK, take == Take::Look);
     let mut packet = [0; QUESTION_MAX];
     let mut control = nix::cmsg_space!(libc::in6_pktinfo);
     let mut parts = [IoSliceMut::new(&mut packet)];
-    let received = recvmsg::<SockaddrStorage>(
-        socket.as_raw_fd(),
-        &mut parts,
-        Some(&mut control),
-        MsgFlags::MSG_DONTWAIT,
-    )?;
+    let fd = socket.as_raw_fd();
+    let received = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut control), flags).ok()?;
     let length = received.bytes;
-    let peer = received.address.as_ref().and_then(socket_address);
-    let local = received.cmsgs()?.find_map(|message| match message {
+    let peer = socket_address(received.address.as_ref()?)?;
+    let (local, interface) = received.cmsgs().ok()?.find_map(|message| match message {
         ControlMessageOwned::Ipv4PacketInfo(info) => {
             let local = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
             Some((IpAddr::V4(local), info.ipi_ifindex.cast_unsigned()))
@@ -178,10 +191,8 @@ pub(super) fn receive(socket: &UdpSocket) -> io::Result<Option<(Vec<u8>, Path)>>
             Some((IpAddr::V6(info.ipi6_addr.s6_addr.into()), info.ipi6_ifindex))
         }
         _ => None,
-    });
-    Ok(peer
-        .zip(local)
-        .map(|(peer, (local, interface))| (packet[..length].to_vec(), Path { peer, local, interface })))
+    })?;
+    Some(Datagram { packet: packet[..length].to_vec(), path: Path { peer, local, interface } })
 }
 
 /// Sends `packet` back along `path`.
