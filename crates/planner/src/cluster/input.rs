@@ -1,6 +1,6 @@
 //! What goes into the orchestrator's loop and what comes out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -222,4 +222,16 @@ pub enum RefusalKind {
     NotFound,
     /// It lost against another change, or claims what another stack has.
     Conflict,
+}
+
+/// The images that these services need.
+pub(super) fn images(stack: &Stack, services: &BTreeSet<ServiceName>) -> Vec<ImageWanted> {
+    let wanted = stack.services.iter().filter(|(name, _)| services.contains(*name));
+    wanted
+        .map(|(name, service)| ImageWanted {
+            service: name.clone(),
+            source: service.image.clone(),
+            policy: service.pull_policy,
+        })
+        .collect()
 }

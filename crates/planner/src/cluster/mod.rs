@@ -1,11 +1,23 @@
 //! All stacks on all hosts: what people asked for ([`intent`]), the next spec of each host ([`plan`]), whether an
-//! operation has ended (`verdict`), and the orchestrator's loop ([`ClusterLoop`]).
+//! operation has ended ([`verdict`]), and the orchestrator's loop ([`ClusterLoop`]).
 
+mod addresses;
+mod classify;
+mod conflict;
 mod control;
+pub mod events;
+mod host;
 mod input;
 pub mod intent;
+mod networks;
+mod operation;
+mod place;
 mod plan;
 mod pool;
+mod removal;
+mod template;
+pub mod verdict;
+mod volumes;
 
 pub use control::ClusterLoop;
 pub use input::{

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::{
-    Endpoints, Failure, Generation, HostId, HostReport, HostSpec, InstanceUid, Moment, StackId, WantedStack,
+    Endpoints, Failure, Generation, HostId, HostReport, HostSpec, InstanceUid, Moment, ServiceName, StackId,
+    WantedStack,
 };
 use serde::{Deserialize, Serialize};
 
-use super::Pool;
+use super::{Pool, host, removal};
 
 /// Where new ids come from: randomness in the shell, a counter in tests.
 pub trait IdSource {
@@ -59,12 +60,35 @@ pub struct ClusterPlan {
     pub failures: BTreeMap<StackId, Vec<Failure>>,
     /// Stacks that were to be removed and of which nothing is left.
     pub gone: BTreeSet<StackId>,
+    /// Services that were to be removed and of which nothing is left.
+    pub gone_services: BTreeSet<(StackId, ServiceName)>,
     /// Look again then, if nothing happens before.
     pub wake_at: Option<Moment>,
 }
 
 /// Plans the next spec of each host. Pure: equal inputs and equal ids give equal plans.
 #[must_use]
-pub fn plan(_input: &PlanInput<'_>, _ids: &mut dyn IdSource) -> ClusterPlan {
-    ClusterPlan::default()
+pub fn plan(input: &PlanInput<'_>, ids: &mut dyn IdSource) -> ClusterPlan {
+    let mut plan = ClusterPlan {
+        specs: input.previous.clone(),
+        endpoints: input.endpoints.clone(),
+        record: input.record.clone(),
+        ..ClusterPlan::default()
+    };
+    if input.view.is_empty() {
+        let why = || "waiting for a host to report".to_owned();
+        plan.waiting = input.wanted.keys().map(|id| (id.clone(), why())).collect();
+        return plan;
+    }
+    for (id, report) in input.view {
+        let next = host::next(input, id, report, ids);
+        plan.failures.extend(next.failures);
+        plan.specs.insert(id.clone(), next.spec);
+        plan.endpoints.insert(id.clone(), next.endpoints);
+    }
+    // Whoever was to be replaced is no longer in a spec: that is done.
+    let there = |uid: &InstanceUid| plan.specs.values().any(|spec| spec.instances.contains_key(uid));
+    plan.record.retired.retain(there);
+    (plan.gone, plan.gone_services) = removal::gone(input, &plan.specs);
+    plan
 }

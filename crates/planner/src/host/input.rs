@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use hoist_model::{
     BootId, Endpoints, Exit, Health, HostId, HostReport, HostSpec, InstanceUid, Moment, NetworkId,
-    NetworkReport, VolumeId,
+    NetworkReport, PublishedReport, VolumeId,
 };
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::{FabricWanted, Instance, Probing, PublishKey, PublishSeen, Step, Zone};
+use super::{FabricWanted, Instance, Probing, PublishKey, Step, Zone};
 
 /// What the shell found on disk when the agent started.
 #[derive(Debug, Clone)]
@@ -135,8 +135,8 @@ pub struct StepError {
 /// What the fabric looks like after an application.
 #[derive(Debug, Clone, Default)]
 pub struct FabricSeen {
-    /// Every port of the [`FabricWanted`] that was applied: reserved, or refused and why.
-    pub published: BTreeMap<PublishKey, PublishSeen>,
+    /// Every port of the [`FabricWanted`] that was applied: which port and who can reach it, or why it was refused.
+    pub published: BTreeMap<PublishKey, Result<PublishedReport, StepError>>,
 }
 
 /// Something to do, in the order returned. `Journal` and `StoreSpec` must be on disk (safe against a kill of the

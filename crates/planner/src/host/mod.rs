@@ -3,13 +3,23 @@
 //! The agent's shell does three things: it turns what happens into [`Input`]s, performs [`Effect`]s in their order,
 //! and calls [`HostLoop::step`] with `Timer` when the last `WakeAt` is due.
 
+mod begun;
 mod control;
 mod fabric;
+mod gates;
 mod health;
 mod input;
+mod life;
 mod observed;
+mod order;
+mod phases;
 mod plan;
+mod report;
+mod resources;
+mod restart;
 mod step;
+mod transition;
+mod view;
 mod zone;
 
 pub use control::HostLoop;

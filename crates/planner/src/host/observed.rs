@@ -37,6 +37,8 @@ pub struct Observed {
     pub in_flight: BTreeSet<Step>,
     /// Steps that failed last time, with when to try again.
     pub faults: BTreeMap<Step, Fault>,
+    /// Runs that neither journal nor spec know (the journal was lost): killed and removed. True while one runs.
+    pub strays: BTreeMap<InstanceUid, bool>,
     /// The keeper answers. While it doesn't, nothing is launched or signalled.
     pub keeper: bool,
 }
@@ -65,7 +67,7 @@ pub struct Instance {
     pub starts: u32,
     /// Restarts by policy since a person, or the daemon's start, started it. Docker's `RestartCount`.
     pub restarts: u32,
-    /// The pause before the last restart by policy; zero before the first.
+    /// The pause before the next restart by policy; zero before the first.
     pub pause: Duration,
     /// The restart nonce that it has acted on.
     pub restart_nonce: u64,
@@ -83,6 +85,8 @@ pub struct Instance {
     pub started: Option<WallTime>,
     /// The last end.
     pub finished: Option<WallTime>,
+    /// How it last ended.
+    pub exit: Option<Exit>,
     /// Why the last launch failed, when it did.
     pub fault: Option<Fault>,
 }
@@ -114,10 +118,12 @@ pub struct Birth {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Life {
-    /// Made, never started.
+    /// Being laid out, or laid out in part: that is done again after a crash of the agent.
+    Making,
+    /// Laid out, not running: never started, or the last launch failed or was lost.
     Created,
     /// A launch was asked for and its outcome is not known. After a crash of the agent, the keeper's list says which:
-    /// running, ended, or (not in the list) never started.
+    /// running, ended, or (not in the list) not started.
     Launching,
     /// Its process runs.
     Running {
@@ -181,14 +187,5 @@ impl Instance {
     pub fn ready(&self) -> bool {
         let fit = matches!(self.health, Health::None | Health::Healthy);
         matches!(self.life, Life::Running { .. }) && fit && self.stopping.is_none()
-    }
-
-    /// How its last run ended; none while it runs or when it never ran.
-    #[must_use]
-    pub fn exit(&self) -> Option<Exit> {
-        match self.life {
-            Life::Ended { exit, .. } => Some(exit),
-            Life::Created | Life::Launching | Life::Running { .. } => None,
-        }
     }
 }

@@ -1,10 +1,14 @@
 //! One look at a host: what may be done now, what waits and for what, and when to look again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use hoist_model::{Endpoints, Failure, Healthcheck, HostSpec, InstanceUid, Moment, Phase, Waiting};
 
-use super::{FabricWanted, Observed, Planned, Zone};
+use super::view::View;
+use super::{FabricWanted, Observed, Planned, Step, Zone};
+use super::{fabric, life, phases, resources, zone};
+use crate::time::sooner;
 
 /// Everything a host's plan depends on.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +30,7 @@ pub struct HostPlan {
     pub steps: Vec<Planned>,
     /// Instances that can't go on yet, and why.
     pub waiting: BTreeMap<InstanceUid, Waiting>,
-    /// Where each instance stands, wanted or existing.
+    /// Where each existing instance stands, once the steps have begun.
     pub phases: BTreeMap<InstanceUid, Phase>,
     /// What can't be done.
     pub failures: Vec<Failure>,
@@ -54,7 +58,107 @@ pub struct Probing {
 }
 
 /// Plans the next steps of a host. Pure: equal inputs give equal plans.
+///
+/// What goes is planned before what comes, so that a name, an address or a place that is let go in this round is seen
+/// as still held: it is taken in a later round, when its holder has ended.
 #[must_use]
-pub fn plan(_input: &HostInput<'_>) -> HostPlan {
-    HostPlan::default()
+pub fn plan(input: &HostInput<'_>) -> HostPlan {
+    let mut draft = Draft { view: View::new(input), plan: HostPlan::default() };
+    life::stop(&mut draft);
+    life::remove(&mut draft);
+    resources::remove(&mut draft);
+    resources::ensure(&mut draft);
+    life::make(&mut draft);
+    life::start(&mut draft);
+    let Draft { view, mut plan } = draft;
+    plan.fabric = fabric::wanted(&view);
+    plan.zone = zone::wanted(&view);
+    plan.probing = phases::probing(&view);
+    phases::fill(&view, &mut plan);
+    plan.settled = settled(&view, &plan);
+    plan
+}
+
+fn settled(view: &View<'_>, plan: &HostPlan) -> bool {
+    let restarting =
+        plan.phases.values().any(|phase| matches!(phase, Phase::Restarting(_) | Phase::Stopping));
+    let quiet = plan.steps.is_empty() && view.observed.in_flight.is_empty();
+    quiet && plan.waiting.is_empty() && plan.failures.is_empty() && !restarting
+}
+
+/// A plan in the making.
+pub(super) struct Draft<'a> {
+    pub(super) view: View<'a>,
+    pub(super) plan: HostPlan,
+}
+
+impl Draft<'_> {
+    /// Plans a step, unless it is under way or its last failure says later or never.
+    pub(super) fn want(&mut self, step: Step, cause: impl Into<String>) {
+        if self.view.under_way(&step) || self.held_back(&step) {
+            return;
+        }
+        self.view.begin(step.clone());
+        self.plan.steps.push(Planned { step, cause: cause.into() });
+    }
+
+    fn held_back(&mut self, step: &Step) -> bool {
+        let Some(fault) = self.view.observed.faults.get(step) else { return false };
+        match &fault.retry {
+            None => true,
+            Some(retry)
+                if retry.boot == self.view.now.boot && retry.since_boot > self.view.now.since_boot =>
+            {
+                self.wake(retry.clone());
+                true
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// Makes sure that somebody looks again then.
+    pub(super) fn wake(&mut self, at: Moment) {
+        self.plan.wake_at = sooner(self.plan.wake_at.take(), Some(at));
+    }
+
+    pub(super) fn wait(&mut self, uid: InstanceUid, waiting: Waiting) {
+        self.plan.waiting.insert(uid, waiting);
+    }
+
+    pub(super) fn uids(&self) -> Vec<InstanceUid> {
+        let known = self.view.observed.instances.keys().chain(self.view.spec.instances.keys());
+        known.copied().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+impl HostPlan {
+    /// The plan as text, one line for each step and each wait: subject, action, because. Tests compare it.
+    #[must_use]
+    pub fn text(&self, input: &HostInput<'_>) -> String {
+        let mut text = String::new();
+        for Planned { step, cause } in &self.steps {
+            let subject = step.instance().map_or_else(|| step.to_string(), |uid| named(input, uid, step));
+            let _ = writeln!(text, "{subject}, because {cause}");
+        }
+        for (uid, waiting) in &self.waiting {
+            let _ = writeln!(text, "{}: {waiting}", label(input, *uid));
+        }
+        for failure in &self.failures {
+            let _ = writeln!(text, "{}: {}", failure.subject, failure.what);
+        }
+        text
+    }
+}
+
+fn named(input: &HostInput<'_>, uid: InstanceUid, step: &Step) -> String {
+    let text = step.to_string();
+    let action = text.split_once(": ").map_or(text.as_str(), |(_, action)| action);
+    format!("{}: {action}", label(input, uid))
+}
+
+fn label(input: &HostInput<'_>, uid: InstanceUid) -> String {
+    let wanted = input.spec.instances.get(&uid).map(|spec| &spec.slot);
+    let seen = input.observed.instances.get(&uid).map(|instance| &instance.birth.slot);
+    let slot = wanted.or(seen).map_or_else(|| "stray".to_owned(), hoist_model::Slot::short);
+    format!("{slot} {}", &uid.short()[..4])
 }

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use hoist_model::NetworkId;
+use hoist_model::{InstanceUid, NetworkId, Template};
 use ipnetwork::IpNetwork;
+
+use super::fabric::networks_in_order;
+use super::view::View;
+use super::{Instance, Life};
 
 /// All names, whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,4 +64,96 @@ pub enum ZoneUpstream {
     Servers(Vec<IpAddr>),
     /// Nobody: it has internal networks only.
     Nobody,
+}
+
+/// The names as this plan wants them.
+pub(super) fn wanted(view: &View<'_>) -> Zone {
+    let mut zone = Zone::default();
+    for (id, network) in &view.spec.networks {
+        let subnets = network.subnets.iter().chain(&network.services).copied().collect();
+        zone.listen.extend(network.subnets.iter().filter_map(|subnet| subnet.iter().nth(1)));
+        zone.networks.insert(id.clone(), ZoneNetwork { subnets, ..ZoneNetwork::default() });
+    }
+    for (uid, instance) in &view.observed.instances {
+        if matches!(instance.life, Life::Running { .. }) || view.starting(*uid) {
+            name_instance(&mut zone, view, *uid, instance);
+            zone.clients.extend(client(view, *uid, instance));
+        }
+    }
+    name_services(&mut zone, view);
+    zone
+}
+
+/// A service resolves to its address, or to its ready instances where it has none (`endpoint_mode: dnsrr`).
+fn name_services(zone: &mut Zone, view: &View<'_>) {
+    for (key, service) in &view.endpoints.services {
+        let Some(network) = zone.networks.get_mut(&key.network) else { continue };
+        let mut ready: Vec<IpAddr> = service.remote.clone();
+        for (uid, instance) in &view.observed.instances {
+            let slot = &instance.birth.slot;
+            if slot.service == key.service && slot.stack == key.stack && view.ready(*uid) {
+                ready.extend(instance.birth.addresses.get(&key.network).into_iter().flatten());
+            }
+        }
+        network.name(&key.network, &format!("tasks.{}", key.service), &ready, true);
+        let rotate = service.addresses.is_empty();
+        let addresses = if rotate { &ready } else { &service.addresses };
+        for name in std::iter::once(key.service.as_str()).chain(service.aliases.iter().map(String::as_str)) {
+            network.name(&key.network, name, addresses, rotate);
+        }
+        for address in &service.addresses {
+            network.reverse.insert(*address, format!("{}.{}", key.service, key.network));
+        }
+    }
+}
+
+fn name_instance(zone: &mut Zone, view: &View<'_>, uid: InstanceUid, instance: &Instance) {
+    let slot = &instance.birth.slot;
+    let known_as = view.name(slot, view.spec.instances.get(&uid));
+    for (id, addresses) in &instance.birth.addresses {
+        let Some(network) = zone.networks.get_mut(id) else { continue };
+        let mut names = vec![slot.short(), slot.container_name(), uid.short()];
+        if !names.contains(&known_as) {
+            names.push(known_as.clone());
+        }
+        for name in names {
+            network.name(id, &name, addresses, false);
+        }
+        network.reverse.extend(addresses.iter().map(|address| (*address, format!("{known_as}.{id}"))));
+    }
+}
+
+fn client(view: &View<'_>, uid: InstanceUid, instance: &Instance) -> Option<ZoneClient> {
+    let addresses: Vec<IpAddr> = instance.birth.addresses.values().flatten().copied().collect();
+    let template = view.spec.templates.get(&instance.birth.template);
+    let own = BTreeMap::from([(instance.birth.slot.service.to_string(), addresses.clone())]);
+    let networks = template.map(|template| networks_in_order(template).into_iter().cloned().collect());
+    let networks: Vec<NetworkId> =
+        networks.unwrap_or_else(|| instance.birth.addresses.keys().cloned().collect());
+    let networks = networks.into_iter().filter(|id| view.spec.networks.contains_key(id)).collect();
+    let upstream = upstream(view, uid, template.map(|template| &**template));
+    (!addresses.is_empty()).then_some(ZoneClient { addresses, networks, own, upstream })
+}
+
+fn upstream(view: &View<'_>, uid: InstanceUid, template: Option<&Template>) -> ZoneUpstream {
+    let servers =
+        template.map(|template| template.service.dns.iter().filter_map(|dns| dns.parse().ok()).collect());
+    let mut attached = view.instance(uid).into_iter().flat_map(|instance| instance.birth.addresses.keys());
+    let outside = attached.any(|id| view.spec.networks.get(id).is_some_and(|network| !network.internal));
+    match servers {
+        Some(servers) if !Vec::is_empty(&servers) => ZoneUpstream::Servers(servers),
+        _ if !outside => ZoneUpstream::Nobody,
+        _ => ZoneUpstream::Host,
+    }
+}
+
+impl ZoneNetwork {
+    /// Adds addresses to a name, bare and with the network as suffix. Stacks that share a network share its names.
+    fn name(&mut self, network: &NetworkId, name: &str, addresses: &[IpAddr], rotate: bool) {
+        for name in [name.to_owned(), format!("{name}.{network}")] {
+            let record = self.names.entry(name).or_default();
+            record.rotate |= rotate;
+            record.addresses.extend(addresses);
+        }
+    }
 }

@@ -1,0 +1,83 @@
+//! Progress, as the difference of two reports: nothing is remembered, so nothing is told twice or missed.
+
+use std::collections::BTreeSet;
+
+use hoist_model::{EventKind, Health, HostReport, InstanceReport, Phase, Slot, Subject};
+
+/// What happened between two reports of one host, in the order in which a person would tell it: what went, what came.
+#[must_use]
+pub fn between(before: Option<&HostReport>, after: &HostReport) -> Vec<EventKind> {
+    let mut events = Vec::new();
+    let Some(before) = before else { return events };
+    for (uid, old) in &before.instances {
+        if !after.instances.contains_key(uid) {
+            let filled = after.instances.values().any(|other| other.slot == old.slot);
+            let state = if filled { "replaced" } else { "removed" };
+            events.push(progress(Subject::Slot(old.slot.clone()), state, None, !filled));
+        }
+    }
+    resources(before, after, &mut events);
+    for (uid, new) in &after.instances {
+        let told = told(new);
+        if before.instances.get(uid).map(self::told).as_ref() != Some(&told) {
+            events.push(progress(Subject::Slot(new.slot.clone()), told.state, told.detail, told.done));
+        }
+    }
+    events
+}
+
+fn resources(before: &HostReport, after: &HostReport, events: &mut Vec<EventKind>) {
+    let networks = |report: &HostReport| -> BTreeSet<Subject> {
+        report.networks.keys().cloned().map(Subject::Network).collect()
+    };
+    let volumes = |report: &HostReport| -> BTreeSet<Subject> {
+        report.volumes.iter().cloned().map(Subject::Volume).collect()
+    };
+    for (old, new) in [(networks(before), networks(after)), (volumes(before), volumes(after))] {
+        let gone = old.difference(&new).map(|subject| progress(subject.clone(), "removed", None, true));
+        let come = new.difference(&old).map(|subject| progress(subject.clone(), "created", None, true));
+        events.extend(gone.chain(come));
+    }
+}
+
+fn progress(subject: Subject, state: &str, detail: Option<String>, done: bool) -> EventKind {
+    EventKind::Progress { subject, state: state.to_owned(), detail, done }
+}
+
+#[derive(PartialEq, Eq)]
+struct Told {
+    state: &'static str,
+    detail: Option<String>,
+    done: bool,
+    /// Tells one run from the next, when the words are the same.
+    starts: u32,
+}
+
+/// An instance's state in the words that people know from Docker.
+fn told(instance: &InstanceReport) -> Told {
+    let exit = || instance.exit.map(|exit| exit.to_string());
+    let (state, detail, done) = match &instance.phase {
+        Phase::Waiting(what) if instance.starts == 0 => ("created", Some(what.to_string()), false),
+        Phase::Waiting(what) => ("waiting", Some(what.to_string()), false),
+        Phase::Starting => ("starting", None, false),
+        Phase::Running => match instance.health {
+            Health::None => ("started", None, true),
+            Health::Starting => ("started", Some("waiting for its health check".to_owned()), false),
+            Health::Healthy => ("healthy", None, true),
+            Health::Unhealthy => ("unhealthy", None, false),
+        },
+        Phase::Stopping => ("stopping", None, false),
+        Phase::Exited => ("exited", exit(), true),
+        Phase::Restarting(_) => ("restarting", exit(), false),
+        Phase::Failed(what) => ("failed", Some(what.clone()), true),
+    };
+    Told { state, detail, done, starts: instance.starts }
+}
+
+/// The slot that a subject is about.
+pub(super) fn slot(subject: &Subject) -> Option<&Slot> {
+    match subject {
+        Subject::Slot(slot) => Some(slot),
+        _ => None,
+    }
+}

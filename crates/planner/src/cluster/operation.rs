@@ -1,0 +1,110 @@
+//! Operations under way: what a person asked for, until its verdict.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hoist_model::{
+    EventKind, Failure, HostId, HostReport, InstanceUid, Moment, NetworkId, Outcome, Phase, StackId, Subject,
+    Verdict, VolumeId, WantedStack,
+};
+
+use super::verdict::Goal;
+use super::{Effect, OpId, events};
+use crate::time::sooner;
+
+/// An operation whose verdict is not out yet. Each stack has one at most: a newer one supersedes it.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) op: OpId,
+    pub(super) goal: Goal,
+    /// Networks and volumes of the stack: their events belong to it.
+    pub(super) networks: BTreeSet<NetworkId>,
+    pub(super) volumes: BTreeSet<VolumeId>,
+    /// What has changed since it began.
+    pub(super) changed: BTreeSet<Subject>,
+    /// How long an instance that is told to end may take, if that is sooner than its grace period (`-t`).
+    pub(super) timeout: Option<Duration>,
+    /// When each was first seen ending; none once it was killed.
+    pub(super) ending: BTreeMap<InstanceUid, Option<Moment>>,
+}
+
+impl Operation {
+    pub(super) fn new(
+        op: OpId,
+        goal: Goal,
+        wanted: &WantedStack,
+        timeout: Option<Duration>,
+        now: &Now,
+    ) -> Self {
+        let stacks = || wanted.revisions.values().map(|revision| &revision.stack);
+        let networks = stacks().flat_map(|stack| stack.networks.values()).map(|network| network.id.clone());
+        let volumes = stacks().flat_map(|stack| stack.volumes.values()).map(|volume| volume.id.clone());
+        Self {
+            op,
+            goal,
+            networks: networks.collect(),
+            volumes: volumes.collect(),
+            changed: BTreeSet::new(),
+            timeout,
+            ending: BTreeMap::new(),
+        }
+    }
+
+    /// Passes on what is about the stack, and counts what the operation changed.
+    pub(super) fn tell(&mut self, event: &EventKind) -> Option<Effect> {
+        let EventKind::Progress { subject, .. } = event else { return None };
+        let about = match subject {
+            Subject::Network(id) => self.networks.contains(id),
+            Subject::Volume(id) => self.volumes.contains(id),
+            other => events::slot(other).is_some_and(|slot| slot.stack == self.goal.stack),
+        };
+        let moved = events::slot(subject).is_none_or(|slot| self.goal.services.contains(&slot.service));
+        if about && moved {
+            self.changed.insert(subject.clone());
+        }
+        about.then(|| self.emit(event.clone()))
+    }
+
+    pub(super) fn emit(&self, event: EventKind) -> Effect {
+        Effect::Emit { op: self.op, stack: self.goal.stack.clone(), event }
+    }
+
+    pub(super) fn verdict(&self, outcome: Outcome) -> Effect {
+        let changed = u32::try_from(self.changed.len()).unwrap_or(u32::MAX);
+        self.emit(EventKind::Verdict(Verdict { outcome, changed }))
+    }
+
+    /// Kills, once, what has been ending for longer than the person allows. Returns when to look again.
+    pub(super) fn kill(
+        &mut self,
+        host: &HostId,
+        report: &HostReport,
+        now: &Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Moment> {
+        let timeout = self.timeout?;
+        let mut wake = None;
+        for (uid, seen) in &report.instances {
+            let about = seen.slot.stack == self.goal.stack && self.goal.services.contains(&seen.slot.service);
+            if !about || seen.phase != Phase::Stopping {
+                self.ending.remove(uid);
+                continue;
+            }
+            let Some(since) = self.ending.entry(*uid).or_insert_with(|| Some(now.clone())) else { continue };
+            let due = since.after(timeout);
+            if due.since_boot > now.since_boot {
+                wake = sooner(wake, Some(due));
+            } else {
+                effects.push(Effect::Kill { host: host.clone(), instance: *uid });
+                self.ending.insert(*uid, None);
+            }
+        }
+        wake
+    }
+}
+
+/// The end of an operation that never began.
+pub(super) fn refused_for(op: OpId, stack: &StackId, failures: Vec<Failure>) -> Effect {
+    let verdict = Verdict { outcome: Outcome::Failed(failures), changed: 0 };
+    Effect::Emit { op, stack: stack.clone(), event: EventKind::Verdict(verdict) }
+}

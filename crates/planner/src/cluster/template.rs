@@ -1,0 +1,88 @@
+//! From a revision to the template that instances share, and the digest that decides recreation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hoist_model::{
+    MountKind, Network, Service, ServiceName, StackRevision, Template, TemplateHash, VolumeId, VolumeName,
+    WantedStack,
+};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+/// A service at one revision, with what its instances share.
+#[derive(Debug, Clone)]
+pub(super) struct Defined {
+    pub(super) hash: TemplateHash,
+    pub(super) template: Arc<Template>,
+}
+
+/// What decides recreation besides the service itself.
+#[derive(Serialize)]
+struct Essence<'a> {
+    stack: String,
+    service: &'a str,
+    definition: TemplateHash,
+    image: Option<&'a hoist_model::Digest>,
+    networks: Vec<&'a Network>,
+    volumes: &'a BTreeMap<VolumeName, VolumeId>,
+}
+
+/// The definition of a service at a revision; none when the revision lacks it, or its image isn't settled.
+pub(super) fn define(wanted: &WantedStack, revision: &StackRevision, name: &ServiceName) -> Option<Defined> {
+    let service = revision.stack.services.get(name)?;
+    let image = revision.images.get(name)?;
+    let networks = networks(revision, service);
+    let volumes = volumes(revision, service);
+    let essence = Essence {
+        stack: revision.stack.id.to_string(),
+        service: name.as_str(),
+        definition: service.recreation_hash(),
+        image: image.digest.as_ref(),
+        networks: networks.values().copied().collect(),
+        volumes: &volumes,
+    };
+    let text = serde_json::to_vec(&essence).expect("names, digests and networks are what JSON can hold");
+    let template = Template {
+        service: service.clone(),
+        image: image.clone(),
+        networks: networks.into_iter().map(|(key, network)| (key.clone(), network.id.clone())).collect(),
+        volumes,
+        labels: labels(wanted, revision, name),
+    };
+    Some(Defined {
+        hash: TemplateHash::from_bytes(Sha256::digest(text).into()),
+        template: Arc::new(template),
+    })
+}
+
+fn networks<'a>(
+    revision: &'a StackRevision,
+    service: &'a Service,
+) -> BTreeMap<&'a hoist_model::NetworkName, &'a Network> {
+    service.networks.keys().filter_map(|key| Some((key, revision.stack.networks.get(key)?))).collect()
+}
+
+fn volumes(revision: &StackRevision, service: &Service) -> BTreeMap<VolumeName, VolumeId> {
+    let mounted = |id: &VolumeId| {
+        service
+            .mounts
+            .iter()
+            .any(|mount| matches!(&mount.kind, MountKind::Volume { id: other, .. } if other == id))
+    };
+    let used = revision.stack.volumes.iter().filter(|(_, volume)| mounted(&volume.id));
+    used.map(|(key, volume)| (key.clone(), volume.id.clone())).collect()
+}
+
+/// The labels by which Compose's tools find containers. They don't decide recreation.
+fn labels(wanted: &WantedStack, revision: &StackRevision, name: &ServiceName) -> BTreeMap<String, String> {
+    let files: Vec<String> = wanted.files.iter().map(|file| file.display().to_string()).collect();
+    let labels = [
+        ("project", revision.stack.id.stem()),
+        ("service", name.to_string()),
+        ("oneoff", "False".to_owned()),
+        ("project.working_dir", wanted.project_dir.display().to_string()),
+        ("project.config_files", files.join(",")),
+    ];
+    labels.into_iter().map(|(key, value)| (format!("com.docker.compose.{key}"), value)).collect()
+}

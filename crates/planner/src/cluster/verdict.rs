@@ -1,0 +1,182 @@
+//! Whether what a person asked for has come about, can't, or is still under way. Read off specs and reports, so that it
+//! is the same after a restart of the orchestrator.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hoist_model::{
+    Exit, Failure, Health, HostId, HostReport, HostSpec, InstanceReport, InstanceSpec, InstanceUid,
+    NetworkId, Phase, ServiceName, Slot, StackId, Subject, VolumeId, WantedRun,
+};
+
+/// What an operation is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Goal {
+    /// The stack.
+    pub stack: StackId,
+    /// The services that it moved.
+    pub services: BTreeSet<ServiceName>,
+    /// Wait until instances are healthy, or have completed; else until they have been started.
+    pub wait: bool,
+    /// The whole stack goes: wait until its networks and volumes are gone too.
+    pub removal: bool,
+}
+
+/// How an operation stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Everything is as asked.
+    Converged,
+    /// It can't become so without a person.
+    Failed(Vec<Failure>),
+    /// Not yet; says what is waited for.
+    Pending(Vec<String>),
+}
+
+/// How an operation stands, by what was planned last and what hosts said last. Removal of a whole stack ends when
+/// nothing is left of it, which [`super::plan`] finds; here it stays pending.
+#[must_use]
+pub fn standing(
+    goal: &Goal,
+    specs: &BTreeMap<HostId, HostSpec>,
+    view: &BTreeMap<HostId, HostReport>,
+) -> Standing {
+    let mut failures = Vec::new();
+    let mut pending = Vec::new();
+    if specs.is_empty() {
+        pending.push("a host to report".to_owned());
+    }
+    for (host, spec) in specs {
+        match view.get(host).filter(|report| report.generation >= spec.generation) {
+            None => pending.push(format!("host {host} to take the new spec")),
+            Some(report) => on_host(goal, spec, report, &mut failures, &mut pending),
+        }
+    }
+    if goal.removal && failures.is_empty() {
+        pending.push("nothing to be left".to_owned());
+    }
+    match (failures.is_empty(), pending.is_empty()) {
+        (false, _) => Standing::Failed(failures),
+        (true, true) => Standing::Converged,
+        (true, false) => Standing::Pending(pending),
+    }
+}
+
+fn on_host(
+    goal: &Goal,
+    spec: &HostSpec,
+    report: &HostReport,
+    failures: &mut Vec<Failure>,
+    pending: &mut Vec<String>,
+) {
+    let (networks, volumes) = resources(goal, spec);
+    let final_ones = report.failures.iter().filter(|failure| failure.permanent);
+    failures.extend(final_ones.filter(|f| concerns(goal, &f.subject, &networks, &volumes)).cloned());
+    for (uid, wanted) in &spec.instances {
+        if about(goal, &wanted.slot) {
+            match instance(goal, spec, wanted, report.instances.get(uid)) {
+                One::Done => {}
+                One::Pending(what) => pending.push(what),
+                One::Failed(failure) => failures.push(failure),
+            }
+        }
+    }
+    pending.extend(leaving(goal, spec, report));
+}
+
+fn about(goal: &Goal, slot: &Slot) -> bool {
+    slot.stack == goal.stack && goal.services.contains(&slot.service)
+}
+
+/// The networks and volumes that the services of the goal use.
+fn resources<'a>(goal: &Goal, spec: &'a HostSpec) -> (BTreeSet<&'a NetworkId>, BTreeSet<&'a VolumeId>) {
+    let instances = spec.instances.values().filter(|instance| about(goal, &instance.slot));
+    let templates: Vec<_> = instances.filter_map(|instance| spec.templates.get(&instance.template)).collect();
+    let networks = templates.iter().flat_map(|template| template.networks.values()).collect();
+    let volumes = templates.iter().flat_map(|template| template.volumes.values()).collect();
+    (networks, volumes)
+}
+
+fn concerns(
+    goal: &Goal,
+    subject: &Subject,
+    networks: &BTreeSet<&NetworkId>,
+    volumes: &BTreeSet<&VolumeId>,
+) -> bool {
+    match subject {
+        Subject::Stack(stack) => *stack == goal.stack,
+        Subject::Service(stack, service) => *stack == goal.stack && goal.services.contains(service),
+        Subject::Slot(slot) => about(goal, slot),
+        Subject::Network(id) => networks.contains(id),
+        Subject::Volume(id) => volumes.contains(id),
+        Subject::Image(_) => false,
+        Subject::Host => true,
+    }
+}
+
+enum One {
+    Done,
+    Pending(String),
+    Failed(Failure),
+}
+
+fn instance(goal: &Goal, spec: &HostSpec, wanted: &InstanceSpec, report: Option<&InstanceReport>) -> One {
+    let name = wanted.slot.short();
+    let Some(report) = report else { return One::Pending(format!("{name} to be made")) };
+    if let WantedRun::Stopped { .. } = wanted.run {
+        return match report.phase {
+            Phase::Running | Phase::Stopping | Phase::Starting => One::Pending(format!("{name} to stop")),
+            _ => One::Done,
+        };
+    }
+    let asked = report.restart_nonce < wanted.restart_nonce || report.start_nonce < wanted.start_nonce;
+    let started = report.starts > 0 && !asked;
+    match &report.phase {
+        Phase::Waiting(what) => One::Pending(format!("{name}, {what}")),
+        Phase::Starting => One::Pending(format!("{name} to start")),
+        Phase::Stopping => One::Pending(format!("{name} to stop")),
+        // Its failure is in the report, final or not.
+        Phase::Failed(what) => One::Pending(format!("{name} to start: {what}")),
+        Phase::Running | Phase::Exited | Phase::Restarting(_) if !started => {
+            One::Pending(format!("{name} to start"))
+        }
+        Phase::Running | Phase::Exited | Phase::Restarting(_) if !goal.wait => One::Done,
+        Phase::Running => healthy(spec, wanted, report),
+        Phase::Restarting(_) => One::Pending(format!("{name} to stay up")),
+        Phase::Exited if report.exit.is_some_and(Exit::success) => One::Done,
+        Phase::Exited => {
+            let exit = report.exit.unwrap_or(Exit::Unknown);
+            failed(spec, wanted, &exit.to_string())
+        }
+    }
+}
+
+fn healthy(spec: &HostSpec, wanted: &InstanceSpec, report: &InstanceReport) -> One {
+    match report.health {
+        Health::None | Health::Healthy => One::Done,
+        Health::Starting => One::Pending(format!("{} to be healthy", wanted.slot.short())),
+        Health::Unhealthy => failed(spec, wanted, "is unhealthy"),
+    }
+}
+
+fn failed(spec: &HostSpec, wanted: &InstanceSpec, what: &str) -> One {
+    let template = spec.templates.get(&wanted.template);
+    let given = template.and_then(|template| template.service.container_name.clone());
+    let name = given.unwrap_or_else(|| wanted.slot.container_name());
+    One::Failed(Failure {
+        subject: Subject::Slot(wanted.slot.clone()),
+        what: format!("container {name} {what}"),
+        hint: Some(format!("see `hoist logs {}`", wanted.slot.service)),
+        permanent: true,
+    })
+}
+
+/// Instances that are on their way out.
+fn leaving<'a>(
+    goal: &'a Goal,
+    spec: &'a HostSpec,
+    report: &'a HostReport,
+) -> impl Iterator<Item = String> + 'a {
+    let gone = |uid: &InstanceUid| !spec.instances.contains_key(uid);
+    let there = report.instances.iter().filter(move |(uid, seen)| gone(uid) && about(goal, &seen.slot));
+    there.map(|(_, seen)| format!("{} to be removed", seen.slot.short()))
+}

@@ -1,0 +1,173 @@
+//! The life of instances: stop, remove, make, start. Each function is one rule over all instances.
+
+use hoist_model::{Gate, InstanceSpec, InstanceUid, Waiting};
+
+use super::gates::{self, Standing};
+use super::order::StopOrder;
+use super::plan::Draft;
+use super::resources;
+use super::restart::Due;
+use super::view::View;
+use super::{Life, PublishSeen, Step, fabric};
+use crate::claims;
+
+/// Tells instances to end: dependents first, SIGKILL after the grace period.
+pub(super) fn stop(draft: &mut Draft<'_>) {
+    for (uid, alive) in &draft.view.observed.strays {
+        let step = if *alive { Step::KillInstance(*uid) } else { Step::RemoveInstance(*uid) };
+        draft.want(step, "neither the spec nor the journal knows it");
+    }
+    let order = StopOrder::of(&draft.view);
+    for uid in draft.uids() {
+        let Some(instance) = draft.view.instance(uid) else { continue };
+        let running = matches!(instance.life, Life::Running { .. });
+        match (&instance.stopping, draft.view.leaving(uid)) {
+            // Once told to end it is seen through, whatever is wanted now: it starts again afterwards.
+            (Some(told), _) if running && !told.killed => {
+                kill_when_due(draft, uid, told.since.after(instance.birth.stop_grace));
+            }
+            (None, Some(cause)) if running => match order.waits_for(&draft.view, uid) {
+                Some(dependent) => draft.wait(uid, Waiting::Claim(format!("{dependent} to stop first"))),
+                None => signal(draft, uid, cause),
+            },
+            // A launch under way ends first; a killed process is only waited for.
+            _ => {}
+        }
+    }
+}
+
+fn signal(draft: &mut Draft<'_>, uid: InstanceUid, cause: &str) {
+    let Some(instance) = draft.view.instance(uid) else { return };
+    let step = Step::SignalInstance { uid, signal: instance.birth.stop_signal.clone() };
+    if draft.view.observed.keeper {
+        draft.want(step, cause);
+    }
+}
+
+fn kill_when_due(draft: &mut Draft<'_>, uid: InstanceUid, due: hoist_model::Moment) {
+    if due.since_boot > draft.view.now.since_boot {
+        draft.wake(due);
+    } else if draft.view.observed.keeper {
+        draft.want(Step::KillInstance(uid), "it didn't end within its grace period");
+    }
+}
+
+/// Removes instances that have ended and are not in the spec.
+pub(super) fn remove(draft: &mut Draft<'_>) {
+    for uid in draft.uids() {
+        let wanted = draft.view.spec.instances.contains_key(&uid);
+        let exists = draft.view.instance(uid).is_some();
+        if exists && !wanted && !draft.view.alive(uid) && !draft.view.busy(uid) {
+            draft.want(Step::RemoveInstance(uid), "it is no longer wanted");
+        }
+    }
+}
+
+/// Lays out instances of the spec that don't exist, or exist in part. Nothing of it needs a claim, so it is done while
+/// gates are closed and predecessors still run.
+pub(super) fn make(draft: &mut Draft<'_>) {
+    for (uid, spec) in &draft.view.spec.instances {
+        if draft.view.laid_out(*uid) {
+            continue;
+        }
+        if let Some(resource) = resources::missing(&draft.view, spec) {
+            draft.wait(*uid, Waiting::Resource(resource));
+            continue;
+        }
+        let cause =
+            if draft.view.instance(*uid).is_some() { "it was left half made" } else { "it doesn't exist" };
+        draft.want(Step::CreateInstance(*uid), cause);
+    }
+}
+
+/// Starts what should run and may.
+pub(super) fn start(draft: &mut Draft<'_>) {
+    for (uid, spec) in &draft.view.spec.instances {
+        if draft.view.alive(*uid) || draft.view.busy(*uid) || !draft.view.laid_out(*uid) {
+            continue;
+        }
+        match draft.view.due(*uid) {
+            Due::Stay => {}
+            Due::At(moment) => draft.wake(moment),
+            Due::Now(cause) => match held(draft, *uid, spec) {
+                Held::Back => {}
+                Held::By(waiting) => draft.wait(*uid, waiting),
+                Held::No => launch(draft, *uid, cause.text()),
+            },
+        }
+    }
+}
+
+fn launch(draft: &mut Draft<'_>, uid: InstanceUid, cause: &str) {
+    let attempt = draft.view.instance(uid).map_or(1, |instance| instance.starts + 1);
+    draft.want(Step::StartInstance { uid, attempt }, cause);
+}
+
+enum Held {
+    /// By its own last failure.
+    Back,
+    /// By something that is said.
+    By(Waiting),
+    No,
+}
+
+/// What keeps an instance from starting now. The order is the order in which a person would want to hear of it.
+fn held(draft: &mut Draft<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Held {
+    if held_by_fault(draft, uid, spec) {
+        return Held::Back;
+    }
+    let view = &draft.view;
+    let waiting = closed_gate(view, spec)
+        .map(Waiting::Gate)
+        .or_else(|| resources::missing(view, spec).map(Waiting::Resource))
+        .or_else(|| taken_claim(view, uid, spec).map(Waiting::Claim))
+        .or_else(|| unreserved(view, uid, spec).map(Waiting::Resource))
+        .or_else(|| (!view.observed.keeper).then(|| Waiting::Resource("the keeper to come back".to_owned())));
+    waiting.map_or(Held::No, Held::By)
+}
+
+/// A failed launch is tried again when its fault says so, and at once when a person asks.
+fn held_by_fault(draft: &mut Draft<'_>, uid: InstanceUid, spec: &InstanceSpec) -> bool {
+    let Some(instance) = draft.view.instance(uid) else { return false };
+    let Some(fault) = &instance.fault else { return false };
+    if spec.start_nonce > instance.start_nonce || spec.restart_nonce > instance.restart_nonce {
+        return false;
+    }
+    match fault.retry.clone() {
+        None => true,
+        Some(retry) if retry.boot == draft.view.now.boot && retry.since_boot > draft.view.now.since_boot => {
+            draft.wake(retry);
+            true
+        }
+        Some(_) => false,
+    }
+}
+
+fn closed_gate(view: &View<'_>, spec: &InstanceSpec) -> Option<Gate> {
+    spec.gates.iter().find(|gate| gates::standing(view, spec, gate) != Standing::Open).cloned()
+}
+
+fn taken_claim(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Option<String> {
+    let claims = claims::of_instance(spec);
+    let others = view.observed.instances.iter().filter(|(other, _)| **other != uid && view.alive(**other));
+    for (_, other) in others {
+        let birth = &other.birth;
+        let held = claims::held(&birth.slot, &birth.addresses);
+        if let Some(claim) = claims.iter().find(|claim| held.iter().any(|held| held.conflicts(claim))) {
+            return Some(format!("{} to be let go by {}", claim, birth.slot.container_name()));
+        }
+    }
+    None
+}
+
+fn unreserved(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Option<String> {
+    let keys = fabric::publish_keys(view, uid, spec);
+    let missing = keys
+        .into_iter()
+        .find(|key| !matches!(view.observed.published.get(key), Some(PublishSeen::Reserved(_))))?;
+    let port = missing
+        .port
+        .published
+        .map_or_else(|| "a free host port".to_owned(), |port| format!("host port {port}"));
+    Some(format!("{port}/{}", missing.port.protocol))
+}

@@ -1,0 +1,124 @@
+//! What a plan says of each instance: its phase, what can't be done, what to probe.
+
+use std::collections::BTreeMap;
+
+use hoist_model::{Failure, InstanceUid, Phase, Subject, Waiting};
+
+use super::gates::{self, Standing};
+use super::restart::Due;
+use super::view::View;
+use super::{Fault, HostPlan, Instance, Life, Probing, PublishSeen, Step};
+
+/// So many failures in a row count as final for whoever waits; the step is tried again all the same.
+const PATIENCE: u32 = 5;
+
+/// Running instances that have a health check and are not about to end.
+pub(super) fn probing(view: &View<'_>) -> BTreeMap<InstanceUid, Probing> {
+    let mut probing = BTreeMap::new();
+    for (uid, instance) in &view.observed.instances {
+        let Life::Running { since, .. } = &instance.life else { continue };
+        let template = view.spec.templates.get(&instance.birth.template);
+        let check = template.and_then(|template| crate::health_check(template));
+        if let Some(check) = check.filter(|_| !view.stopping(*uid)) {
+            probing.insert(*uid, Probing { attempt: instance.starts, since: since.clone(), check });
+        }
+    }
+    probing
+}
+
+/// Adds phases and failures to a plan whose steps are complete.
+pub(super) fn fill(view: &View<'_>, plan: &mut HostPlan) {
+    for (uid, instance) in &view.observed.instances {
+        let phase = phase(view, *uid, instance, plan.waiting.get(uid));
+        plan.phases.insert(*uid, phase);
+        plan.failures.extend(instance_failure(view, *uid, instance));
+    }
+    plan.failures.extend(broken_gates(view, &plan.waiting));
+    plan.failures.extend(step_failures(view));
+    plan.failures.extend(refused_ports(view));
+}
+
+fn phase(view: &View<'_>, uid: InstanceUid, instance: &Instance, waiting: Option<&Waiting>) -> Phase {
+    let fault = instance.fault.as_ref().or_else(|| view.observed.faults.get(&Step::CreateInstance(uid)));
+    match (&instance.life, waiting) {
+        (Life::Running { .. }, _) if view.stopping(uid) => Phase::Stopping,
+        (Life::Running { .. }, _) => Phase::Running,
+        (Life::Launching, _) => Phase::Starting,
+        _ if view.starting(uid) => Phase::Starting,
+        (_, Some(waiting)) => Phase::Waiting(waiting.clone()),
+        (Life::Making | Life::Created, None) if fault.is_some() && !view.busy(uid) => {
+            Phase::Failed(fault.map_or_else(String::new, |fault| fault.what.clone()))
+        }
+        (Life::Making, None) => Phase::Starting,
+        (Life::Created, None) => Phase::Waiting(Waiting::Turn),
+        (Life::Ended { .. }, None) => match view.due(uid) {
+            Due::At(moment) => Phase::Restarting(moment),
+            Due::Now(_) => Phase::Waiting(Waiting::Turn),
+            Due::Stay => Phase::Exited,
+        },
+    }
+}
+
+fn instance_failure(view: &View<'_>, uid: InstanceUid, instance: &Instance) -> Option<Failure> {
+    let spec = view.spec.instances.get(&uid)?;
+    // A failure from before a person asked again is no news.
+    let stale = spec.start_nonce > instance.start_nonce || spec.restart_nonce > instance.restart_nonce;
+    let fault = instance.fault.as_ref().filter(|_| !stale && !view.starting(uid) && view.wanted(uid))?;
+    Some(failure(Subject::Slot(instance.birth.slot.clone()), fault))
+}
+
+fn failure(subject: Subject, fault: &Fault) -> Failure {
+    let permanent = fault.retry.is_none() || fault.failures >= PATIENCE;
+    Failure { subject, what: fault.what.clone(), hint: fault.hint.clone(), permanent }
+}
+
+fn broken_gates(view: &View<'_>, waiting: &BTreeMap<InstanceUid, Waiting>) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for (uid, waiting) in waiting {
+        let (Waiting::Gate(gate), Some(spec)) = (waiting, view.spec.instances.get(uid)) else { continue };
+        if let Standing::Broken(why) = gates::standing(view, spec, gate) {
+            failures.push(Failure {
+                subject: Subject::Slot(spec.slot.clone()),
+                what: format!("dependency failed to start: {why}"),
+                hint: Some(format!("see `hoist logs {}`", gate.service)),
+                permanent: true,
+            });
+        }
+    }
+    failures
+}
+
+fn step_failures(view: &View<'_>) -> Vec<Failure> {
+    let faults = view.observed.faults.iter().filter(|(step, _)| !view.under_way(step));
+    faults.map(|(step, fault)| failure(subject(view, step), fault)).collect()
+}
+
+fn subject(view: &View<'_>, step: &Step) -> Subject {
+    match step {
+        Step::EnsureNetwork(id) | Step::RemoveNetwork(id) => Subject::Network(id.clone()),
+        Step::EnsureVolume(id) | Step::RemoveVolume(id) => Subject::Volume(id.clone()),
+        Step::CreateInstance(uid)
+        | Step::StartInstance { uid, .. }
+        | Step::SignalInstance { uid, .. }
+        | Step::KillInstance(uid)
+        | Step::RemoveInstance(uid) => {
+            let wanted = view.spec.instances.get(uid).map(|spec| &spec.slot);
+            let seen = view.instance(*uid).map(|instance| &instance.birth.slot);
+            wanted.or(seen).map_or(Subject::Host, |slot| Subject::Slot(slot.clone()))
+        }
+    }
+}
+
+fn refused_ports(view: &View<'_>) -> Vec<Failure> {
+    let refused = view.observed.published.iter().filter_map(|(key, seen)| match seen {
+        PublishSeen::Refused(fault) => Some((key, fault)),
+        PublishSeen::Reserved(_) => None,
+    });
+    refused
+        // Another program may let go of a port at any time, so we try on; but a person must know now.
+        .map(|(key, fault)| Failure {
+            permanent: true,
+            ..failure(Subject::Service(key.stack.clone(), key.service.clone()), fault)
+        })
+        .collect()
+}

@@ -1,0 +1,73 @@
+//! The host's report: what is known, put as the orchestrator reads it.
+
+use hoist_model::{HostId, HostReport, InstanceReport, InstanceUid, Phase, PublishedReport};
+
+use super::{HostPlan, Instance, Life, Observed, PublishSeen};
+use crate::Now;
+
+/// The report after a plan: `plan` gives phases and failures.
+pub(super) fn report(host: &HostId, observed: &Observed, plan: &HostPlan, now: &Now) -> HostReport {
+    HostReport {
+        host: host.clone(),
+        boot: observed.boot.clone(),
+        epoch: observed.epoch,
+        generation: hoist_model::Generation::default(),
+        settled: plan.settled,
+        instances: observed
+            .instances
+            .iter()
+            .map(|(uid, instance)| (*uid, instance_report(observed, plan, *uid, instance)))
+            .collect(),
+        networks: observed.networks.clone(),
+        volumes: observed.volumes.iter().cloned().collect(),
+        routes: observed.routes.clone(),
+        failures: plan.failures.clone(),
+        seen_at: now.moment.clone(),
+    }
+}
+
+fn instance_report(
+    observed: &Observed,
+    plan: &HostPlan,
+    uid: InstanceUid,
+    instance: &Instance,
+) -> InstanceReport {
+    let birth = &instance.birth;
+    let pid = match instance.life {
+        Life::Running { pid, .. } => Some(pid),
+        _ => None,
+    };
+    InstanceReport {
+        slot: birth.slot.clone(),
+        kind: birth.kind,
+        revision: birth.revision,
+        template: birth.template,
+        phase: plan.phases.get(&uid).cloned().unwrap_or(Phase::Exited),
+        health: instance.health,
+        starts: instance.starts,
+        started: instance.started,
+        finished: instance.finished,
+        exit: instance.exit.filter(|_| pid.is_none()),
+        oom_killed: instance.oom_killed,
+        created: instance.created,
+        pid,
+        addresses: birth.addresses.clone(),
+        ports: pid.map(|_| ports(observed, uid, instance)).unwrap_or_default(),
+        restart_nonce: instance.restart_nonce,
+        start_nonce: instance.start_nonce,
+    }
+}
+
+fn ports(observed: &Observed, uid: InstanceUid, instance: &Instance) -> Vec<PublishedReport> {
+    let slot = &instance.birth.slot;
+    let own = observed.published.iter().filter(|(key, _)| {
+        key.stack == slot.stack
+            && key.service == slot.service
+            && key.instance.is_none_or(|other| other == uid)
+    });
+    own.filter_map(|(_, seen)| match seen {
+        PublishSeen::Reserved(report) => Some(report.clone()),
+        PublishSeen::Refused(_) => None,
+    })
+    .collect()
+}

@@ -1,0 +1,137 @@
+//! One consistent look at a host, asked by every rule of the plan.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hoist_model::{
+    Endpoints, HostSpec, InstanceKind, InstanceSpec, InstanceUid, Moment, ServiceName, Slot, StackId,
+    Template,
+};
+
+use super::restart::{self, Due};
+use super::{HostInput, Instance, Life, Observed, Step};
+
+/// The inputs of a plan, with the steps that this plan has already chosen: those count as under way.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    pub(super) spec: &'a HostSpec,
+    pub(super) endpoints: &'a Endpoints,
+    pub(super) observed: &'a Observed,
+    pub(super) now: &'a Moment,
+    begun: BTreeSet<Step>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(input: &HostInput<'a>) -> Self {
+        let HostInput { spec, endpoints, observed, now } = *input;
+        Self { spec, endpoints, observed, now, begun: BTreeSet::new() }
+    }
+
+    /// Counts a step as under way from now on.
+    pub(super) fn begin(&mut self, step: Step) {
+        self.begun.insert(step);
+    }
+
+    pub(super) fn under_way(&self, step: &Step) -> bool {
+        self.observed.in_flight.contains(step) || self.begun.contains(step)
+    }
+
+    /// Whether some step on this instance is under way.
+    pub(super) fn busy(&self, uid: InstanceUid) -> bool {
+        self.steps().any(|step| step.instance() == Some(uid))
+    }
+
+    pub(super) fn starting(&self, uid: InstanceUid) -> bool {
+        self.steps().any(|step| matches!(step, Step::StartInstance { uid: other, .. } if *other == uid))
+    }
+
+    /// It has been told to end, or is being told now. It gets no traffic any more.
+    pub(super) fn stopping(&self, uid: InstanceUid) -> bool {
+        let told = self.observed.instances.get(&uid).is_some_and(|instance| instance.stopping.is_some());
+        told || self.steps().any(|step| match step {
+            Step::SignalInstance { uid: other, .. } | Step::KillInstance(other) => *other == uid,
+            _ => false,
+        })
+    }
+
+    fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.observed.in_flight.iter().chain(&self.begun)
+    }
+
+    pub(super) fn template(&self, spec: &InstanceSpec) -> Option<&'a Arc<Template>> {
+        self.spec.templates.get(&spec.template)
+    }
+
+    pub(super) fn instance(&self, uid: InstanceUid) -> Option<&'a Instance> {
+        self.observed.instances.get(&uid)
+    }
+
+    /// Its process exists, may exist, or is about to.
+    pub(super) fn alive(&self, uid: InstanceUid) -> bool {
+        self.instance(uid).is_some_and(Instance::alive) || self.starting(uid)
+    }
+
+    /// Running, fit for traffic, and not about to end.
+    pub(super) fn ready(&self, uid: InstanceUid) -> bool {
+        self.instance(uid).is_some_and(Instance::ready) && !self.stopping(uid)
+    }
+
+    /// Whether it should run: in the spec, and neither stopped nor asked to restart.
+    pub(super) fn wanted(&self, uid: InstanceUid) -> bool {
+        self.spec
+            .instances
+            .get(&uid)
+            .is_some_and(|spec| restart::wanted(spec, self.instance(uid), self.observed.epoch))
+    }
+
+    /// Why a living instance should end; none when it should go on.
+    pub(super) fn leaving(&self, uid: InstanceUid) -> Option<&'static str> {
+        let instance = self.instance(uid).filter(|_| self.alive(uid))?;
+        match self.spec.instances.get(&uid) {
+            None => Some(self.replaced(uid, instance)),
+            Some(_) if !self.wanted(uid) => Some("a person asked for it to stop"),
+            Some(spec) if spec.restart_nonce > instance.restart_nonce => Some("a person asked for a restart"),
+            Some(_) => None,
+        }
+    }
+
+    fn replaced(&self, uid: InstanceUid, instance: &Instance) -> &'static str {
+        let slot = &instance.birth.slot;
+        let replaced = self.spec.instances.iter().any(|(other, spec)| *other != uid && spec.slot == *slot);
+        if replaced { "it is replaced" } else { "it is no longer wanted" }
+    }
+
+    /// What should become of an instance that exists and doesn't run.
+    pub(super) fn due(&self, uid: InstanceUid) -> Due {
+        match (self.spec.instances.get(&uid), self.instance(uid)) {
+            (Some(spec), Some(instance)) if self.wanted(uid) => {
+                restart::due(spec, instance, self.observed.epoch, self.now)
+            }
+            _ => Due::Stay,
+        }
+    }
+
+    /// A replica or job of the spec that is or will be started: what gates look at.
+    pub(super) fn members(
+        &self,
+        stack: &'a StackId,
+        service: &'a ServiceName,
+    ) -> impl Iterator<Item = (InstanceUid, &'a InstanceSpec)> {
+        self.spec.instances.iter().filter_map(move |(uid, spec)| {
+            let counts = matches!(spec.kind, InstanceKind::Replica | InstanceKind::Job);
+            let member = counts && spec.slot.stack == *stack && spec.slot.service == *service;
+            member.then_some((*uid, spec))
+        })
+    }
+
+    /// The name that people know an instance by.
+    pub(super) fn name(&self, slot: &Slot, spec: Option<&InstanceSpec>) -> String {
+        let given = spec.and_then(|spec| self.template(spec)).and_then(|t| t.service.container_name.clone());
+        given.unwrap_or_else(|| slot.container_name())
+    }
+
+    /// Whether it exists as a whole: laid out, and not being made or removed.
+    pub(super) fn laid_out(&self, uid: InstanceUid) -> bool {
+        self.instance(uid).is_some_and(|instance| instance.life != Life::Making)
+    }
+}
