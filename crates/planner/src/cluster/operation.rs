@@ -29,13 +29,7 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    pub(super) fn new(
-        op: OpId,
-        goal: Goal,
-        wanted: &WantedStack,
-        timeout: Option<Duration>,
-        now: &Now,
-    ) -> Self {
+    pub(super) fn new(op: OpId, goal: Goal, wanted: &WantedStack, timeout: Option<Duration>) -> Self {
         let stacks = || wanted.revisions.values().map(|revision| &revision.stack);
         let networks = stacks().flat_map(|stack| stack.networks.values()).map(|network| network.id.clone());
         let volumes = stacks().flat_map(|stack| stack.volumes.values()).map(|volume| volume.id.clone());
