@@ -10,10 +10,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::link::Link;
-use super::message::{Query, Transport, question_end};
+use super::message::{Transport, question_end};
 use super::poll::{Poll, Token};
-use super::sockets::Path;
 use super::upstream::Servers;
+use super::waiter::{Client, Waiter};
 use super::zone::Upstream;
 
 /// How long one resolver may take. With three of them, an answer or a failure comes soon after a
@@ -28,47 +28,6 @@ const WAITING_PER_ASKER: usize = 256;
 
 /// Questions that may wait in all: a bound on memory.
 const WAITING_MAX: usize = 2048;
-
-/// To whom an answer goes.
-#[derive(Clone, Debug)]
-pub(super) enum Client {
-    Udp { socket: usize, path: Path },
-    Tcp { connection: u64, peer: SocketAddr },
-}
-
-impl Client {
-    pub(super) fn address(&self) -> IpAddr {
-        self.peer().ip().to_canonical()
-    }
-
-    pub(super) fn peer(&self) -> SocketAddr {
-        match self {
-            Client::Udp { path, .. } => path.peer,
-            Client::Tcp { peer, .. } => *peer,
-        }
-    }
-
-    pub(super) fn transport(&self) -> Transport {
-        match self {
-            Client::Udp { .. } => Transport::Udp,
-            Client::Tcp { .. } => Transport::Tcp,
-        }
-    }
-}
-
-/// A question that waits, and who asked it.
-#[derive(Debug)]
-pub(super) struct Waiter {
-    pub(super) client: Client,
-    pub(super) query: Query,
-}
-
-impl Waiter {
-    /// What it gets: the resolver's answer under its own id, or a failure.
-    pub(super) fn reply(&self, answer: Option<&[u8]>) -> Vec<u8> {
-        answer.map_or_else(|| self.query.server_failure(), |a| self.query.adopt(a, self.client.transport()))
-    }
-}
 
 /// An exchange that is over. Without an answer, every waiter gets a failure.
 #[derive(Debug)]

@@ -15,18 +15,22 @@
 //!
 //! One thread, one epoll loop, no runtime: the process is one of the two that may never be large.
 
+mod connections;
 mod explain;
 mod file_identity;
 mod forward;
 mod link;
 mod message;
 mod poll;
+mod reply;
 mod resolv_conf;
 mod resolve;
 mod server;
 mod sockets;
 mod stream;
+mod turns;
 mod upstream;
+mod waiter;
 mod watch;
 mod zone;
 

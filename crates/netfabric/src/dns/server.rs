@@ -1,6 +1,5 @@
 //! The loop: waits, reads one thing at a time, and hands it to those who decide.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,19 +8,17 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
 
-use super::forward::{Client, Forwarder, Settled, Waiter};
+use super::connections::Connections;
+use super::forward::{Forwarder, Settled};
 use super::message::{Query, Unusable};
 use super::poll::{Poll, Token};
-use super::resolve::{Answer, Question, resolve};
+use super::resolve::{Answer, resolve};
 use super::sockets::{Datagram, DnsSockets, Take, receive, send};
-use super::stream::Connection;
+use super::turns::Turns;
 use super::upstream::{Resolvers, Servers};
+use super::waiter::{Client, Waiter};
 use super::watch::ZoneFile;
 use super::zone::{Upstream, ZoneError};
-
-/// Connections at once, and of one asker.
-const CONNECTIONS_MAX: usize = 64;
-const CONNECTIONS_PER_ASKER: usize = 16;
 
 /// How often the zone is looked for where nothing tells of it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -78,11 +75,8 @@ struct Server {
     zone: ZoneFile,
     servers: Servers,
     forwarder: Forwarder,
-    connections: HashMap<u64, Connection>,
-    last_connection: u64,
-    /// Where the next rotated answer starts. One count for each question: with a common one, an asker
-    /// that asks for two families in turn would always get the same first address.
-    turns: HashMap<Question, usize>,
+    connections: Connections,
+    turns: Turns,
 }
 
 impl Server {
@@ -100,9 +94,8 @@ impl Server {
             zone,
             servers: Servers::new(config.resolvers),
             forwarder: Forwarder::default(),
-            connections: HashMap::new(),
-            last_connection: 0,
-            turns: HashMap::new(),
+            connections: Connections::default(),
+            turns: Turns::default(),
         })
     }
 
@@ -119,8 +112,11 @@ impl Server {
             match token {
                 Token::Zone => self.zone.drain(),
                 Token::Udp(at) => self.read_datagram(at, now),
-                Token::Listener(at) => self.accept(at, now),
-                Token::Connection(serial) => self.work_on(serial, flags, now),
+                Token::Listener(at) => self.connections.accept(&self.poll, &self.sockets.tcp[at], now),
+                Token::Connection(serial) => {
+                    self.connections.advance(serial, flags);
+                    self.take_from_connection(serial, now);
+                }
                 Token::Exchange(serial) => {
                     let settled = self.forwarder.ready(&self.poll, now, &mut self.servers, serial);
                     self.conclude(settled, now);
@@ -139,7 +135,7 @@ impl Server {
                 Ok(())
             }
             Some(Ok(generation)) => {
-                self.turns.clear();
+                self.turns = Turns::default();
                 report(Notice::ZoneLoaded { generation });
                 self.open()
             }
@@ -161,7 +157,7 @@ impl Server {
 
     /// How long nothing needs to be done by itself.
     fn patience(&self, now: Instant) -> Option<Duration> {
-        let idle = self.connections.values().map(Connection::deadline).min();
+        let idle = self.connections.next_deadline();
         // Nothing may wake us for the zone: then it is looked for.
         let look = (!self.open || self.zone.wake().is_none()).then(|| now + LOOK_EVERY);
         let next = idle.into_iter().chain(self.forwarder.next_deadline()).chain(look).min()?;
@@ -193,45 +189,15 @@ impl Server {
         self.take_question(&datagram.packet, Client::Udp { socket, path }, path.local, now);
     }
 
-    fn accept(&mut self, at: usize, now: Instant) {
-        let Ok((stream, peer)) = self.sockets.tcp[at].accept() else { return };
-        let of_asker = self.connections.values().filter(|c| c.peer.ip() == peer.ip()).count();
-        if self.connections.len() >= CONNECTIONS_MAX || of_asker >= CONNECTIONS_PER_ASKER {
-            return;
-        }
-        self.last_connection += 1;
-        let serial = self.last_connection;
-        let Ok(connection) = Connection::new(stream, peer, now) else { return };
-        if self.poll.add(&connection.stream, Token::Connection(serial), connection.interest()).is_ok() {
-            self.connections.insert(serial, connection);
-        }
-    }
-
-    /// Reads from a connection, or writes to it, as the kernel says it can.
-    fn work_on(&mut self, serial: u64, flags: EventFlags, now: Instant) {
-        let Some(connection) = self.connections.get_mut(&serial) else { return };
-        let gone = flags.intersects(EventFlags::HUP | EventFlags::ERR);
-        if gone || connection.flush().is_err() || connection.fill().is_err() {
-            self.connections.remove(&serial);
-            return;
-        }
-        self.take_from_connection(serial, now);
-    }
-
     /// Works on every whole question of a connection, then waits for what it needs next.
     fn take_from_connection(&mut self, serial: u64, now: Instant) {
-        while let Some(connection) = self.connections.get_mut(&serial) {
+        while let Some(connection) = self.connections.get_mut(serial) {
             let Some(packet) = connection.next_question(now) else { break };
             let client = Client::Tcp { connection: serial, peer: connection.peer };
             let local = connection.local;
             self.take_question(&packet, client, local, now);
         }
-        let Some(connection) = self.connections.get(&serial) else { return };
-        let interest = connection.interest();
-        let modified = self.poll.modify(&connection.stream, Token::Connection(serial), interest);
-        if connection.is_over() || modified.is_err() {
-            self.connections.remove(&serial);
-        }
+        self.connections.settle(&self.poll, serial);
     }
 
     fn take_question(&mut self, packet: &[u8], client: Client, local: IpAddr, now: Instant) {
@@ -251,7 +217,7 @@ impl Server {
                 return self.pass_on(Waiter { client, query }, upstream, servers, now);
             }
             answer => {
-                let turn = next_turn(&mut self.turns, &answer, &query.question);
+                let turn = self.turns.next(&answer, &query.question);
                 query.reply(&answer, turn, client.transport())
             }
         };
@@ -263,7 +229,7 @@ impl Server {
         if let Some(turned_away) = self.forwarder.ask(&self.poll, now, waiter, upstream, servers) {
             self.deliver(&client, &turned_away.reply(None));
         } else if let Client::Tcp { connection, .. } = client
-            && let Some(connection) = self.connections.get_mut(&connection)
+            && let Some(connection) = self.connections.get_mut(connection)
         {
             connection.wait_for_answer();
         }
@@ -273,12 +239,7 @@ impl Server {
         match client {
             // An answer that can't be sent is a lost datagram: the asker repeats its question.
             Client::Udp { socket, path } => drop(send(&self.sockets.udp[*socket], reply, path)),
-            Client::Tcp { connection: serial, .. } => {
-                let connection = self.connections.get_mut(serial);
-                if connection.is_some_and(|connection| connection.answer(reply).is_err()) {
-                    self.connections.remove(serial);
-                }
-            }
+            Client::Tcp { connection, .. } => self.connections.answer(*connection, reply),
         }
     }
 
@@ -291,7 +252,7 @@ impl Server {
                 let reply = waiter.reply(answer.as_deref());
                 if let Client::Tcp { connection, .. } = waiter.client {
                     freed.push(connection);
-                    if let Some(connection) = self.connections.get_mut(&connection) {
+                    if let Some(connection) = self.connections.get_mut(connection) {
                         connection.stop_waiting(now);
                     }
                 }
@@ -306,18 +267,6 @@ impl Server {
     fn expire(&mut self, now: Instant) {
         let late = self.forwarder.expire(&self.poll, now, &mut self.servers);
         self.conclude(late, now);
-        self.connections.retain(|_, connection| connection.deadline() > now);
-    }
-}
-
-/// Where a rotated answer starts; others start where they start.
-fn next_turn(turns: &mut HashMap<Question, usize>, answer: &Answer<'_>, question: &Question) -> usize {
-    match answer {
-        Answer::Addresses { rotate: true, addresses, .. } if addresses.len() > 1 => {
-            let turn = turns.entry(question.clone()).or_default();
-            *turn = turn.wrapping_add(1);
-            *turn
-        }
-        _ => 0,
+        self.connections.expire(now);
     }
 }

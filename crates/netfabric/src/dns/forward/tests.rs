@@ -1,6 +1,8 @@
 use std::net::UdpSocket;
 
 use super::*;
+use crate::dns::message::Query;
+use crate::dns::sockets::Path;
 use crate::dns::upstream::Resolvers;
 
 const QUESTION: &[u8] =
