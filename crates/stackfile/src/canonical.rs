@@ -18,11 +18,9 @@ pub enum Dialect {
 #[must_use]
 pub fn render(top: &Node, dialect: Dialect) -> Node {
     let mut out = record(top, &PROJECT, dialect);
-    if let Some(map) = out.as_map_mut() {
-        if dialect == Dialect::Json {
-            for (key, node) in top.as_map().into_iter().flatten().filter(|(key, _)| key.starts_with("x-")) {
-                map.insert(key.clone(), node.clone());
-            }
+    if let (Dialect::Json, Some(map)) = (dialect, out.as_map_mut()) {
+        for (key, node) in top.as_map().into_iter().flatten().filter(|(key, _)| key.starts_with("x-")) {
+            map.insert(key.clone(), node.clone());
         }
     }
     out

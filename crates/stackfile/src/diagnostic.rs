@@ -160,6 +160,12 @@ pub struct Report {
 const MAX_FINDINGS: usize = 500;
 
 impl Report {
+    /// An empty report over texts read before.
+    #[must_use]
+    pub fn over(sources: SourceMap) -> Self {
+        Self { sources, ..Self::default() }
+    }
+
     /// Records a finding.
     pub fn push(&mut self, mut finding: Diagnostic) {
         if finding.severity == Severity::Error {

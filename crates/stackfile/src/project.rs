@@ -155,7 +155,9 @@ impl Setup {
         }
         if sources.options.validate && self.name.is_empty() {
             let finding = Diagnostic::error("no-project-name", "the project has no name");
-            loader.report.push(finding.help("give it a `name`, or use a folder whose name has letters or digits"));
+            loader
+                .report
+                .push(finding.help("give it a `name`, or use a folder whose name has letters or digits"));
             return None;
         }
         if sources.options.normalize {
@@ -334,7 +336,7 @@ impl Project {
 fn has_profile(service: &Node, active: &[String]) -> bool {
     let own = service.get("profiles").and_then(Node::as_list).unwrap_or_default();
     own.is_empty()
-        || active.iter().any(|profile| {
-            profile == "*" || own.iter().any(|own| own.as_text() == Some(profile.as_str()))
-        })
+        || active
+            .iter()
+            .any(|profile| profile == "*" || own.iter().any(|own| own.as_text() == Some(profile.as_str())))
 }

@@ -52,8 +52,8 @@ pub struct SourceText {
     line_starts: Vec<u32>,
 }
 
-/// All texts of one load, by [`FileId`].
-#[derive(Debug, Default)]
+/// All texts of one load, by [`FileId`]. A copy shares the texts.
+#[derive(Clone, Debug, Default)]
 pub struct SourceMap {
     texts: Vec<Arc<SourceText>>,
 }
@@ -105,11 +105,7 @@ impl SourceMap {
         let line = source.line_index(span.start);
         let line_start = source.line_starts[line] as usize;
         let before = source.text.get(line_start..span.start as usize).unwrap_or_default();
-        Some(Place {
-            file: &source.name,
-            line: clamp(line + 1),
-            column: clamp(before.chars().count() + 1),
-        })
+        Some(Place { file: &source.name, line: clamp(line + 1), column: clamp(before.chars().count() + 1) })
     }
 
     /// The text under a span.

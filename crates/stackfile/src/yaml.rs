@@ -186,7 +186,11 @@ impl<'a> Builder<'a, '_> {
 
     fn alias(&mut self, id: usize, at: Span) -> Result<Node, Stop> {
         if self.open.contains(&id) {
-            return Err(self.refuse("alias-cycle", at, "this alias is inside the value it stands for".into()));
+            return Err(self.refuse(
+                "alias-cycle",
+                at,
+                "this alias is inside the value it stands for".into(),
+            ));
         }
         let Some(target) = self.anchors.get(&id) else {
             return Err(self.refuse("unknown-anchor", at, "no anchor of this name comes before".into()));

@@ -66,17 +66,13 @@ static GENERIC: Record = record(
     "a generic resource",
     &[field("discrete_resource_spec", Shape::Record(&DISCRETE), Form::Record(&DISCRETE))],
 );
-static DISCRETE: Record = record(
-    "a discrete resource",
-    &[field("kind", TEXT, Form::Text), field("value", NUMBER, Form::Int)],
-);
+static DISCRETE: Record =
+    record("a discrete resource", &[field("kind", TEXT, Form::Text), field("value", NUMBER, Form::Int)]);
 
 /// Devices of a reservation.
 pub(super) const DEVICE_REQUESTS: Shape = list!(&Shape::Record(&DEVICE_REQUEST));
-pub(super) static DEVICE_REQUEST: Record = Record {
-    required: &["capabilities"],
-    ..record("a device request", DEVICE_REQUEST_FIELDS)
-};
+pub(super) static DEVICE_REQUEST: Record =
+    Record { required: &["capabilities"], ..record("a device request", DEVICE_REQUEST_FIELDS) };
 /// `gpus`: other keys pass, and capabilities may be left out.
 pub(super) const GPUS: Shape = list!(&Shape::Record(&GPU));
 pub(super) static GPU: Record = Record { closed: false, ..record("a gpu request", DEVICE_REQUEST_FIELDS) };

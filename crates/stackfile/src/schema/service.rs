@@ -2,7 +2,7 @@
 
 use super::build::BUILD;
 use super::deploy::{DEPLOY, GPU, GPUS};
-use super::mounts::{CONFIG_REFS, ENV_FILES, ENV_FILE, FILE_REF, PORT, PORTS, VOLUME, VOLUMES};
+use super::mounts::{CONFIG_REFS, ENV_FILE, ENV_FILES, FILE_REF, PORT, PORTS, VOLUME, VOLUMES};
 use super::shapes::*;
 use super::{Cast, Field, Form, Keys, Limit, MapShape, Merge, Record, Shape, Unique};
 
@@ -20,7 +20,8 @@ pub static SERVICE: Record = Record {
         field("profiles", TEXT_SET, Form::Texts).unique(Unique::Key),
         field("annotations", PAIRS, Form::Pairs).merge(Merge::Sequence).unique(Unique::Key),
         field("attach", FLAG, Form::OptFlag),
-        field("build", Shape::Either(&[TEXT, Shape::Record(&BUILD)]), Form::Record(&BUILD)).merge(Merge::Build),
+        field("build", Shape::Either(&[TEXT, Shape::Record(&BUILD)]), Form::Record(&BUILD))
+            .merge(Merge::Build),
         field("develop", Shape::Either(&[scalar!(NULL), Shape::Record(&DEVELOP)]), Form::Record(&DEVELOP)),
         field("blkio_config", Shape::Record(&BLKIO), Form::Record(&BLKIO)),
         field("cap_add", TEXT_SET, Form::Texts).unique(Unique::Key),
@@ -40,12 +41,8 @@ pub static SERVICE: Record = Record {
         field("configs", CONFIG_REFS, Form::Records(&FILE_REF)).unique(Unique::Mount("")),
         field("container_name", Shape::Scalar(STR, Limit::ContainerName), Form::Text),
         field("credential_spec", Shape::Record(&CREDENTIAL_SPEC), Form::Record(&CREDENTIAL_SPEC)),
-        field(
-            "depends_on",
-            Shape::Either(&[TEXT_SET, Shape::Map(&DEPENDENCIES)]),
-            Form::Named(&DEPENDENCY),
-        )
-        .merge(Merge::DependsOn),
+        field("depends_on", Shape::Either(&[TEXT_SET, Shape::Map(&DEPENDENCIES)]), Form::Named(&DEPENDENCY))
+            .merge(Merge::DependsOn),
         field("deploy", Shape::Either(&[scalar!(NULL), Shape::Record(&DEPLOY)]), Form::Record(&DEPLOY)),
         field("device_cgroup_rules", TEXT_SET, Form::Texts),
         field("devices", list!(&Shape::Either(&[TEXT, Shape::Record(&DEVICE)])), Form::Records(&DEVICE))
@@ -57,9 +54,7 @@ pub static SERVICE: Record = Record {
         field("entrypoint", COMMAND, Form::Command).merge(Merge::Replace),
         field("provider", Shape::Record(&PROVIDER), Form::Record(&PROVIDER)),
         field("environment", PAIRS, Form::Environment).merge(Merge::Sequence).unique(Unique::Key),
-        field("env_file", ENV_FILES, Form::Records(&ENV_FILE))
-            .merge(Merge::Sequence)
-            .unique(Unique::EnvFile),
+        field("env_file", ENV_FILES, Form::Records(&ENV_FILE)).merge(Merge::Sequence).unique(Unique::EnvFile),
         field("expose", set!(&scalar!(STR | NUM)), Form::TextsOrNumbers).unique(Unique::Expose),
         field("extends", Shape::Either(&[TEXT, Shape::Record(&EXTENDS)]), Form::Record(&EXTENDS)),
         field("external_links", TEXT_SET, Form::Texts),
@@ -84,8 +79,12 @@ pub static SERVICE: Record = Record {
         field("models", Shape::Either(&[TEXT_SET, Shape::Map(&MODEL_REFS)]), Form::NamedOrNull(&MODEL_REF))
             .merge(Merge::Names),
         field("network_mode", TEXT, Form::Text),
-        field("networks", Shape::Either(&[TEXT_SET, Shape::Map(&ATTACHMENTS)]), Form::NamedOrNull(&ATTACHMENT))
-            .merge(Merge::Names),
+        field(
+            "networks",
+            Shape::Either(&[TEXT_SET, Shape::Map(&ATTACHMENTS)]),
+            Form::NamedOrNull(&ATTACHMENT),
+        )
+        .merge(Merge::Names),
         field("oom_kill_disable", FLAG, Form::Flag).cast(Cast::Flag),
         field("oom_score_adj", Shape::Scalar(STR | INT, Limit::Range(-1000, 1000)), Form::Int)
             .cast(Cast::Int),
@@ -188,7 +187,11 @@ static WATCH: Record = Record {
         "a watch rule",
         &[
             field("path", TEXT, Form::Text),
-            field("action", one_of!(&["rebuild", "sync", "restart", "sync+restart", "sync+exec"]), Form::Text),
+            field(
+                "action",
+                one_of!(&["rebuild", "sync", "restart", "sync+restart", "sync+exec"]),
+                Form::Text,
+            ),
             field("target", TEXT, Form::Text),
             field("exec", Shape::Record(&HOOK), Form::ShownRecord(&HOOK)),
             field("include", TEXT_OR_SET, Form::Texts),
@@ -262,10 +265,8 @@ static EXTENDS: Record = Record {
     ..record("extends", &[field("file", TEXT, Form::Text), field("service", TEXT, Form::Text)])
 };
 
-static LOGGING: Record = record(
-    "logging",
-    &[field("driver", TEXT, Form::Text), field("options", LOG_OPTIONS, Form::Options)],
-);
+static LOGGING: Record =
+    record("logging", &[field("driver", TEXT, Form::Text), field("options", LOG_OPTIONS, Form::Options)]);
 
 static MODEL_REFS: MapShape =
     MapShape { closed: false, ..named(Shape::Either(&[scalar!(NULL), Shape::Record(&MODEL_REF)])) };

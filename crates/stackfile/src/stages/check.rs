@@ -43,9 +43,9 @@ pub fn check_shape(node: &Node, shape: &'static Shape, path: &Path<'_>, report: 
 
 fn accepts(shape: &Shape, value: &Value) -> bool {
     match (shape, value) {
-        (Shape::Any, _) | (Shape::List { .. }, Value::List(_)) | (Shape::Map(_) | Shape::Record(_), Value::Map(_)) => {
-            true
-        }
+        (Shape::Any, _)
+        | (Shape::List { .. }, Value::List(_))
+        | (Shape::Map(_) | Shape::Record(_), Value::Map(_)) => true,
         (Shape::Scalar(kinds, _), value) => {
             let kind = match value {
                 Value::Text(_) | Value::Time(_) => STR,
@@ -127,7 +127,9 @@ fn check_limit(node: &Node, limit: Limit, path: &Path<'_>, report: &mut Report) 
         (Limit::ContainerName, Value::Text(text)) if !has_container_name(text) => {
             let message = format!("`{path}`: `{text}` is no container name");
             let finding = Diagnostic::error("invalid-value", message).label(at, "");
-            report.push(finding.help("two or more letters, digits, `_`, `.` or `-`, not beginning with a sign"));
+            report.push(
+                finding.help("two or more letters, digits, `_`, `.` or `-`, not beginning with a sign"),
+            );
         }
         _ => {}
     }
@@ -188,7 +190,9 @@ fn unknown_key(key: &str, at: Span, record: &Record, path: &Path<'_>, report: &m
     let help = match nearest(key, record.fields.iter().map(|field| field.name)) {
         Some(near) => format!("did you mean `{near}`?"),
         None if record.extensible => "a key of your own must begin with `x-`".to_owned(),
-        None => format!("known keys: {}", record.fields.iter().map(|f| f.name).collect::<Vec<_>>().join(", ")),
+        None => {
+            format!("known keys: {}", record.fields.iter().map(|f| f.name).collect::<Vec<_>>().join(", "))
+        }
     };
     report.push(finding.help(help));
 }

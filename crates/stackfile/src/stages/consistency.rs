@@ -115,12 +115,16 @@ impl<'a> Check<'a, '_> {
     fn build(&mut self) {
         let Some(build) = self.get(&["build"]) else { return };
         if let (Some(inline), Some(file)) = (build.get("dockerfile_inline"), build.get("dockerfile")) {
-            let message =
-                format!("`services.{}.build`: `dockerfile` and `dockerfile_inline` exclude each other", self.name);
+            let message = format!(
+                "`services.{}.build`: `dockerfile` and `dockerfile_inline` exclude each other",
+                self.name
+            );
             self.conflict(message, inline, file);
         }
         for (context, node) in self.entries(&["build", "additional_contexts"]) {
-            let Some(target) = node.as_text().and_then(|text| text.strip_prefix("service:")) else { continue };
+            let Some(target) = node.as_text().and_then(|text| text.strip_prefix("service:")) else {
+                continue;
+            };
             let other = self.top.at_path(&["services", target]);
             let problem = match other {
                 None => "which is not defined",
@@ -150,7 +154,8 @@ impl<'a> Check<'a, '_> {
     fn networks(&mut self) {
         let networks = self.get(&["networks"]);
         if let (Some(mode), Some(networks)) = (self.get(&["network_mode"]), networks) {
-            let message = format!("`services.{}`: `network_mode` and `networks` exclude each other", self.name);
+            let message =
+                format!("`services.{}`: `network_mode` and `networks` exclude each other", self.name);
             self.conflict(message, mode, networks);
         }
         for (name, node) in self.entries(&["networks"]) {
@@ -173,7 +178,11 @@ impl<'a> Check<'a, '_> {
         {
             let finding = Diagnostic::error(
                 "invalid-healthcheck",
-                format!("`services.{}.healthcheck.test` begins with `{}`", self.name, first.as_text().unwrap_or("")),
+                format!(
+                    "`services.{}.healthcheck.test` begins with `{}`",
+                    self.name,
+                    first.as_text().unwrap_or("")
+                ),
             );
             let help = "a list begins with CMD, CMD-SHELL or NONE; for a shell command write a string";
             self.report.push(finding.label(first.span, "").help(help));
@@ -294,9 +303,10 @@ impl<'a> Check<'a, '_> {
             let text = node.as_text().unwrap_or_default();
             (text.split(':').next().unwrap_or_default(), node.span)
         });
-        let volumes = self.list(&["volumes"]).iter().map(|node| {
-            (node.get("target").and_then(Node::as_text).unwrap_or_default(), node.span)
-        });
+        let volumes = self
+            .list(&["volumes"])
+            .iter()
+            .map(|node| (node.get("target").and_then(Node::as_text).unwrap_or_default(), node.span));
         for (target, at) in tmpfs.chain(volumes) {
             if let Some(first) = taken.insert(target, at) {
                 let message = format!("`services.{}`: two mounts at `{target}`", self.name);

@@ -260,7 +260,14 @@ impl Decoder<'_> {
         (!hosts.is_empty()).then(|| Node { value: Value::List(hosts), ..shell })
     }
 
-    fn host(&mut self, host: &str, addresses: Vec<String>, at: &Node, path: &Path<'_>, hosts: &mut Vec<Node>) {
+    fn host(
+        &mut self,
+        host: &str,
+        addresses: Vec<String>,
+        at: &Node,
+        path: &Path<'_>,
+        hosts: &mut Vec<Node>,
+    ) {
         if host.is_empty() || host.contains([':', '=']) {
             _ = self.fail(at, path, &format!("`{host}` is no host name"));
             return;
@@ -371,7 +378,9 @@ fn scalar_value(value: &Value, form: Form) -> Result<Value, String> {
         (Form::Text, Value::Int(int)) => Ok(Value::Text(int.to_string())),
         (Form::Text, Value::Time(time)) => Ok(Value::Text(time.raw.clone())),
         (Form::Text, _) => wrong("a string"),
-        (Form::Flag | Form::OptFlag | Form::OptOut | Form::ShownFlag, Value::Bool(flag)) => Ok(Value::Bool(*flag)),
+        (Form::Flag | Form::OptFlag | Form::OptOut | Form::ShownFlag, Value::Bool(flag)) => {
+            Ok(Value::Bool(*flag))
+        }
         (Form::Flag | Form::OptFlag | Form::OptOut | Form::ShownFlag, Value::Text(text)) => {
             cast_text(text, Cast::Flag)
         }

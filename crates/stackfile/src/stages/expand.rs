@@ -229,9 +229,8 @@ fn volume_entries(volume: &volume::Volume, at: Span) -> Vec<(&'static str, Node)
 fn invalid(node: &mut Node, code: &'static str, path: &Path<'_>, reason: &str, report: &mut Report) {
     let finding = Diagnostic::error(code, format!("`{path}`: {reason}"));
     let template = node.trail.steps().find(|step| step.action == Action::Interpolated);
-    let note = template.map_or_else(String::new, |step| {
-        format!("`{}` becomes `{}`", step.before, spell(&node.value))
-    });
+    let note = template
+        .map_or_else(String::new, |step| format!("`{}` becomes `{}`", step.before, spell(&node.value)));
     report.push(finding.label(node.span, note));
     node.value = Value::Broken;
 }
@@ -247,8 +246,11 @@ fn device(node: &mut Node, path: &Path<'_>, mode: Mode, report: &mut Report) {
     let target = parts.get(1).copied().filter(|target| !target.is_empty()).unwrap_or(source);
     let permissions = parts.get(2).copied().unwrap_or("rwm");
     let at = node.span;
-    let entries =
-        [("source", text_at(source, at)), ("target", text_at(target, at)), ("permissions", text_at(permissions, at))];
+    let entries = [
+        ("source", text_at(source, at)),
+        ("target", text_at(target, at)),
+        ("permissions", text_at(permissions, at)),
+    ];
     set_map(node, entries);
 }
 
@@ -321,10 +323,8 @@ fn build(node: &mut Node, path: &Path<'_>, mode: Mode, report: &mut Report) {
         let path = path.key(key);
         match key.as_str() {
             "secrets" => items(node, |item, _| text_to_map(item, "source")),
-            "provenance" | "sbom" => {
-                if !matches!(node.value, Value::Text(_) | Value::Broken) {
-                    node.value = Value::Text(spell(&node.value));
-                }
+            "provenance" | "sbom" if !matches!(node.value, Value::Text(_) | Value::Broken) => {
+                node.value = Value::Text(spell(&node.value));
             }
             "additional_contexts" => contexts(node, &path, mode, report),
             "ssh" => ssh(node, &path, report),
@@ -346,7 +346,9 @@ fn contexts(node: &mut Node, path: &Path<'_>, mode: Mode, report: &mut Report) {
                 let (name, context) = (name.to_owned(), context.to_owned());
                 map.insert(name, Node { key: item.span, ..item.with(Value::Text(context)) });
             }
-            None => invalid(&mut item, "invalid-context", &path.index(index), "expected NAME=CONTEXT", report),
+            None => {
+                invalid(&mut item, "invalid-context", &path.index(index), "expected NAME=CONTEXT", report);
+            }
         }
     }
     node.value = Value::Map(map);

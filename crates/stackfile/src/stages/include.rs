@@ -131,9 +131,11 @@ impl Loader<'_> {
     }
 
     fn include_cycle(&mut self, full: &str, at: Span, context: &Context) {
-        let names: Vec<&str> = context.including.iter().map(|(file, _)| file.as_str()).chain([full]).collect();
+        let names: Vec<&str> =
+            context.including.iter().map(|(file, _)| file.as_str()).chain([full]).collect();
         let message = format!("files include each other in a circle: {}", names.join(" -> "));
-        let mut finding = Diagnostic::error("include-cycle", message).label(at, "back to a file that is open");
+        let mut finding =
+            Diagnostic::error("include-cycle", message).label(at, "back to a file that is open");
         for (_, at) in context.including.iter().rev() {
             finding = finding.label(*at, "included here");
         }
@@ -172,12 +174,14 @@ impl Loader<'_> {
     fn import(&mut self, mut imported: Node, top: &mut Node, resets: &Resets) {
         let Some(target) = top.as_map_mut() else { return };
         for section in ["services", "volumes", "networks", "secrets", "configs", "models"] {
-            let Some(from) = imported.as_map_mut().and_then(|map| map.shift_remove(section)) else { continue };
+            let Some(from) = imported.as_map_mut().and_then(|map| map.shift_remove(section)) else {
+                continue;
+            };
             let (span, key) = (from.span, from.key);
             let Value::Map(from) = from.value else { continue };
-            let slot = target.entry(section.to_owned()).or_insert_with(|| {
-                Node { key, ..Node::at(Value::Map(Map::new()), span) }
-            });
+            let slot = target
+                .entry(section.to_owned())
+                .or_insert_with(|| Node { key, ..Node::at(Value::Map(Map::new()), span) });
             if slot.is_null() {
                 slot.value = Value::Map(Map::new());
             }

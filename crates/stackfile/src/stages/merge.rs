@@ -101,7 +101,7 @@ fn sequence(node: Node) -> Vec<Node> {
         Value::List(list) => list,
         Value::Text(_) => vec![node],
         Value::Map(map) => {
-            let mut items: Vec<Node> = map.into_iter().flat_map(|(key, value)| pairs(&key, value)).collect();
+            let mut items: Vec<Node> = map.into_iter().flat_map(|(key, value)| pairs(&key, &value)).collect();
             items.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
             items
         }
@@ -109,7 +109,7 @@ fn sequence(node: Node) -> Vec<Node> {
     }
 }
 
-fn pairs(key: &str, node: Node) -> Vec<Node> {
+fn pairs(key: &str, node: &Node) -> Vec<Node> {
     let span = Span { start: node.key.or(node.span).start, ..node.span.or(node.key) };
     let item = |text: String| Node { span, key: Span::NONE, ..node.with(Value::Text(text)) };
     match &node.value {

@@ -23,7 +23,13 @@ pub fn prune(top: &mut Node) {
 /// The names of one kind that a service uses.
 fn references(service: &Node, kind: &str) -> Vec<String> {
     let keys = |path: &[&str]| -> Vec<String> {
-        service.at_path(path).and_then(Node::as_map).into_iter().flatten().map(|(key, _)| key.clone()).collect()
+        service
+            .at_path(path)
+            .and_then(Node::as_map)
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.clone())
+            .collect()
     };
     let sources = |path: &[&str]| -> Vec<String> {
         let list = service.at_path(path).and_then(Node::as_list).unwrap_or_default();

@@ -85,8 +85,9 @@ fn item_key(item: &Node, unique: Unique) -> Result<Option<String>, String> {
         (Unique::Port, Value::Text(_) | Value::Int(_)) => spell(&item.value),
         (Unique::Port, Value::Map(_)) => port_key(item)?,
         (Unique::Mount(folder), Value::Text(source)) => format!("{folder}/{source}"),
-        (Unique::Mount(folder), Value::Map(_)) => text("target")
-            .unwrap_or_else(|| format!("{folder}/{}", text("source").unwrap_or_default())),
+        (Unique::Mount(folder), Value::Map(_)) => {
+            text("target").unwrap_or_else(|| format!("{folder}/{}", text("source").unwrap_or_default()))
+        }
         (Unique::Volume | Unique::Device | Unique::EnvFile | Unique::Port, _) => String::new(),
         (_, other) => return Err(format!("{} can't stand here", other.kind())),
     };

@@ -24,7 +24,9 @@ pub fn check_values(top: &Node, report: &mut Report) {
 }
 
 fn check_external(name: &str, volume: &Map, report: &mut Report) {
-    let Some(external) = volume.get("external").filter(|node| node.value == Value::Bool(true)) else { return };
+    let Some(external) = volume.get("external").filter(|node| node.value == Value::Bool(true)) else {
+        return;
+    };
     for (key, node) in volume {
         if !matches!(key.as_str(), "name" | "external") && !key.starts_with("x-") {
             let message = format!("`volumes.{name}` is external, so `{key}` has no place here");

@@ -8,7 +8,8 @@ pub fn parse(text: &str) -> Result<i64, String> {
     if let Ok(plain) = text.strip_prefix('+').unwrap_or(text).parse::<i64>() {
         return Ok(plain);
     }
-    let invalid = || format!("`{text}` is no size: expected a number and a unit, for instance `512m` or `1.5g`");
+    let invalid =
+        || format!("`{text}` is no size: expected a number and a unit, for instance `512m` or `1.5g`");
     let end = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ').ok_or_else(invalid)?;
     let (number, unit) = match text.as_bytes()[end] {
         b' ' => (&text[..end], &text[end + 1..]),

@@ -110,7 +110,8 @@ fn short_list(case: &Case) -> Result<Value, String> {
 
 /// Items of a service's list in their canonical form.
 fn expanded(key: &str, items: Vec<Node>) -> Result<Value, String> {
-    let map = |key: &str, node: Node| Node::new(NodeValue::Map([(key.to_owned(), node)].into_iter().collect()));
+    let map =
+        |key: &str, node: Node| Node::new(NodeValue::Map([(key.to_owned(), node)].into_iter().collect()));
     let list = Node::new(NodeValue::List(items));
     let mut top = map("services", map("s", map(key, list)));
     let mut got = Value::Null;

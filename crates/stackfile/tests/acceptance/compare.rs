@@ -75,7 +75,9 @@ pub(crate) fn tree(value: &Value) -> Node {
         },
         Value::String(text) => NodeValue::Text(text.clone()),
         Value::Array(list) => NodeValue::List(list.iter().map(tree).collect()),
-        Value::Object(map) => NodeValue::Map(map.iter().map(|(key, value)| (key.clone(), tree(value))).collect()),
+        Value::Object(map) => {
+            NodeValue::Map(map.iter().map(|(key, value)| (key.clone(), tree(value))).collect())
+        }
     })
 }
 

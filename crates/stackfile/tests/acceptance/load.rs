@@ -57,7 +57,8 @@ pub(crate) fn run(case: &Case) -> Verdict {
     };
     match (&case.expected, load(&sources, &reader)) {
         (Some(expected), Ok(loaded)) => {
-            let got: Value = serde_json::from_str(&to_json(&loaded.project.canonical(Dialect::Json))).unwrap();
+            let got: Value =
+                serde_json::from_str(&to_json(&loaded.project.canonical(Dialect::Json))).unwrap();
             let disabled: Vec<&String> = loaded.project.disabled.keys().collect();
             let expected = place(expected);
             same(&expected, &json!({"project": got, "disabled_services": disabled}))

@@ -44,7 +44,8 @@ pub(crate) fn read_cases(folder: &Path) -> Vec<Case> {
         .filter(|path| path.extension().is_some_and(|ext| ext == "json"))
         .collect();
     files.sort();
-    let read = |path: &PathBuf| -> Vec<Case> { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    let read =
+        |path: &PathBuf| -> Vec<Case> { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
     files.iter().flat_map(read).collect()
 }
 
@@ -61,7 +62,8 @@ fn judge(cases: &[Case], run: impl Fn(&Case) -> Verdict) {
     let only = std::env::var("HOIST_ACCEPTANCE_ONLY").ok();
     let mut by_kind: BTreeMap<&str, (usize, Vec<String>)> = BTreeMap::new();
     let mut differences_used = 0;
-    for case in cases.iter().filter(|case| only.as_ref().is_none_or(|only| case.name.contains(only.as_str()))) {
+    for case in cases.iter().filter(|case| only.as_ref().is_none_or(|only| case.name.contains(only.as_str())))
+    {
         let (count, failures) = by_kind.entry(&case.kind).or_default();
         *count += 1;
         match run(case) {

@@ -1,0 +1,111 @@
+//! Stacks as the planner gets them.
+
+mod support;
+
+use expect_test::expect;
+use hoist_model::{Command, HealthTest, ImageSource, MountKind, RestartPolicy};
+use std::path::PathBuf;
+use std::time::Duration;
+use support::{lines, lower_text};
+
+const SHOP: &str = r#"
+name: shop
+services:
+  web:
+    image: nginx:1
+    command: nginx -g 'daemon off;'
+    environment: { DB_PASSWORD: x, MODE: "1" }
+    ports: ["127.0.0.1:8080:80", "9000-9001:9000-9001/udp"]
+    volumes: ["data:/data:ro", "./conf:/etc/conf", "/anonymous", { type: tmpfs, target: /t, tmpfs: { size: 1m } }]
+    tmpfs: /run:mode=755,size=64k
+    secrets: [key]
+    depends_on: { db: { condition: service_healthy } }
+    cpus: 0.5
+    mem_limit: 64m
+    pids_limit: 20
+    cap_drop: [all]
+    restart: on-failure:3
+    stop_grace_period: 1m
+    deploy: { replicas: 2 }
+    healthcheck: { test: [CMD, "true"], interval: 1s }
+  db:
+    x-hoist: { rootfs: ./db }
+    healthcheck: { test: "pg_isready" }
+volumes: { data: {} }
+secrets: { key: { file: ./secret.txt } }
+"#;
+
+#[test]
+fn a_shop() {
+    let lowered = lower_text(SHOP).unwrap();
+    assert_eq!(lines(&lowered.warnings), "");
+    let stack = lowered.stack;
+    let web = &stack.services["web"];
+    assert_eq!(web.command, Command::Given(["nginx", "-g", "daemon off;"].map(str::to_owned).to_vec()));
+    assert_eq!(web.entrypoint, Command::Image);
+    assert!(web.environment["DB_PASSWORD"].sensitive && !web.environment["MODE"].sensitive);
+    let ports: Vec<_> = web.ports.iter().map(|p| (p.published, p.target, p.protocol.to_string())).collect();
+    expect!["[(Some(8080), 80, \"tcp\"), (Some(9000), 9000, \"udp\"), (Some(9001), 9001, \"udp\")]"]
+        .assert_eq(&format!("{ports:?}"));
+    assert_eq!(web.resources.cpu_millis, Some(500));
+    assert_eq!(web.resources.memory, Some(64 << 20));
+    assert_eq!(web.resources.pids, Some(20));
+    assert_eq!(web.cap_drop, ["ALL"]);
+    assert_eq!(web.restart, RestartPolicy::OnFailure { max: Some(3) });
+    assert_eq!(web.stop_grace_period, Duration::from_secs(60));
+    assert_eq!(web.replicas, 2);
+    let health = web.healthcheck.as_ref().unwrap();
+    assert_eq!(health.test, HealthTest::Exec(vec!["true".to_owned()]));
+    assert_eq!((health.interval, health.retries), (Duration::from_secs(1), 3));
+    assert!(web.depends_on["db"].required);
+    assert_eq!(stack.services["db"].image, ImageSource::Rootfs(PathBuf::from("/p/db")));
+    assert_eq!(stack.networks["default"].id.as_str(), "shop_default");
+    assert_eq!(stack.volumes["data"].id.as_str(), "shop_data");
+    let mounts: Vec<String> = web
+        .mounts
+        .iter()
+        .map(|mount| {
+            let kind = match &mount.kind {
+                MountKind::Content { content, .. } => String::from_utf8_lossy(content).into_owned(),
+                kind => format!("{kind:?}"),
+            };
+            format!("{} {} {kind}\n", mount.target.display(), mount.read_only)
+        })
+        .collect();
+    expect![[r#"
+        /data true Volume { id: VolumeId("shop_data"), subpath: None, no_copy: false }
+        /etc/conf false Bind { source: "/p/conf", create: true, propagation: None, recursive: true }
+        /anonymous false Anonymous
+        /t false Tmpfs(TmpfsOptions { size: Some(1048576), mode: None, uid: None, gid: None, flags: [] })
+        /run false Tmpfs(TmpfsOptions { size: Some(65536), mode: Some(493), uid: None, gid: None, flags: [] })
+        /run/secrets/key true hunter2
+    "#]]
+    .assert_eq(&mounts.concat());
+}
+
+#[test]
+fn keys_without_effect_are_named_with_their_line() {
+    let text = "services:\n  web:\n    image: x\n    ipc: host\n    runtime: runsc\n    isolation: process\n    deploy:\n      placement: { constraints: [a] }\n      replicas: 1\n    volumes:\n      - ./a:/a:z\nnetworks:\n  default:\n    driver: overlay\n";
+    expect![[r#"
+        /p/stack.yaml:8:7: warning[no-effect-yet]: `services.web.deploy.placement` has no effect yet
+        /p/stack.yaml:4:5: warning[no-effect-yet]: `services.web.ipc` has no effect yet
+        /p/stack.yaml:6:5: warning[no-effect]: `services.web.isolation` has no effect: it is for Windows
+        /p/stack.yaml:5:5: warning[no-effect]: `services.web.runtime` has no effect: Hoist is the runtime
+        /p/stack.yaml:14:13: warning[no-effect]: the network `default` wants the driver `overlay`, which has no effect
+        /p/stack.yaml:11:9: warning[no-effect]: `services.web`: `z` and `Z` have no effect: Hoist doesn't relabel files for SELinux
+    "#]]
+    .assert_eq(&lines(&lower_text(text).unwrap().warnings));
+}
+
+#[test]
+fn what_is_not_there_yet_is_an_error_where_dropping_it_would_hurt() {
+    let text = "services:\n  a:\n    build: .\n  b:\n    image: x\n    ports: [\"1:1/sctp\"]\n    network_mode: container:x\n    restart: sometimes\n";
+    expect![[r#"
+        /p/stack.yaml:3:5: error[not-supported-yet]: `services.a`: building images is not there yet: give it an `image` that exists already
+        /p/stack.yaml:8:14: error[invalid-value]: `services.b`: `restart: sometimes` is unknown: no, always, on-failure[:N] or unless-stopped
+        /p/stack.yaml:6:13: error[not-supported-yet]: `services.b`: ports of the protocol `sctp` can't be published yet
+        /p/stack.yaml:7:19: error[not-supported]: `services.b`: `network_mode: container:x` is not there: none, host, bridge or service:NAME
+        /p/stack.yaml:3:5: warning[no-effect-yet]: `services.a.build` has no effect yet
+    "#]]
+    .assert_eq(&lines(&lower_text(text).unwrap_err()));
+}
