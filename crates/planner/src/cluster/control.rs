@@ -274,6 +274,12 @@ impl ClusterLoop {
     }
 
     fn report(&mut self, now: &Now, report: HostReport, ids: &mut dyn IdSource, effects: &mut Vec<Effect>) {
+        // Two connections may deliver out of order; what was seen later is true.
+        let newer =
+            |known: &HostReport| known.seen_at.since(&report.seen_at).is_some_and(|age| !age.is_zero());
+        if self.view.get(&report.host).is_some_and(newer) {
+            return;
+        }
         let before = self.view.insert(report.host.clone(), report.clone());
         for event in events::between(before.as_ref(), &report) {
             effects.extend(self.operations.values_mut().filter_map(|operation| operation.tell(&event)));

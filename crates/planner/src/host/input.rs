@@ -85,7 +85,8 @@ pub enum Input {
     Timer,
 }
 
-/// What exists on the host.
+/// What exists on the host. It is read after everything that an earlier agent began has come about or never will: a
+/// launch that the keeper accepted from it is in the list.
 #[derive(Debug, Clone, Default)]
 pub struct Adopted {
     /// The keeper's list: every run that it or the kernel still knows.

@@ -33,6 +33,11 @@ pub(super) fn fill(view: &View<'_>, plan: &mut HostPlan) {
         plan.phases.insert(*uid, phase);
         plan.failures.extend(instance_failure(view, *uid, instance));
     }
+    for planned in &plan.steps {
+        if let Step::CreateInstance(uid) = planned.step {
+            plan.phases.insert(uid, Phase::Starting);
+        }
+    }
     plan.failures.extend(broken_gates(view, &plan.waiting));
     plan.failures.extend(step_failures(view));
     plan.failures.extend(refused_ports(view));

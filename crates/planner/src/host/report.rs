@@ -42,7 +42,7 @@ fn instance_report(
         kind: birth.kind,
         revision: birth.revision,
         template: birth.template,
-        phase: plan.phases.get(&uid).cloned().unwrap_or(Phase::Exited),
+        phase: plan.phases.get(&uid).cloned().unwrap_or(Phase::Starting),
         health: instance.health,
         starts: instance.starts,
         started: instance.started,

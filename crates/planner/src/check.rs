@@ -1,0 +1,158 @@
+//! Checks that hold for any spec, whoever planned it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use hoist_model::{HostSpec, InstanceSpec, InstanceUid, NetworkId, UpdateOrder};
+use ipnetwork::IpNetwork;
+
+use crate::claims;
+use crate::cluster::overlap;
+
+/// A contradiction in a spec.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Problem {
+    /// An instance refers to something that the spec lacks.
+    Missing {
+        /// The instance.
+        instance: InstanceUid,
+        /// What is missing.
+        what: String,
+    },
+    /// Two instances, or services, want one thing.
+    Conflict {
+        /// What both want.
+        what: String,
+        /// Who wants it.
+        who: BTreeSet<String>,
+    },
+    /// Two ranges of networks share addresses.
+    Overlap {
+        /// One network.
+        one: NetworkId,
+        /// The other.
+        other: NetworkId,
+    },
+    /// An address where it can't be.
+    Misplaced {
+        /// The instance.
+        instance: InstanceUid,
+        /// The address and where it should be.
+        what: String,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Missing { instance, what } => write!(f, "instance {} lacks {what}", instance.short()),
+            Problem::Conflict { what, who } => {
+                let who: Vec<&str> = who.iter().map(String::as_str).collect();
+                write!(f, "{} all want {what}", who.join(" and "))
+            }
+            Problem::Overlap { one, other } => write!(f, "networks {one} and {other} overlap"),
+            Problem::Misplaced { instance, what } => write!(f, "instance {}: {what}", instance.short()),
+        }
+    }
+}
+
+/// Everything wrong with a spec; nothing, for every spec that [`crate::cluster::plan`] makes.
+#[must_use]
+pub fn spec(spec: &HostSpec) -> BTreeSet<Problem> {
+    let mut problems = BTreeSet::new();
+    for (uid, instance) in &spec.instances {
+        references(spec, *uid, instance, &mut problems);
+        addresses(spec, *uid, instance, &mut problems);
+    }
+    instance_claims(spec, &mut problems);
+    service_claims(spec, &mut problems);
+    ranges(spec, &mut problems);
+    problems
+}
+
+fn references(spec: &HostSpec, uid: InstanceUid, instance: &InstanceSpec, problems: &mut BTreeSet<Problem>) {
+    let mut missing = |what: String| {
+        problems.insert(Problem::Missing { instance: uid, what });
+    };
+    let Some(template) = spec.templates.get(&instance.template) else {
+        return missing(format!("its template {}", instance.template));
+    };
+    for id in template.networks.values().filter(|id| !spec.networks.contains_key(*id)) {
+        missing(format!("network {id}"));
+    }
+    for id in template.volumes.values().filter(|id| !spec.volumes.contains_key(*id)) {
+        missing(format!("volume {id}"));
+    }
+    if instance.gates.iter().any(|gate| gate.service == instance.slot.service) {
+        missing("a gate other than on itself".to_owned());
+    }
+}
+
+fn addresses(spec: &HostSpec, uid: InstanceUid, instance: &InstanceSpec, problems: &mut BTreeSet<Problem>) {
+    for (id, addresses) in &instance.addresses {
+        let subnets = spec.networks.get(id).map_or(&[][..], |network| network.subnets.as_slice());
+        let gateway = |address| subnets.iter().any(|subnet| subnet.iter().nth(1) == Some(address));
+        for address in addresses {
+            let inside = subnets.iter().any(|subnet| subnet.contains(*address));
+            if !inside || gateway(*address) {
+                let what = format!("address {address} can't be in network {id}");
+                problems.insert(Problem::Misplaced { instance: uid, what });
+            }
+        }
+    }
+}
+
+/// Slots and addresses: each instance alone, but where the file lets old and new overlap.
+fn instance_claims(spec: &HostSpec, problems: &mut BTreeSet<Problem>) {
+    let mut held: BTreeMap<claims::Claim, BTreeSet<String>> = BTreeMap::new();
+    for (uid, instance) in &spec.instances {
+        let template = spec.templates.get(&instance.template);
+        let overlaps = template.is_some_and(|t| t.service.update_order == UpdateOrder::StartFirst);
+        for claim in claims::of_instance(instance) {
+            if !(overlaps && matches!(claim, claims::Claim::Slot(_))) {
+                held.entry(claim).or_default().insert(uid.short());
+            }
+        }
+    }
+    for (claim, who) in held.into_iter().filter(|(_, who)| who.len() > 1) {
+        problems.insert(Problem::Conflict { what: claim.to_string(), who });
+    }
+}
+
+/// Ports and names: each service alone. One that a person stopped has let go of its ports.
+fn service_claims(spec: &HostSpec, problems: &mut BTreeSet<Problem>) {
+    let mut services = BTreeMap::new();
+    for instance in spec.instances.values() {
+        let Some(template) = spec.templates.get(&instance.template) else { continue };
+        let running = instance.run == hoist_model::WantedRun::Running;
+        let held = claims::of_service(&template.service).into_iter();
+        let held = held.filter(|claim| running || !matches!(claim, claims::Claim::Port { .. }));
+        services.insert((&instance.slot.stack, &instance.slot.service), held.collect::<Vec<_>>());
+    }
+    let services: Vec<_> = services.into_iter().collect();
+    for (n, ((stack, service), claims)) in services.iter().enumerate() {
+        for ((other_stack, other), others) in &services[n + 1..] {
+            for claim in claims.iter().filter(|claim| others.iter().any(|other| other.conflicts(claim))) {
+                let who = BTreeSet::from([format!("{stack}/{service}"), format!("{other_stack}/{other}")]);
+                problems.insert(Problem::Conflict { what: claim.to_string(), who });
+            }
+        }
+    }
+}
+
+fn ranges(spec: &HostSpec, problems: &mut BTreeSet<Problem>) {
+    let all: Vec<(&NetworkId, IpNetwork)> = spec
+        .networks
+        .iter()
+        .flat_map(|(id, network)| {
+            network.subnets.iter().chain(&network.services).map(move |range| (id, *range))
+        })
+        .collect();
+    for (n, (one, range)) in all.iter().enumerate() {
+        for (other, second) in &all[n + 1..] {
+            if overlap(*range, *second) {
+                problems.insert(Problem::Overlap { one: (*one).clone(), other: (*other).clone() });
+            }
+        }
+    }
+}
