@@ -1,0 +1,206 @@
+//! One host's fabric: the way in for everybody else.
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+
+use crate::apply::{self, ApplyError, Places};
+use crate::netlink::{KernelError, link};
+use crate::netns::{self, NetnsError};
+use crate::notice::{Notice, notices};
+use crate::observe::{self, ObserveError};
+use crate::observed::Observed;
+use crate::op::{Flows, Op};
+use crate::place::{Place, Sockets};
+use crate::plan::plan;
+use crate::side::Side;
+use crate::spec::{FabricConfig, FabricSpec, HostEnd, SpecError};
+use crate::{foreign, nft};
+
+/// An open fabric. Dropping it leaves everything in place; [`Fabric::remove`] takes it away.
+///
+/// Every method is a few system calls and returns when the kernel has carried them out: call them from
+/// a thread that may block for milliseconds. They may be called from several threads at once.
+#[derive(Debug)]
+pub struct Fabric {
+    config: FabricConfig,
+    host: Place,
+    fabric: Place,
+    /// What the kernel's state was when we last looked or changed it; `None` when that isn't known.
+    seen: Mutex<Option<Observed>>,
+}
+
+/// Why a fabric couldn't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The configuration contradicts itself.
+    #[error("the fabric's configuration can't be used")]
+    Config(#[from] SpecError),
+    /// The namespace couldn't be made or entered.
+    #[error("the fabric's namespace can't be had")]
+    Netns(#[from] NetnsError),
+}
+
+/// Why a spec couldn't be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ConvergeError {
+    /// It contradicts itself; nothing was changed.
+    #[error("the network can't be as asked for")]
+    Spec(#[from] SpecError),
+    /// The kernel's state couldn't be read; nothing was changed.
+    #[error("the network's state can't be read")]
+    Observe(#[from] ObserveError),
+    /// The kernel refused something; what came before it is done.
+    #[error("the network couldn't be changed")]
+    Apply(#[from] ApplyError),
+}
+
+/// Why something of a fabric is still there. Everything that could be removed is.
+#[derive(Debug, thiserror::Error)]
+#[error("the fabric couldn't be removed completely")]
+pub struct RemoveError {
+    /// Each failure, in the order in which they came.
+    pub failures: Vec<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What [`Fabric::converge`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Converged {
+    /// The operations carried out; empty when everything was as wanted.
+    pub ops: Vec<Op>,
+    /// What a person should be told.
+    pub notices: Vec<Notice>,
+}
+
+impl Fabric {
+    /// Opens the fabric's namespace, or makes it; nothing is in it before the first
+    /// [`Fabric::converge`]. The calling thread's namespace is the host.
+    pub fn open(config: FabricConfig) -> Result<Self, OpenError> {
+        config.check()?;
+        let host = Place::open(netns::current()?)?;
+        let fabric = Place::open(netns::open_or_create(&config.netns_path)?)?;
+        Ok(Self { config, host, fabric, seen: Mutex::new(None) })
+    }
+
+    /// The configuration it was opened with.
+    pub fn config(&self) -> &FabricConfig {
+        &self.config
+    }
+
+    /// The fabric's namespace.
+    pub fn netns(&self) -> BorrowedFd<'_> {
+        self.fabric.netns()
+    }
+
+    /// Runs `work` on a thread of its own inside the fabric's namespace, as for opening sockets there.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
+        netns::enter(self.fabric.netns(), work)
+    }
+
+    /// Makes the network what `spec` says. When nothing has to change, and this fabric knows the
+    /// kernel's state from an earlier round, no system call is made.
+    pub fn converge(&self, spec: &FabricSpec) -> Result<Converged, ConvergeError> {
+        spec.check(&self.config)?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken out: after a failure the state isn't known.
+        let mut observed = match seen.take() {
+            Some(observed) => observed,
+            None => self.observe()?,
+        };
+        let ops = plan(&self.config, spec, &observed);
+        let notices = notices(&self.config, &observed, &ops);
+        self.apply(&ops, &mut observed)?;
+        *seen = Some(observed);
+        Ok(Converged { ops, notices })
+    }
+
+    /// Forgets what is known of the kernel's state: the next round reads it again, and repairs what
+    /// others changed.
+    pub fn distrust(&self) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Reads the kernel's state.
+    pub fn observe(&self) -> Result<Observed, ObserveError> {
+        observe::observe(&self.config, &self.host, &self.fabric)
+    }
+
+    /// Carries operations out in order, and brings `observed` up to date. Neighbouring changes of one
+    /// side's rules are one atomic transaction. After an error the caller observes anew.
+    pub fn apply(&self, ops: &[Op], observed: &mut Observed) -> Result<(), ApplyError> {
+        apply::apply(self.places(), ops, observed)
+    }
+
+    /// Ends every flow to and from an instance that is gone, so that clients notice at once.
+    pub fn forget_instance(&self, addresses: &[IpAddr]) -> Result<(), KernelError> {
+        for address in addresses {
+            let flows = Flows::Instance { address: *address };
+            for (side, place) in [(Side::Fabric, &self.fabric), (Side::Host, &self.host)] {
+                apply::forget_on(side, &mut place.sockets(), &flows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The fabric's ends of the links to instances.
+    pub fn host_ends(&self) -> Result<Vec<HostEnd>, KernelError> {
+        let links = link::list(&mut self.fabric.sockets().route)?;
+        Ok(links.iter().filter_map(|link| HostEnd::parse(&link.name)).collect())
+    }
+
+    /// Removes a link to an instance; one that isn't there is no error. The death of the instance's
+    /// namespace does the same.
+    pub fn detach(&self, end: &HostEnd) -> Result<(), KernelError> {
+        link::remove(&mut self.fabric.sockets().route, end.link().as_str())
+    }
+
+    /// Removes everything: rules, the link and with it the host's routes, the namespace, its file.
+    /// Only `ip_forward` of the host stays as it is, since others may count on it by now.
+    pub fn remove(self) -> Result<(), RemoveError> {
+        let Self { config, host, fabric, .. } = self;
+        drop((host, fabric));
+        remove(&config)
+    }
+
+    pub(crate) fn places(&self) -> Places<'_> {
+        Places { config: &self.config, host: &self.host, fabric: &self.fabric }
+    }
+
+    pub(crate) fn fabric_place(&self) -> &Place {
+        &self.fabric
+    }
+}
+
+/// Removes everything of a fabric that may be half there; what isn't there is no error. The calling
+/// thread's namespace is the host.
+pub fn remove(config: &FabricConfig) -> Result<(), RemoveError> {
+    let mut failures: Vec<Box<dyn std::error::Error + Send + Sync>> = Vec::new();
+    match netns::current().and_then(|host: OwnedFd| Sockets::open(host.as_fd())) {
+        Ok(mut sockets) => {
+            // The link goes before the rules: nothing may pass it unguarded.
+            failures.extend(link::remove(&mut sockets.route, &config.tag.name()).err().map(Into::into));
+            failures.extend(remove_rules(&mut sockets, config).err().map(Into::into));
+        }
+        Err(error) => failures.push(error.into()),
+    }
+    failures.extend(netns::remove(&config.netns_path).err().map(Into::into));
+    if failures.is_empty() { Ok(()) } else { Err(RemoveError { failures }) }
+}
+
+fn remove_rules(sockets: &mut Sockets, config: &FabricConfig) -> Result<(), KernelError> {
+    let name = config.tag.name();
+    let mut requests = Vec::new();
+    for family in nft::dump::tables(&mut sockets.nft, &name)?.into_keys() {
+        requests.push(nft::table::remove(family, &name));
+    }
+    for chain in foreign::list(&mut sockets.nft, &name)?.iter().filter(|chain| chain.ours) {
+        requests.extend(foreign::withdraw(&mut sockets.nft, chain, &name)?);
+    }
+    nft::commit(&mut sockets.nft, requests)
+}
+
+impl std::fmt::Display for Converged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.ops.iter().try_for_each(|op| writeln!(f, "{op}"))
+    }
+}

@@ -1,0 +1,206 @@
+//! Reading the kernel's state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+
+use ipnetwork::IpNetwork;
+
+use crate::entry::{Entry, read_slots};
+use crate::family::Family;
+use crate::foreign;
+use crate::netlink::link::{self, Kind, Listed};
+use crate::netlink::route::{self, ListedRoute};
+use crate::netlink::{KernelError, Socket};
+use crate::netns::NetnsError;
+use crate::nft::dump;
+use crate::nft::element::SetRef;
+use crate::observed::{LinkObserved, Observed, RouteObserved, SideObserved, TableObserved};
+use crate::place::{self, Place, Sockets};
+use crate::side::{Side, UPLINK};
+use crate::spec::FabricConfig;
+use crate::{rules, sysctl, wanted};
+
+/// Why the kernel's state couldn't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// A listing failed.
+    #[error("can't read the {side}'s network")]
+    Kernel {
+        /// Where.
+        side: Side,
+        /// The listing.
+        #[source]
+        source: KernelError,
+    },
+    /// A namespace couldn't be entered.
+    #[error("can't look into the {side}'s namespace")]
+    Netns {
+        /// Where.
+        side: Side,
+        /// What failed.
+        #[source]
+        source: NetnsError,
+    },
+}
+
+/// Addresses and routes of the host that a new network must keep clear of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostNetworks {
+    /// The host's own addresses with their prefix lengths.
+    pub addresses: BTreeSet<IpNetwork>,
+    /// Destinations of its routes; the default route is left out.
+    pub routes: BTreeSet<IpNetwork>,
+}
+
+/// Lists the addresses and routes of the calling thread's namespace.
+pub fn host_networks() -> Result<HostNetworks, ObserveError> {
+    let failed = |source| ObserveError::Kernel { side: Side::Host, source };
+    let opened = place::route_socket();
+    let mut socket = opened.map_err(|source| failed(KernelError::new("open a netlink socket", source)))?;
+    let mut networks = HostNetworks::default();
+    let addresses = route::addresses(&mut socket).map_err(failed)?;
+    networks.addresses.extend(addresses.into_iter().map(|listed| listed.address));
+    for family in Family::ALL {
+        let routes = route::list(&mut socket, family).map_err(failed)?;
+        let destinations = routes.into_iter().filter(|route| route.unicast).map(|route| route.to);
+        networks.routes.extend(destinations.filter(|to| to.prefix() > 0));
+    }
+    Ok(networks)
+}
+
+/// Reads both sides.
+pub(crate) fn observe(config: &FabricConfig, host: &Place, fabric: &Place) -> Result<Observed, ObserveError> {
+    let kernel = |side| move |source| ObserveError::Kernel { side, source };
+    let netns = |side| move |source| ObserveError::Netns { side, source };
+    let name = config.tag.name();
+    let mut observed = Observed { ipv6: Path::new("/proc/sys/net/ipv6").exists(), ..Observed::default() };
+    let mut ends = BTreeMap::new();
+    for (side, place) in [(Side::Host, host), (Side::Fabric, fabric)] {
+        let parameters = wanted::watched(config, side);
+        let sysctls = sysctl::read(place.netns(), &parameters).map_err(netns(side))?;
+        let mut sockets = place.sockets();
+        let links = link::list(&mut sockets.route).map_err(kernel(side))?;
+        let end = if side == Side::Host { name.as_str() } else { UPLINK };
+        ends.insert(side, links.iter().find(|link| link.name == end).cloned());
+        let found = Found { side, name: &name, links, ipv6: observed.ipv6 };
+        let state = found.read(&mut sockets).map_err(kernel(side))?;
+        *observed.side_mut(side) = SideObserved { sysctls, ..state };
+    }
+    observed.joined = are_each_others(&ends);
+    read_others(config, host, &mut observed)?;
+    Ok(observed)
+}
+
+/// What others of the host do that matters to us.
+fn read_others(config: &FabricConfig, host: &Place, observed: &mut Observed) -> Result<(), ObserveError> {
+    let kernel = |source| ObserveError::Kernel { side: Side::Host, source };
+    let netns = |source| ObserveError::Netns { side: Side::Host, source };
+    let name = config.tag.name();
+    for family in Family::ALL {
+        if config.uplink_pair(family).is_some()
+            && foreign::legacy::drops(host.netns(), family, &name).map_err(netns)?
+        {
+            observed.legacy_drop.insert(family);
+        }
+    }
+    let mut sockets = host.sockets();
+    observed.foreign = foreign::list(&mut sockets.nft, &name).map_err(kernel)?;
+    observed.foreign.retain(|chain| chain.family != "ip6" || config.uplink6.is_some());
+    if observed.ipv6 && config.uplink6.is_some() {
+        let routes = route::list(&mut sockets.route, Family::V6).map_err(kernel)?;
+        observed.advertised = routes.iter().any(|route| route.by_advertisement && route.to.prefix() == 0);
+    }
+    Ok(())
+}
+
+/// One side while it is read.
+struct Found<'a> {
+    side: Side,
+    /// Of our link on the host, and of our tables.
+    name: &'a str,
+    links: Vec<Listed>,
+    ipv6: bool,
+}
+
+impl Found<'_> {
+    fn read(&self, sockets: &mut Sockets) -> Result<SideObserved, KernelError> {
+        let mut state = SideObserved { links: self.ours(), ..SideObserved::default() };
+        for listed in route::addresses(&mut sockets.route)? {
+            if let Some(link) = self.link_name(Some(listed.link)) {
+                state.addresses.insert((link, listed.address));
+            }
+        }
+        for family in self.families() {
+            let routes = route::list(&mut sockets.route, family)?;
+            state.routes.extend(routes.iter().filter_map(|route| self.route(route)));
+        }
+        self.read_rules(&mut sockets.nft, &mut state)?;
+        Ok(state)
+    }
+
+    fn read_rules(&self, nft: &mut Socket, state: &mut SideObserved) -> Result<(), KernelError> {
+        for (family, table) in dump::tables(nft, self.name)? {
+            state.tables.insert(family, TableObserved { digest: table.digest, rules: table.rules });
+            for set in Entry::sets(self.side) {
+                let elements = dump::elements(nft, SetRef { family, table: self.name, set })?;
+                state.entries.extend(elements.iter().filter_map(|raw| Entry::read(family, set, raw)));
+            }
+            if self.side == Side::Fabric {
+                let set = SetRef { family, table: self.name, set: rules::SERVICES };
+                state.services.extend(read_slots(&dump::elements(nft, set)?));
+            }
+        }
+        Ok(())
+    }
+
+    fn families(&self) -> impl Iterator<Item = Family> {
+        Family::ALL.into_iter().filter(|family| *family == Family::V4 || self.ipv6)
+    }
+
+    fn ours(&self) -> BTreeMap<String, LinkObserved> {
+        let links = self.links.iter().filter(|link| self.is_ours(link));
+        links
+            .map(|link| {
+                let observed = LinkObserved {
+                    bridge: link.kind == Kind::Bridge,
+                    up: link.up,
+                    mtu: link.mtu,
+                    master: self.link_name(link.master),
+                };
+                (link.name.clone(), observed)
+            })
+            .collect()
+    }
+
+    fn is_ours(&self, link: &Listed) -> bool {
+        self.side == Side::Fabric || link.name == self.name
+    }
+
+    fn link_name(&self, index: Option<u32>) -> Option<String> {
+        let index = index?;
+        let link = self.links.iter().find(|link| link.index == index && self.is_ours(link))?;
+        Some(link.name.clone())
+    }
+
+    fn route(&self, route: &ListedRoute) -> Option<RouteObserved> {
+        if route.by_kernel || !route.unicast {
+            return None;
+        }
+        Some(RouteObserved { to: route.to, via: route.via?, link: self.link_name(route.link)? })
+    }
+}
+
+/// Whether the two ends are of one pair: each names the other's index.
+fn are_each_others(ends: &BTreeMap<Side, Option<Listed>>) -> bool {
+    let end = |side| ends.get(&side).and_then(Option::as_ref).filter(|link| link.kind == Kind::Veth);
+    match (end(Side::Host), end(Side::Fabric)) {
+        (Some(host), Some(fabric)) => host.peer == Some(fabric.index) && fabric.peer == Some(host.index),
+        _ => false,
+    }
+}
+
+/// The addresses of a namespace's own.
+pub(crate) fn local_addresses(route: &mut Socket) -> Result<BTreeSet<IpAddr>, KernelError> {
+    Ok(route::addresses(route)?.into_iter().map(|listed| listed.address.ip()).collect())
+}

@@ -1,0 +1,317 @@
+//! Operations: values that say one change each, in words, and what is true after it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnetwork::IpNetwork;
+
+use crate::entry::{Entry, PortKey, Slots};
+use crate::family::Family;
+use crate::observed::{ForeignChain, LinkObserved, Observed, RouteObserved, TableObserved};
+use crate::side::{Side, UPLINK};
+
+/// One change of the kernel's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Sets a kernel parameter.
+    SetSysctl {
+        /// Where.
+        side: Side,
+        /// Path below `/proc/sys`.
+        key: String,
+        /// The new value.
+        value: String,
+    },
+    /// Removes a link; a veth's other end goes with it.
+    RemoveLink {
+        /// Where.
+        side: Side,
+        /// The link.
+        name: String,
+    },
+    /// Makes the pair that joins host and fabric, both ends up.
+    AddUplink {
+        /// Name of the host's end.
+        name: String,
+        /// MTU of both ends.
+        mtu: u32,
+    },
+    /// Makes a bridge in the fabric.
+    AddBridge {
+        /// Its name.
+        name: String,
+        /// Its hardware address.
+        mac: [u8; 6],
+        /// Its MTU.
+        mtu: u32,
+    },
+    /// Sets a link up with an MTU.
+    SetLink {
+        /// Where.
+        side: Side,
+        /// The link.
+        name: String,
+        /// The MTU.
+        mtu: u32,
+    },
+    /// Adds an address to a link.
+    AddAddress {
+        /// Where.
+        side: Side,
+        /// The link.
+        link: String,
+        /// The address with its subnet's prefix length.
+        address: IpNetwork,
+    },
+    /// Removes an address from a link.
+    RemoveAddress {
+        /// Where.
+        side: Side,
+        /// The link.
+        link: String,
+        /// The address with its subnet's prefix length.
+        address: IpNetwork,
+    },
+    /// Adds a route, or turns the one to the same destination.
+    AddRoute {
+        /// Where.
+        side: Side,
+        /// The route.
+        route: RouteObserved,
+    },
+    /// Removes a route.
+    RemoveRoute {
+        /// Where.
+        side: Side,
+        /// The route.
+        route: RouteObserved,
+    },
+    /// Puts our table, without elements, in the place of what has its name.
+    ReplaceTable {
+        /// Where.
+        side: Side,
+        /// Its family.
+        family: Family,
+        /// What it is made from.
+        table: TableObserved,
+    },
+    /// Adds an entry to a set.
+    AddEntry(Entry),
+    /// Removes an entry from a set.
+    RemoveEntry(Entry),
+    /// Changes what a service address leads to.
+    FillService {
+        /// The service address.
+        address: IpAddr,
+        /// Its slots before.
+        from: Slots,
+        /// Its slots afterwards.
+        to: Slots,
+    },
+    /// Lets our link's traffic through a chain of somebody else.
+    AllowForward {
+        /// The chain.
+        chain: ForeignChain,
+        /// Our link.
+        link: String,
+    },
+    /// Deletes connection tracking entries.
+    ForgetFlows(Flows),
+}
+
+/// Which connection tracking entries to delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flows {
+    /// UDP to a service address that this backend answers. A client that keeps its port would be led
+    /// to it for as long as it keeps sending.
+    UdpToBackend {
+        /// The service address.
+        service: IpAddr,
+        /// The backend that is one no longer.
+        backend: IpAddr,
+    },
+    /// UDP to a service address that was sent while it had no backend, and isn't translated.
+    UdpToNobody {
+        /// The service address.
+        service: IpAddr,
+    },
+    /// UDP to a published port that led elsewhere, or nowhere.
+    UdpToPort {
+        /// The port.
+        at: PortKey,
+        /// Where it led.
+        was: Option<SocketAddr>,
+    },
+    /// Everything that an instance answered or began, on both sides.
+    Instance {
+        /// Its address.
+        address: IpAddr,
+    },
+}
+
+impl Op {
+    /// The side on whose nf_tables it works; `None` when it is of another kind.
+    pub(crate) fn nft_side(&self) -> Option<Side> {
+        match self {
+            Self::ReplaceTable { side, .. } => Some(*side),
+            Self::AddEntry(entry) | Self::RemoveEntry(entry) => Some(entry.side()),
+            Self::FillService { .. } => Some(Side::Fabric),
+            Self::AllowForward { .. } => Some(Side::Host),
+            _ => None,
+        }
+    }
+
+    /// Brings `observed` to what is true after this operation.
+    pub fn project(&self, observed: &mut Observed) {
+        match self {
+            Self::SetSysctl { side, key, value } => {
+                observed.side_mut(*side).sysctls.insert(key.clone(), value.clone());
+            }
+            Self::RemoveLink { side, name } => project_removal(observed, *side, name),
+            Self::AddUplink { name, mtu } => {
+                for (side, name) in [(Side::Host, name.as_str()), (Side::Fabric, UPLINK)] {
+                    add_link(observed, side, name, *mtu, false);
+                }
+                observed.joined = true;
+            }
+            Self::AddBridge { name, mtu, .. } => add_link(observed, Side::Fabric, name, *mtu, true),
+            Self::SetLink { side, name, mtu } => {
+                if let Some(link) = observed.side_mut(*side).links.get_mut(name) {
+                    (link.up, link.mtu) = (true, *mtu);
+                }
+            }
+            Self::AddAddress { side, link, address } => {
+                observed.side_mut(*side).addresses.insert((link.clone(), *address));
+            }
+            Self::RemoveAddress { side, link, address } => {
+                observed.side_mut(*side).addresses.remove(&(link.clone(), *address));
+            }
+            Self::AddRoute { side, route } => {
+                let routes = &mut observed.side_mut(*side).routes;
+                routes.retain(|other| other.to != route.to);
+                routes.insert(route.clone());
+            }
+            Self::RemoveRoute { side, route } => {
+                observed.side_mut(*side).routes.remove(route);
+            }
+            _ => self.project_rules(observed),
+        }
+    }
+
+    fn project_rules(&self, observed: &mut Observed) {
+        match self {
+            Self::ReplaceTable { side, family, table } => {
+                let side = observed.side_mut(*side);
+                side.forget_elements(*family);
+                side.tables.insert(*family, *table);
+            }
+            Self::AddEntry(entry) => {
+                observed.side_mut(entry.side()).entries.insert(entry.clone());
+            }
+            Self::RemoveEntry(entry) => {
+                observed.side_mut(entry.side()).entries.remove(entry);
+            }
+            Self::FillService { address, to, .. } if to.backends().is_empty() => {
+                observed.fabric.services.remove(address);
+            }
+            Self::FillService { address, to, .. } => {
+                observed.fabric.services.insert(*address, to.clone());
+            }
+            Self::AllowForward { chain, .. } => {
+                let found = observed.foreign.iter_mut().find(|other| *other == chain);
+                found.into_iter().for_each(|chain| chain.ours = true);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn project_removal(observed: &mut Observed, side: Side, name: &str) {
+    observed.side_mut(side).forget_link(name);
+    let other_end = match side {
+        Side::Host => Some((Side::Fabric, UPLINK.to_owned())),
+        Side::Fabric if name == UPLINK => {
+            observed.host.links.keys().next().map(|name| (Side::Host, name.clone()))
+        }
+        Side::Fabric => None,
+    };
+    // Ends that aren't each other's don't go together.
+    if let Some((side, name)) = other_end.filter(|_| observed.joined) {
+        observed.side_mut(side).forget_link(&name);
+        observed.joined = false;
+    }
+}
+
+fn add_link(observed: &mut Observed, side: Side, name: &str, mtu: u32, bridge: bool) {
+    let link = LinkObserved { bridge, up: true, mtu, master: None };
+    observed.side_mut(side).links.insert(name.to_owned(), link);
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetSysctl { side, key, value } => write!(f, "{side}: set {key} to {value}"),
+            Self::RemoveLink { side, name } => write!(f, "{side}: remove link {name}"),
+            Self::AddUplink { name, mtu } => {
+                write!(f, "host: join {name} to the fabric's {UPLINK}, mtu {mtu}")
+            }
+            Self::AddBridge { name, mtu, .. } => write!(f, "fabric: add bridge {name}, mtu {mtu}"),
+            Self::SetLink { side, name, mtu } => write!(f, "{side}: set {name} up, mtu {mtu}"),
+            Self::AddAddress { side, link, address } => write!(f, "{side}: add {address} to {link}"),
+            Self::RemoveAddress { side, link, address } => {
+                write!(f, "{side}: remove {address} from {link}")
+            }
+            Self::AddRoute { side, route } => write!(f, "{side}: route {route}"),
+            Self::RemoveRoute { side, route } => write!(f, "{side}: stop routing {route}"),
+            _ => self.fmt_rules(f),
+        }
+    }
+}
+
+impl Op {
+    fn fmt_rules(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReplaceTable { side, family, .. } => write!(f, "{side}: replace the {family} table"),
+            Self::AddEntry(entry) => write!(f, "{}: {entry}", entry.side()),
+            Self::RemoveEntry(entry) => write!(f, "{}: no longer {entry}", entry.side()),
+            Self::FillService { address, from, to } => {
+                write!(f, "fabric: lead {address} to {} instead of {}", Backends(to), Backends(from))
+            }
+            Self::AllowForward { chain, link } => write!(f, "host: let {link} pass {chain}"),
+            Self::ForgetFlows(flows) => write!(f, "{flows}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for RouteObserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by {} on {}", self.to, self.via, self.link)
+    }
+}
+
+impl fmt::Display for Flows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UdpToBackend { service, backend } => {
+                write!(f, "fabric: forget udp flows to {service} that {backend} answers")
+            }
+            Self::UdpToNobody { service } => {
+                write!(f, "fabric: forget udp flows to {service} that nobody answers")
+            }
+            Self::UdpToPort { at, was: Some(was) } => write!(f, "host: forget flows of {at} to {was}"),
+            Self::UdpToPort { at, was: None } => write!(f, "host: forget flows of {at} to nobody"),
+            Self::Instance { address } => write!(f, "host, fabric: forget every flow of {address}"),
+        }
+    }
+}
+
+/// Backends in a sentence.
+struct Backends<'a>(&'a Slots);
+
+impl fmt::Display for Backends<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let backends: Vec<String> = self.0.backends().iter().map(ToString::to_string).collect();
+        if backends.is_empty() { f.write_str("nobody") } else { f.write_str(&backends.join(" and ")) }
+    }
+}

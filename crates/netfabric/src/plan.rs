@@ -1,0 +1,244 @@
+//! The difference between what is wanted and what is, as operations in an order that is safe to stop
+//! after any of them. Pure.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::entry::{Entry, Slots};
+use crate::family::Family;
+use crate::observed::{Observed, RouteObserved, TableObserved};
+use crate::op::{Flows, Op};
+use crate::side::{Side, UPLINK};
+use crate::spec::{FabricConfig, FabricSpec, Protocol};
+use crate::{rules, wanted};
+
+/// Plans the way from `observed` to `spec`; empty when they agree. The spec must have passed its check.
+pub fn plan(config: &FabricConfig, spec: &FabricSpec, observed: &Observed) -> Vec<Op> {
+    let mut plan = Plan { config, spec, observed: observed.clone(), ops: Vec::new() };
+    // Parameters first: links take what is set when they appear.
+    plan.sysctls();
+    // Removal before addition: an address or name may move from one link to another.
+    plan.stale_bridges();
+    plan.uplink();
+    plan.bridges();
+    for side in [Side::Fabric, Side::Host] {
+        plan.addresses(side);
+        plan.routes(side);
+    }
+    // The fabric's rules first: a port must not be published before what it leads to is guarded.
+    for side in [Side::Fabric, Side::Host] {
+        plan.rules(side);
+    }
+    plan.foreign_chains();
+    // Flows after the rules, which decide where the next packet of a flow goes.
+    plan.flows(observed);
+    // The host forwards for everybody once it does, so only when our own guard is up.
+    plan.host_forwarding();
+    plan.ops
+}
+
+/// Operations so far, and what is true after them.
+struct Plan<'a> {
+    config: &'a FabricConfig,
+    spec: &'a FabricSpec,
+    observed: Observed,
+    ops: Vec<Op>,
+}
+
+impl Plan<'_> {
+    fn push(&mut self, op: Op) {
+        op.project(&mut self.observed);
+        self.ops.push(op);
+    }
+
+    fn sysctls(&mut self) {
+        for sysctl in wanted::sysctls(self.config) {
+            let found = self.observed.side(sysctl.side).sysctls.get(&sysctl.key);
+            if found.is_some_and(|value| value != sysctl.value) {
+                let value = sysctl.value.to_owned();
+                self.push(Op::SetSysctl { side: sysctl.side, key: sysctl.key, value });
+            }
+        }
+    }
+
+    fn stale_bridges(&mut self) {
+        let wanted: BTreeSet<&str> =
+            self.spec.networks.values().map(|network| network.bridge.as_str()).collect();
+        // A bridge that nothing names goes; so does another kind of link under a bridge's name.
+        let links = self.observed.fabric.links.iter();
+        let stale: Vec<String> = links
+            .filter(|(name, link)| link.bridge != wanted.contains(name.as_str()))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in stale {
+            self.push(Op::RemoveLink { side: Side::Fabric, name });
+        }
+    }
+
+    fn uplink(&mut self) {
+        let name = self.config.tag.name();
+        let mtu = self.config.mtu;
+        if !self.observed.joined {
+            for (side, name) in [(Side::Host, name.as_str()), (Side::Fabric, UPLINK)] {
+                if self.observed.side(side).links.contains_key(name) {
+                    self.push(Op::RemoveLink { side, name: name.to_owned() });
+                }
+            }
+            self.push(Op::AddUplink { name: name.clone(), mtu });
+            self.push(Op::SetSysctl {
+                side: Side::Host,
+                key: wanted::route_localnet(&name),
+                value: "1".to_owned(),
+            });
+        }
+        self.set_link(Side::Host, &name, mtu);
+        self.set_link(Side::Fabric, UPLINK, mtu);
+        self.set_link(Side::Fabric, "lo", 65536);
+    }
+
+    fn bridges(&mut self) {
+        for network in self.spec.networks.values() {
+            let name = network.bridge.as_str();
+            if !self.observed.fabric.links.contains_key(name) {
+                let mac = wanted::bridge_mac(network);
+                self.push(Op::AddBridge { name: name.to_owned(), mac, mtu: network.mtu });
+            }
+            self.set_link(Side::Fabric, name, network.mtu);
+        }
+    }
+
+    fn set_link(&mut self, side: Side, name: &str, mtu: u32) {
+        let found = self.observed.side(side).links.get(name);
+        if found.is_some_and(|link| !link.up || link.mtu != mtu) {
+            self.push(Op::SetLink { side, name: name.to_owned(), mtu });
+        }
+    }
+
+    fn addresses(&mut self, side: Side) {
+        let wanted = wanted::addresses(self.config, self.spec, side);
+        let found = self.observed.side(side).addresses.clone();
+        for (link, address) in found.difference(&wanted).filter(|(link, _)| link != "lo").cloned() {
+            self.push(Op::RemoveAddress { side, link, address });
+        }
+        for (link, address) in wanted.difference(&found).cloned() {
+            if self.has(Family::of(address.ip())) {
+                self.push(Op::AddAddress { side, link, address });
+            }
+        }
+    }
+
+    fn routes(&mut self, side: Side) {
+        let wanted = wanted::routes(self.config, self.spec, side);
+        let found = self.observed.side(side).routes.clone();
+        let replaced = |route: &RouteObserved| wanted.iter().any(|other| other.to == route.to);
+        for route in found.difference(&wanted).filter(|route| !replaced(route)).cloned() {
+            self.push(Op::RemoveRoute { side, route });
+        }
+        for route in wanted.difference(&found).cloned() {
+            if self.has(Family::of(route.to.ip())) {
+                self.push(Op::AddRoute { side, route });
+            }
+        }
+    }
+
+    fn rules(&mut self, side: Side) {
+        for family in self.observed.families() {
+            let Some(table) = rules::table(self.config, side, family) else { continue };
+            let wanted = TableObserved { digest: Some(table.digest()), rules: table.rules() };
+            if self.observed.side(side).tables.get(&family) != Some(&wanted) {
+                self.push(Op::ReplaceTable { side, family, table: wanted });
+            }
+        }
+        self.entries(side);
+        if side == Side::Fabric {
+            self.services();
+        }
+    }
+
+    fn entries(&mut self, side: Side) {
+        let mut wanted = wanted::entries(self.config, self.spec, &self.observed);
+        wanted.retain(|entry| entry.side() == side);
+        let found = self.observed.side(side).entries.clone();
+        // A key that leads elsewhere now has to go before it can come back.
+        for entry in found.difference(&wanted).cloned() {
+            self.push(Op::RemoveEntry(entry));
+        }
+        for entry in wanted.difference(&found).cloned() {
+            self.push(Op::AddEntry(entry));
+        }
+    }
+
+    fn services(&mut self) {
+        let wanted = wanted::services(self.spec, &self.observed);
+        let found = self.observed.fabric.services.clone();
+        let addresses: BTreeSet<IpAddr> = wanted.keys().chain(found.keys()).copied().collect();
+        for address in addresses {
+            let from = found.get(&address).cloned().unwrap_or_default();
+            let to = wanted.get(&address).cloned().unwrap_or_default();
+            if from != to {
+                self.push(Op::FillService { address, from, to });
+            }
+        }
+    }
+
+    fn foreign_chains(&mut self) {
+        let closed: Vec<_> =
+            self.observed.foreign.iter().filter(|chain| chain.drops && !chain.ours).cloned().collect();
+        for chain in closed {
+            self.push(Op::AllowForward { chain, link: self.config.tag.name() });
+        }
+    }
+
+    fn flows(&mut self, before: &Observed) {
+        let services: Vec<Op> =
+            self.ops.iter().filter(|op| matches!(op, Op::FillService { .. })).cloned().collect();
+        for op in services {
+            let Op::FillService { address, to, .. } = op else { continue };
+            // A replaced table had its slots emptied on the way; what counts is what was there before.
+            let from = before.fabric.services.get(&address).cloned().unwrap_or_default();
+            self.service_flows(address, &from, &to);
+        }
+        let old: Vec<Entry> = before.host.entries.difference(&self.observed.host.entries).cloned().collect();
+        let new: Vec<Entry> = self.observed.host.entries.difference(&before.host.entries).cloned().collect();
+        let mut flows = Vec::new();
+        for entry in &old {
+            if let Entry::Port { at, target } = entry {
+                flows.push(Flows::UdpToPort { at: *at, was: Some(*target) });
+            }
+        }
+        for entry in &new {
+            if let Entry::Port { at, .. } = entry {
+                flows.push(Flows::UdpToPort { at: *at, was: None });
+            }
+        }
+        for flows in flows {
+            if matches!(flows, Flows::UdpToPort { at, .. } if at.protocol == Protocol::Udp) {
+                self.push(Op::ForgetFlows(flows));
+            }
+        }
+    }
+
+    fn service_flows(&mut self, service: IpAddr, from: &Slots, to: &Slots) {
+        for backend in from.backends().difference(&to.backends()) {
+            self.push(Op::ForgetFlows(Flows::UdpToBackend { service, backend: *backend }));
+        }
+        if from.backends().is_empty() {
+            self.push(Op::ForgetFlows(Flows::UdpToNobody { service }));
+        }
+    }
+
+    fn host_forwarding(&mut self) {
+        for family in Family::ALL {
+            let key = wanted::forwarding(family);
+            let off = self.observed.host.sysctls.get(key).is_some_and(|value| value == "0");
+            let would_cut_off = family == Family::V6 && self.observed.advertised;
+            if off && !would_cut_off && self.config.uplink_pair(family).is_some() {
+                self.push(Op::SetSysctl { side: Side::Host, key: key.to_owned(), value: "1".to_owned() });
+            }
+        }
+    }
+
+    fn has(&self, family: Family) -> bool {
+        self.observed.families().any(|known| known == family)
+    }
+}

@@ -1,0 +1,187 @@
+//! What a spec means in terms of links, addresses, routes and entries. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use crate::entry::{Entry, PortKey, Slots};
+use crate::family::{Family, canonical, octets, with_prefix};
+use crate::observed::{Observed, RouteObserved};
+use crate::side::{Side, UPLINK};
+use crate::spec::{FabricConfig, FabricSpec, Network};
+
+/// A kernel parameter that must have a value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Sysctl {
+    pub(crate) side: Side,
+    pub(crate) key: String,
+    pub(crate) value: &'static str,
+}
+
+/// The parameter without which the host routes nothing of a family.
+pub(crate) fn forwarding(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "net/ipv4/ip_forward",
+        Family::V6 => "net/ipv6/conf/all/forwarding",
+    }
+}
+
+/// The parameter that lets 127/8 out of a link.
+pub(crate) fn route_localnet(link: &str) -> String {
+    format!("net/ipv4/conf/{link}/route_localnet")
+}
+
+/// The parameters of the fabric's own namespace, and the one of our link on the host.
+///
+/// New namespaces take IPv4 parameters from the machine's first one, so each that matters is set.
+pub(crate) fn sysctls(config: &FabricConfig) -> Vec<Sysctl> {
+    let fabric = [
+        (forwarding(Family::V4), "1"),
+        (forwarding(Family::V6), "1"),
+        ("net/ipv6/conf/all/disable_ipv6", "0"),
+        ("net/ipv6/conf/default/disable_ipv6", "0"),
+        // Answers may come in by another bridge than the question went out by: an instance in two
+        // networks has one default route.
+        ("net/ipv4/conf/all/rp_filter", "0"),
+        ("net/ipv4/conf/default/rp_filter", "0"),
+        // Everything between two instances takes the way through the fabric (decision 0002).
+        ("net/ipv4/conf/all/send_redirects", "0"),
+        ("net/ipv4/conf/default/send_redirects", "0"),
+        // On by default in a new namespace where the kernel has it; it would filter and translate on
+        // bridges what the rules expect on routes only.
+        ("net/bridge/bridge-nf-call-iptables", "0"),
+        ("net/bridge/bridge-nf-call-ip6tables", "0"),
+        ("net/bridge/bridge-nf-call-arptables", "0"),
+    ];
+    let fabric = fabric.map(|(key, value)| Sysctl { side: Side::Fabric, key: key.to_owned(), value });
+    let host = Sysctl { side: Side::Host, key: route_localnet(&config.tag.name()), value: "1" };
+    fabric.into_iter().chain([host]).collect()
+}
+
+/// The parameters to read: those to set, and whether the host forwards.
+pub(crate) fn watched(config: &FabricConfig, side: Side) -> Vec<String> {
+    let set = sysctls(config).into_iter().filter(|sysctl| sysctl.side == side).map(|sysctl| sysctl.key);
+    let host = Family::ALL.map(forwarding).map(str::to_owned);
+    set.chain(host.into_iter().filter(|_| side == Side::Host)).collect()
+}
+
+/// A bridge's hardware address: locally administered, from its gateway's address, so that it never
+/// changes and two bridges never share it.
+pub(crate) fn bridge_mac(network: &Network) -> [u8; 6] {
+    network.ranges.first().map_or([0x02, 0x68, 0, 0, 0, 0], |range| mac(range.gateway))
+}
+
+/// A hardware address that follows from an address.
+pub(crate) fn mac(address: IpAddr) -> [u8; 6] {
+    let octets = octets(address);
+    let mut mac = [0x02, 0x68, 0, 0, 0, 0];
+    mac[2..].copy_from_slice(&octets[octets.len() - 4..]);
+    mac
+}
+
+/// Link and address pairs of a side.
+pub(crate) fn addresses(
+    config: &FabricConfig,
+    spec: &FabricSpec,
+    side: Side,
+) -> BTreeSet<(String, IpNetwork)> {
+    let pairs = Family::ALL.into_iter().filter_map(|family| config.uplink_pair(family));
+    match side {
+        Side::Host => pairs.map(|pair| (config.tag.name(), pair.host)).collect(),
+        Side::Fabric => {
+            let gateways = spec.networks.values().flat_map(|network| {
+                network.ranges.iter().map(|range| {
+                    (network.bridge.to_string(), with_prefix(range.gateway, range.subnet.prefix()))
+                })
+            });
+            pairs.map(|pair| (UPLINK.to_owned(), pair.fabric)).chain(gateways).collect()
+        }
+    }
+}
+
+/// Routes of a side: out of the fabric to the host, and from the host to what is in the fabric.
+pub(crate) fn routes(config: &FabricConfig, spec: &FabricSpec, side: Side) -> BTreeSet<RouteObserved> {
+    let mut routes = BTreeSet::new();
+    for family in Family::ALL {
+        let Some(pair) = config.uplink_pair(family) else { continue };
+        if side == Side::Fabric {
+            let via = pair.host.ip();
+            routes.insert(RouteObserved { to: family.everything(), via, link: UPLINK.to_owned() });
+            continue;
+        }
+        let subnets =
+            spec.networks.values().filter_map(|network| network.range(family)).map(|range| range.subnet);
+        let services = config.services().into_iter().filter(|range| Family::of(range.ip()) == family);
+        routes.extend(subnets.chain(services).map(|to| RouteObserved {
+            to: canonical(to),
+            via: pair.fabric.ip(),
+            link: config.tag.name(),
+        }));
+    }
+    routes
+}
+
+/// Entries of both sides' sets, for the families that the kernel has.
+pub(crate) fn entries(config: &FabricConfig, spec: &FabricSpec, observed: &Observed) -> BTreeSet<Entry> {
+    let mut entries = BTreeSet::new();
+    for network in spec.networks.values() {
+        for range in &network.ranges {
+            entries.extend(passes(network, Family::of(range.subnet.ip())));
+        }
+    }
+    for service in &spec.service_addresses {
+        let families: Vec<Family> = service.addresses.iter().copied().map(Family::of).collect();
+        let own = service.backends.iter().filter(|backend| families.contains(&Family::of(**backend)));
+        entries.extend(own.map(|address| Entry::Own { address: *address }));
+    }
+    entries.extend(ports(config, spec));
+    entries.retain(|entry| observed.families().any(|family| family == entry.family()));
+    entries
+}
+
+/// The backends of each service address that has one.
+pub(crate) fn services(spec: &FabricSpec, observed: &Observed) -> BTreeMap<IpAddr, Slots> {
+    let mut services = BTreeMap::new();
+    for service in &spec.service_addresses {
+        for address in &service.addresses {
+            let family = Family::of(*address);
+            let backends: BTreeSet<IpAddr> =
+                service.backends.iter().copied().filter(|backend| Family::of(*backend) == family).collect();
+            if !backends.is_empty() && observed.families().any(|known| known == family) {
+                services.insert(*address, Slots::fill(&backends));
+            }
+        }
+    }
+    services
+}
+
+fn passes(network: &Network, family: Family) -> Vec<Entry> {
+    let bridge = network.bridge.as_str();
+    let pass = |from: &str, to: &str| Entry::Pass { family, from: from.to_owned(), to: to.to_owned() };
+    let mut passes = Vec::new();
+    if network.icc {
+        passes.push(pass(bridge, bridge));
+    }
+    if !network.internal {
+        passes.extend([pass(bridge, UPLINK), pass(UPLINK, bridge)]);
+    }
+    passes
+}
+
+fn ports(config: &FabricConfig, spec: &FabricSpec) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for port in &spec.ports {
+        for target in &port.targets {
+            let family = Family::of(target.ip());
+            // Any address of a family is every address of that family.
+            let address = port.host_ip.filter(|ip| !ip.is_unspecified());
+            let listens = port.host_ip.is_none_or(|ip| Family::of(ip) == family);
+            if listens && config.uplink_pair(family).is_some() {
+                let at = PortKey { family, address, protocol: port.protocol, port: port.host_port };
+                entries.push(Entry::Port { at, target: *target });
+            }
+        }
+    }
+    entries
+}
