@@ -65,17 +65,19 @@ fn whatever_goes_wrong_a_stack_comes_up_changes_and_goes() {
             let stack = shop(version);
             let verdict = world.insist(|| up(&stack));
             if let Outcome::Failed(failures) = &verdict.outcome {
-                // Five failures in a row happen, rarely; trying again is right.
-                assert!(
-                    failures.iter().all(|f| f.what == "a simulated failure"),
-                    "seed {seed}: {failures:?}"
-                );
+                // Five failures in a row happen, and a job whose end nobody saw: a person would ask again.
+                let expected = ["a simulated failure", "an unknown status"];
+                let known = failures.iter().all(|f| expected.iter().any(|end| f.what.ends_with(end)));
+                assert!(known, "seed {seed}: {failures:?}");
             }
         }
         world.calm();
         world.run_for(Duration::from_secs(5));
         let stack = shop("2");
-        assert_eq!(world.insist(|| up(&stack)).outcome, Outcome::Converged, "seed {seed}");
+        let verdict = world.insist(|| up(&stack));
+        if verdict.outcome != Outcome::Converged {
+            world.fail(&format!("{verdict:?}"));
+        }
         world.run_for(Duration::from_secs(200));
         for service in ["db", "api", "web"] {
             if !world.runs("shop", service) {
