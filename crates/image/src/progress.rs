@@ -26,6 +26,11 @@ pub enum Event {
 /// Listens to events, from several threads at once.
 pub trait Progress: Sync {
     fn event(&self, event: Event);
+
+    /// Whether the operation shall end as soon as it can. Asked often.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody listens.

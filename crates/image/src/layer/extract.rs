@@ -283,6 +283,13 @@ impl Extractor {
         for (path, directory) in std::mem::take(&mut self.directories) {
             self.finish_directory(&path, &directory).map_err(|fault| fault.at(&path))?;
         }
+        // Nobody said when: always the same time, so that a layer always gives the same tree.
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let never = Timestamps { last_access: never, last_modification: never };
+        for path in &self.tree.implied {
+            let set = self.tree.directory(path).and_then(|fd| fs::futimens(&fd, &never));
+            set.map_err(|errno| Fault::Io("setting the directory's time", errno).at(path))?;
+        }
         Ok(Extracted { implied: self.tree.implied, ..self.extracted })
     }
 

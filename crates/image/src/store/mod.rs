@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 pub use blobs::BlobError;
-pub(crate) use blobs::Spooled;
+pub(crate) use blobs::{BlobWriter, Spooled};
 pub use gc::Collected;
 pub use images::{DockerConfig, HealthCheck, Image, RegisterError, RemoveError, Removed};
 pub(crate) use images::{Documents, NewImage};

@@ -1,0 +1,104 @@
+//! What can go wrong with a registry, in words that say what to do.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::digest::{Digest, DigestError};
+
+/// Why a registry did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    #[error("registry {registry} can't be reached")]
+    Unreachable { registry: String, source: Box<ureq::Error> },
+    #[error("registry {registry} has no {what}")]
+    NotFound { registry: String, what: String },
+    #[error("registry {registry} wants a login for {what}; there are no credentials for it")]
+    LoginNeeded { registry: String, what: String },
+    #[error("registry {registry} does not accept the credentials for {what}{}", said(.message))]
+    Denied { registry: String, what: String, message: String },
+    #[error("registry {registry} limits how often it may be asked; {}{}", retry(*.after), said(.message))]
+    RateLimited { registry: String, after: Option<Duration>, message: String },
+    #[error("registry {registry} answered {status} for {what}{}", said(.message))]
+    Refused { registry: String, what: String, status: u16, message: String },
+    #[error("registry {registry} answered in a way that makes no sense: {what}")]
+    Nonsense { registry: String, what: String },
+    #[error("registry {registry} sent something else as {wanted}: its digest is {found}")]
+    Digest { registry: String, wanted: Digest, found: Digest },
+    #[error("registry {registry} sent {wanted} only in part")]
+    Cut { registry: String, wanted: Digest, source: io::Error },
+    #[error("the certificate authorities can't be read")]
+    Authorities(#[source] Box<ureq::Error>),
+    #[error("the proxy {0:?} can't be used")]
+    Proxy(String),
+    #[error("cancelled")]
+    Cancelled,
+    #[error("the digest in the answer can't be used")]
+    BadDigest(#[from] DigestError),
+}
+
+fn said(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+fn retry(after: Option<Duration>) -> String {
+    match after {
+        Some(after) => format!("it may be asked again in {} s, or sooner after a login", after.as_secs()),
+        None => "a login usually raises the limit".to_owned(),
+    }
+}
+
+impl RegistryError {
+    /// Whether the same request may well succeed a little later.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => !matches!(
+                **source,
+                ureq::Error::HostNotFound
+                    | ureq::Error::BadUri(_)
+                    | ureq::Error::Tls(_)
+                    | ureq::Error::Rustls(_)
+            ),
+            Self::Refused { status, .. } => matches!(status, 408 | 500 | 502..=504),
+            Self::RateLimited { after, .. } => after.is_some_and(|after| after <= LONGEST_WAIT),
+            Self::Cut { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// How long the registry asks to wait.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { after, .. } => *after,
+            _ => None,
+        }
+    }
+}
+
+/// Longest wait that is waited for silently; a longer one is told instead.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// The messages in an error answer (OCI distribution specification, "Error Codes").
+pub(super) fn messages(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default)]
+        errors: Vec<Fault>,
+        #[serde(default)]
+        details: String,
+    }
+    #[derive(Deserialize)]
+    struct Fault {
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        message: String,
+    }
+    let Ok(answer) = serde_json::from_slice::<Answer>(body) else { return String::new() };
+    let told = |fault: &Fault| {
+        if fault.message.is_empty() { fault.code.to_lowercase() } else { fault.message.clone() }
+    };
+    let faults: Vec<_> = answer.errors.iter().map(told).collect();
+    if faults.is_empty() { answer.details } else { faults.join("; ") }
+}

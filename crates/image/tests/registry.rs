@@ -1,0 +1,459 @@
+//! Images are pulled from and pushed to the registry that Debian packages, with skopeo on the other side.
+
+#![allow(clippy::unwrap_used, reason = "test set-up")]
+
+mod support;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hoist_image::Reference;
+use hoist_image::digest::Digest;
+use hoist_image::platform::Platform;
+use hoist_image::progress::Event;
+use hoist_image::registry::{Credentials, PullError, Registries, RegistryConfig, RegistryError};
+use hoist_image::store::Store;
+use support::{have, sh, tree};
+
+/// A registry on loopback, with TLS and a password unless told otherwise.
+struct Registry {
+    child: Child,
+    port: u16,
+    tmp: tempfile::TempDir,
+    secure: bool,
+}
+
+impl Registry {
+    fn start(secure: bool) -> Option<Self> {
+        if !have("registry", "docker-registry") || !have("registry", "skopeo") || !have("registry", "openssl")
+        {
+            return None;
+        }
+        let tmp = tempfile::tempdir().unwrap();
+        let at = tmp.path().display().to_string();
+        sh(&format!(
+            r#"cd {at}; mkdir certs
+               openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority 2>/dev/null
+               openssl req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=localhost 2>/dev/null
+               echo subjectAltName=DNS:localhost,IP:127.0.0.1 > extensions
+               openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out cert.pem 2>/dev/null
+               cp ca.pem certs/ca.crt
+               python3 -W ignore -c 'import crypt; print("me:" + crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)))' > users"#
+        ));
+        let port = free_port();
+        let child = spawn(tmp.path(), port, secure);
+        Some(Self { child, port, tmp, secure })
+    }
+
+    fn restart(&mut self) {
+        self.child = spawn(self.tmp.path(), self.port, self.secure);
+    }
+
+    fn name(&self, name: &str) -> Reference {
+        format!("localhost:{}/{name}", self.port).parse().unwrap()
+    }
+
+    fn config(&self) -> RegistryConfig {
+        if !self.secure {
+            return RegistryConfig::default();
+        }
+        let credentials = Credentials::Password { user: "me".into(), password: "secret".into() };
+        RegistryConfig {
+            credentials: [(format!("localhost:{}", self.port), credentials)].into(),
+            authorities: vec![fs::read(self.tmp.path().join("ca.pem")).unwrap()],
+            ..RegistryConfig::default()
+        }
+    }
+
+    fn registries(&self) -> Registries {
+        Registries::new(self.config()).unwrap()
+    }
+
+    /// skopeo's arguments to reach it; `side` is `src` or `dest`.
+    fn skopeo(&self, side: &str) -> String {
+        let certs = self.tmp.path().join("certs");
+        if self.secure {
+            format!("--insecure-policy --{side}-creds me:secret --{side}-cert-dir {}", certs.display())
+        } else {
+            format!("--insecure-policy --{side}-tls-verify=false")
+        }
+    }
+
+    fn blob_file(&self, digest: Digest) -> PathBuf {
+        let hex = digest.hex();
+        self.tmp.path().join(format!("data/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn spawn(at: &Path, port: u16, secure: bool) -> Child {
+    let tls = if secure {
+        "  tls: {certificate: cert.pem, key: key.pem}\nauth: {htpasswd: {realm: test, path: users}}\n"
+    } else {
+        ""
+    };
+    let config = format!(
+        "version: 0.1\nlog: {{accesslog: {{disabled: true}}, level: error}}\nstorage: {{filesystem: {{rootdirectory: data}}}}\nhttp:\n  addr: 127.0.0.1:{port}\n{tls}"
+    );
+    fs::write(at.join("config.yml"), config).unwrap();
+    let log = fs::File::options().create(true).append(true).open(at.join("log")).unwrap();
+    let mut command = Command::new("docker-registry");
+    command.args(["serve", "config.yml"]).current_dir(at).stdout(Stdio::null()).stderr(log);
+    let child = command.spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "{}", fs::read_to_string(at.join("log")).unwrap());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+/// An OCI layout `oci:app` with three layers; the middle one has `size` bytes that don't compress.
+fn layout(at: &Path, size: u64) {
+    sh(&format!(
+        "cd {}; mkdir -p base/etc more; echo base > base/etc/name; cp /bin/ls base/; chown -R 3:4 base/etc
+         head -c {size} /dev/urandom > more/random; echo x > more/x
+         umoci init --layout oci; umoci new --image oci:app
+         umoci insert --image oci:app base /; umoci insert --image oci:app more /opt; umoci insert --image oci:app more/x /etc/y
+         umoci config --image oci:app --config.cmd /ls --config.env A=b",
+        at.display()
+    ));
+}
+
+struct Side {
+    tmp: tempfile::TempDir,
+    store: Store,
+}
+
+fn side() -> Side {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = Store::open(&tmp.path().join("store")).unwrap();
+    Side { tmp, store }
+}
+
+fn sound(store: &Store) {
+    let faults = store.verify().unwrap();
+    assert!(faults.is_empty(), "{faults:?}");
+}
+
+#[test]
+fn skopeo_pushes_and_we_pull_and_the_other_way_round() {
+    let Some(registry) = Registry::start(true) else { return };
+    let Side { tmp, store } = side();
+    let at = tmp.path();
+    layout(at, 100_000);
+    let name = registry.name("team/app:1");
+    sh(&format!("skopeo copy -q {} oci:{}/oci:app docker://{name}", registry.skopeo("dest"), at.display()));
+    let registries = registry.registries();
+    registries.check_login(name.registry()).unwrap();
+    let pulled = store.pull(&registries, &name, &Platform::host(), &()).unwrap();
+    assert!(!pulled.up_to_date);
+    let image = store.resolve(&name).unwrap().unwrap();
+    assert_eq!((image.id, image.manifest), (pulled.id, pulled.digest));
+    let imported = store.import_layout(&at.join("oci"), Some("app"), &[], &()).unwrap();
+    assert_eq!(imported.id, pulled.id, "the configuration is the layout's, byte for byte");
+    assert_eq!(store.list().unwrap().len(), 1, "and so is the manifest");
+    sound(&store);
+
+    // By digest, and again: nothing is fetched.
+    let events = Mutex::new(Vec::new());
+    let listen = |event| events.lock().unwrap().push(event);
+    let pinned = name.with_digest(pulled.digest);
+    assert!(store.pull(&registries, &pinned, &Platform::host(), &listen).unwrap().up_to_date);
+    assert!(store.pull(&registries, &name, &Platform::host(), &listen).unwrap().up_to_date);
+    assert_eq!(*events.lock().unwrap(), []);
+
+    // To another repository the blobs are taken over, not sent; skopeo reads it.
+    let other = registry.name("other:2");
+    let pushed = store.push(&registries, &image, &other, &listen).unwrap();
+    assert_eq!(pushed.digest, pulled.digest);
+    assert!(
+        events.lock().unwrap().iter().all(|event| matches!(event, Event::Present { .. })),
+        "{:?}",
+        events.lock().unwrap()
+    );
+    sh(&format!("skopeo copy -q {} docker://{other} oci:{}/back:x", registry.skopeo("src"), at.display()));
+    let back = store.import_layout(&at.join("back"), None, &[], &()).unwrap();
+    assert_eq!(back.id, pulled.id);
+    assert!(store.resolve(&other.with_digest(pushed.digest)).unwrap().is_some());
+    sound(&store);
+}
+
+#[test]
+fn what_docker_saved_uncompressed_is_pushed_compressed_and_pulled_the_same() {
+    let Some(registry) = Registry::start(true) else { return };
+    let Side { tmp, store } = side();
+    let at = tmp.path();
+    layout(at, 300_000);
+    let at_text = at.display();
+    sh(&format!(
+        "skopeo copy -q --insecure-policy oci:{at_text}/oci:app docker-archive:{at_text}/app.tar:app:1"
+    ));
+    store.load(fs::File::open(at.join("app.tar")).unwrap(), &()).unwrap();
+    let image = store.find("app:1").unwrap().unwrap();
+    let name = registry.name("a/b/c");
+    let registries = registry.registries();
+    let sent = AtomicU64::new(0);
+    let count = |event| {
+        if let Event::Sending { total, .. } = event {
+            sent.fetch_add(total, Ordering::Relaxed);
+        }
+    };
+    let pushed = store.push(&registries, &image, &name, &count).unwrap();
+    assert!(sent.load(Ordering::Relaxed) > 300_000);
+    assert_eq!(
+        store.push(&registries, &image, &name, &()).unwrap(),
+        pushed,
+        "compressing gives the same bytes"
+    );
+    sound(&store);
+
+    let fresh = side();
+    let pulled = fresh.store.pull(&registries, &name, &Platform::host(), &()).unwrap();
+    assert_eq!((pulled.id, pulled.digest), (image.id, pushed.digest));
+    let there = fresh.store.resolve(&name).unwrap().unwrap();
+    for (a, b) in there.layers.iter().zip(&image.layers) {
+        assert_eq!(tree(a), tree(b));
+    }
+    let inspected = sh(&format!(
+        "skopeo inspect --creds me:secret --cert-dir {}/certs docker://{name}",
+        registry.tmp.path().display()
+    ));
+    assert!(inspected.contains(&pushed.digest.to_string()), "{inspected}");
+}
+
+#[test]
+fn a_registry_killed_midway_and_started_again_is_gone_on_with() {
+    let Some(registry) = Registry::start(true) else { return };
+    let Side { tmp, store } = side();
+    layout(tmp.path(), 40 << 20);
+    let name = registry.name("app");
+    sh(&format!(
+        "skopeo copy -q {} oci:{}/oci:app docker://{name}",
+        registry.skopeo("dest"),
+        tmp.path().display()
+    ));
+    let registries = registry.registries();
+    let fetched = AtomicU64::new(0);
+    let (running, restarted) = (Mutex::new(Some(registry)), Mutex::new(None));
+    let listen = |event| {
+        let Event::Fetched { bytes, .. } = event else { return };
+        fetched.fetch_add(1, Ordering::Relaxed);
+        let mut running = running.lock().unwrap();
+        if let Some(mut registry) = running.take_if(|_| bytes > 10 << 20) {
+            registry.child.kill().unwrap();
+            registry.child.wait().unwrap();
+            registry.restart();
+            *restarted.lock().unwrap() = Some(registry);
+        }
+    };
+    store.pull(&registries, &name, &Platform::host(), &listen).unwrap();
+    assert!(running.lock().unwrap().is_none(), "the registry was killed");
+    let events = fetched.load(Ordering::Relaxed);
+    assert!(events < 40 * 4 + 40, "what had come was not fetched again: {events} events");
+    sound(&store);
+}
+
+#[test]
+fn a_corrupted_blob_is_refused_and_fetched_again() {
+    let Some(registry) = Registry::start(false) else { return };
+    let Side { tmp, store } = side();
+    layout(tmp.path(), 200_000);
+    let name = registry.name("app");
+    sh(&format!(
+        "skopeo copy -q {} oci:{}/oci:app docker://{name}",
+        registry.skopeo("dest"),
+        tmp.path().display()
+    ));
+    let registries = registry.registries();
+    let layers = sh(&format!(
+        "skopeo inspect --tls-verify=false docker://{name} | grep -o 'sha256:[0-9a-f]*' | tail -3"
+    ));
+    let layer: Digest = layers.lines().nth(1).unwrap().parse().unwrap();
+    let good = fs::read(registry.blob_file(layer)).unwrap();
+    let mut bad = good.clone();
+    let middle = bad.len() / 2;
+    bad[middle] ^= 1;
+    fs::write(registry.blob_file(layer), &bad).unwrap();
+    let error = store.pull(&registries, &name, &Platform::host(), &()).unwrap_err();
+    assert!(
+        matches!(&error, PullError::Registry(RegistryError::Digest { wanted, .. }) if *wanted == layer),
+        "{error:?}"
+    );
+    assert!(store.resolve(&name).unwrap().is_none());
+    sound(&store);
+
+    // Wrong once, as a cache on the way may be: right the second time.
+    let tries = AtomicU64::new(0);
+    let listen = |event| {
+        if matches!(event, Event::Fetching { blob, .. } if blob == layer)
+            && tries.fetch_add(1, Ordering::Relaxed) == 1
+        {
+            fs::write(registry.blob_file(layer), &good).unwrap();
+        }
+    };
+    store.pull(&registries, &name, &Platform::host(), &listen).unwrap();
+    assert_eq!(tries.load(Ordering::Relaxed), 2);
+    sound(&store);
+}
+
+#[test]
+fn faults_are_told_by_what_to_do() {
+    let Some(registry) = Registry::start(true) else { return };
+    let Side { store, .. } = side();
+    let name = registry.name("app");
+    let host = name.registry().to_owned();
+    let pull = |config| {
+        let registries = Registries::new(config).unwrap();
+        store.pull(&registries, &name, &Platform::host(), &()).unwrap_err().to_string()
+    };
+    assert_eq!(pull(registry.config()), format!("registry {host} has no {host}/app:latest"));
+    let nobody = RegistryConfig { credentials: Default::default(), ..registry.config() };
+    assert_eq!(
+        pull(nobody),
+        format!("registry {host} wants a login for {host}/app:latest; there are no credentials for it")
+    );
+    let mut wrong = registry.config();
+    wrong
+        .credentials
+        .insert(host.clone(), Credentials::Password { user: "me".into(), password: "wrong".into() });
+    assert_eq!(
+        pull(wrong.clone()),
+        format!("registry {host} does not accept the credentials for {host}/app:latest")
+    );
+    assert!(Registries::new(wrong).unwrap().check_login(&host).is_err());
+    let untrusting = RegistryConfig { authorities: Vec::new(), ..registry.config() };
+    assert_eq!(pull(untrusting), format!("registry {host} can't be reached"));
+    let nowhere: Reference = "nowhere.invalid/app".parse().unwrap();
+    let error = store.pull(&registry.registries(), &nowhere, &Platform::host(), &()).unwrap_err();
+    assert_eq!(error.to_string(), "registry nowhere.invalid can't be reached");
+}
+
+#[test]
+fn mirrors_are_asked_first_and_the_registry_last() {
+    let (Some(origin), Some(mirror)) = (Registry::start(false), Registry::start(false)) else { return };
+    let Side { tmp, store } = side();
+    layout(tmp.path(), 1000);
+    let name = origin.name("app");
+    sh(&format!(
+        "skopeo copy -q {} oci:{}/oci:app docker://{name}",
+        origin.skopeo("dest"),
+        tmp.path().display()
+    ));
+    let mirrors = vec!["127.0.0.1:1".to_owned(), format!("http://127.0.0.1:{}", mirror.port)];
+    let config = RegistryConfig {
+        mirrors: [(name.registry().to_owned(), mirrors)].into(),
+        ..RegistryConfig::default()
+    };
+    let registries = Registries::new(config).unwrap();
+    store.pull(&registries, &name, &Platform::host(), &()).unwrap();
+    let only_there = mirror.name("only");
+    sh(&format!(
+        "skopeo copy -q {} oci:{}/oci:app docker://{only_there}",
+        mirror.skopeo("dest"),
+        tmp.path().display()
+    ));
+    store.pull(&registries, &origin.name("only"), &Platform::host(), &()).unwrap();
+}
+
+/// A stand-in that answers what the real registry can't be made to say.
+fn answers(answers: Vec<String>) -> (u16, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = move || {
+        let mut requests = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut request, mut byte) = (Vec::new(), [0]);
+            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+                request.push(byte[0]);
+            }
+            requests.push(String::from_utf8_lossy(&request).into_owned());
+            stream.write_all(answer.replace("PORT", &port.to_string()).as_bytes()).unwrap();
+        }
+        requests
+    };
+    (port, std::thread::spawn(serve))
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
+}
+
+#[test]
+fn tokens_are_got_for_the_scope_and_rate_limits_explained() {
+    let limit = answer(
+        "429 Too Many Requests",
+        "Retry-After: 3600\r\n",
+        r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#,
+    );
+    let (port, served) = answers(vec![
+        answer(
+            "401 Unauthorized",
+            "WWW-Authenticate: Bearer realm=\"http://127.0.0.1:PORT/token\",service=\"svc\"\r\n",
+            "",
+        ),
+        answer("200 OK", "", r#"{"access_token":"abc"}"#),
+        limit,
+    ]);
+    let host = format!("127.0.0.1:{port}");
+    let credentials = Credentials::Password { user: "me".into(), password: "secret".into() };
+    let config = RegistryConfig {
+        credentials: [(host.clone(), credentials)].into(),
+        plain_http: vec![host.clone()],
+        ..RegistryConfig::default()
+    };
+    let name: Reference = format!("{host}/team/app").parse().unwrap();
+    let error =
+        side().store.pull(&Registries::new(config).unwrap(), &name, &Platform::host(), &()).unwrap_err();
+    let told = format!(
+        "registry {host} limits how often it may be asked; it may be asked again in 3600 s, or sooner after a login"
+    );
+    assert_eq!(error.to_string(), told, "a HEAD request's answer has no text");
+    let requests = served.join().unwrap();
+    assert!(
+        requests[1].starts_with("GET /token?service=svc&scope=repository%3Ateam%2Fapp%3Apull HTTP/1.1\r\n"),
+        "{}",
+        requests[1]
+    );
+    assert!(requests[1].to_lowercase().contains("authorization: basic"), "{}", requests[1]);
+    assert!(requests[2].contains("Bearer abc"), "{}", requests[2]);
+}
+
+#[test]
+fn credentials_are_not_sent_where_a_registry_redirects_or_points() {
+    let (elsewhere, other) = answers(vec![answer("200 OK", "Docker-Content-Digest: nonsense\r\n", "")]);
+    let (port, served) = answers(vec![
+        answer("401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", ""),
+        answer("307 Temporary Redirect", &format!("Location: http://127.0.0.1:{elsewhere}/x\r\n"), ""),
+    ]);
+    let host = format!("127.0.0.1:{port}");
+    let credentials = Credentials::Password { user: "me".into(), password: "secret".into() };
+    let config = RegistryConfig {
+        credentials: [(host.clone(), credentials)].into(),
+        plain_http: vec![host.clone()],
+        ..RegistryConfig::default()
+    };
+    let name: Reference = format!("{host}/app").parse().unwrap();
+    let error =
+        side().store.pull(&Registries::new(config).unwrap(), &name, &Platform::host(), &()).unwrap_err();
+    assert!(matches!(error, PullError::Registry(RegistryError::BadDigest(_))), "{error:?}");
+    assert!(served.join().unwrap()[1].to_lowercase().contains("authorization"));
+    assert!(!other.join().unwrap()[0].to_lowercase().contains("authorization"));
+}
