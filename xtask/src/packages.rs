@@ -1,0 +1,96 @@
+//! Debian packages that chores need, in one place, each with the reason.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::run::{self, Result, must, program};
+
+/// A package and what it is for.
+pub(crate) type Package = (&'static str, &'static str);
+
+pub(crate) const FOR_TESTS: &[Package] = &[
+    ("iproute2", "reads back links, addresses, routes and namespaces that the fabric made"),
+    ("nftables", "reads back the fabric's tables"),
+    ("iptables", "plays the foreign firewall that drops forwarded packets"),
+    ("conntrack", "reads back connection tracking after a flip"),
+    ("iputils-ping", "reaches instances and service addresses"),
+    ("bind9-dnsutils", "asks the DNS server with dig"),
+    ("curl", "requests from outside a stack"),
+    ("netcat-openbsd", "TCP and UDP clients and servers in containers"),
+    ("procps", "lists processes before and after"),
+    ("util-linux", "nsenter, unshare and findmnt"),
+    ("strace", "shows system calls that a container's seccomp filter refuses"),
+    ("runc", "says what another OCI runtime makes of the same specification"),
+    ("python3", "the examples' back end, and scripts in containers"),
+    ("nginx-light", "the examples' web front"),
+    ("redis-server", "the examples' store"),
+    ("postgresql", "a store with a health check and a volume"),
+];
+
+pub(crate) const FOR_VM: &[Package] = &[
+    ("qemu-system-x86", "the machine, and virtiofsd in its company"),
+    ("mmdebstrap", "makes the guest's root file system"),
+    ("kmod", "orders the kernel modules the guest boots with"),
+    ("cpio", "packs the initial RAM disk"),
+    ("e2fsprogs", "makes the guest's disk"),
+];
+
+/// Installs those of the packages that are missing, without starting a daemon.
+pub(crate) fn install(packages: &[Package]) -> Result {
+    let missing: Vec<&str> = packages.iter().map(|(name, _)| *name).filter(|name| !installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !run::exists("apt-get") {
+        return Err(format!("these programs are needed, by Debian's names: {}", missing.join(" ")).into());
+    }
+    if !run::is_root() {
+        let names = missing.join(" ");
+        return Err(format!(
+            "packages are missing; run: sudo apt-get install --no-install-recommends {names}"
+        )
+        .into());
+    }
+    let _quiet = PolicyRcD::forbid_starts()?;
+    must(apt_get().arg("update").arg("-qq"))?;
+    must(apt_get().args(["install", "-qq", "-y", "--no-install-recommends"]).args(missing))
+}
+
+fn apt_get() -> std::process::Command {
+    let mut apt_get = program("apt-get", &[]);
+    apt_get.env("DEBIAN_FRONTEND", "noninteractive");
+    apt_get
+}
+
+fn installed(name: &str) -> bool {
+    let query = run::output(&mut program("dpkg-query", &["-W", "-f=${db:Status-Status}", name]));
+    query.is_ok_and(|status| status == "installed")
+}
+
+/// Debian asks this script before it starts a service (invoke-rc.d(8)). One that is there belongs to the
+/// machine's owner and stays as it is.
+struct PolicyRcD;
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+const FORBID: &str = "#!/bin/sh\n# Made by `cargo xtask` while it installs packages.\nexit 101\n";
+
+impl PolicyRcD {
+    fn forbid_starts() -> Result<Option<PolicyRcD>> {
+        let ours = fs::read_to_string(POLICY).is_ok_and(|text| text == FORBID); // an earlier run was killed
+        if Path::new(POLICY).exists() && !ours {
+            return Ok(None);
+        }
+        fs::write(POLICY, FORBID)?;
+        fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
+        Ok(Some(PolicyRcD))
+    }
+}
+
+impl Drop for PolicyRcD {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(POLICY) {
+            eprintln!("can't remove {POLICY}, which keeps services from starting: {error}");
+        }
+    }
+}
