@@ -65,6 +65,10 @@ fn value(node: &Node, form: Form, dialect: Dialect) -> Option<Node> {
     match (form, &node.value) {
         (Form::Command, Value::Null) if dialect == Dialect::Yaml => None,
         (Form::ShownRecord(_), Value::Map(map)) if map.is_empty() && dialect == Dialect::Yaml => None,
+        (Form::Ulimits, Value::Map(map)) => {
+            let entries = map.iter().map(|(name, node)| (name.clone(), ulimit(node, dialect)));
+            Some(node.with(Value::Map(entries.collect())))
+        }
         (Form::Record(inner) | Form::ShownRecord(inner), _) => Some(record(node, inner, dialect)),
         (Form::Records(inner), Value::List(list)) => {
             let items = list.iter().map(|item| record(item, inner, dialect)).collect();
@@ -75,6 +79,23 @@ fn value(node: &Node, form: Form, dialect: Dialect) -> Option<Node> {
             Some(node.with(Value::Map(entries.collect())))
         }
         _ => Some(node.clone()),
+    }
+}
+
+/// A limit of 0 is written as none in JSON and as both sides in YAML.
+fn ulimit(node: &Node, dialect: Dialect) -> Node {
+    let zero = || Node::new(Value::Int(0));
+    match (&node.value, dialect) {
+        (Value::Int(0), Dialect::Json) => node.with(Value::Map(Map::new())),
+        (Value::Int(0), Dialect::Yaml) => {
+            let sides = ["soft", "hard"].map(|side| (side.to_owned(), zero()));
+            node.with(Value::Map(sides.into_iter().collect()))
+        }
+        (Value::Map(sides), Dialect::Json) => {
+            let given = sides.iter().filter(|(_, side)| side.value != Value::Int(0));
+            node.with(Value::Map(given.map(|(name, side)| (name.clone(), side.clone())).collect()))
+        }
+        _ => node.clone(),
     }
 }
 

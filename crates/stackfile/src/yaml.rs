@@ -267,8 +267,11 @@ impl<'a> Builder<'a, '_> {
         span: saphyr_parser::Span,
         depth: usize,
     ) -> Result<Option<Key>, Stop> {
-        if let Event::Scalar(text, ScalarStyle::Plain, _, None) = &event
-            && text == "<<"
+        if let Event::Scalar(text, style, _, tag) = &event
+            && match tag {
+                Some(tag) => tag.is_yaml_core_schema() && tag.suffix == "merge",
+                None => text == "<<" && *style == ScalarStyle::Plain,
+            }
         {
             return Ok(Some(Key::Merge));
         }

@@ -1,5 +1,7 @@
 //! Errors people can act on: the place, both ends of a conflict, a suggestion.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use expect_test::expect;

@@ -1,5 +1,7 @@
 //! Stacks as the planner gets them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use expect_test::expect;

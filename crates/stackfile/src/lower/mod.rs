@@ -14,6 +14,7 @@ use crate::diagnostic::{Diagnostic, Report};
 use crate::node::{Node, Value};
 use crate::project::Project;
 use crate::reader::FileReader;
+use crate::source::Span;
 use crate::stages::check::section;
 use attributes::Attributes;
 use hoist_model::{
@@ -49,10 +50,25 @@ pub fn lower(
 ) -> Result<Lowered, Vec<Diagnostic>> {
     let mut report = Report::over(project.sources.clone());
     effects::warn(project, &mut report);
+    check_container_names(&project.tree, &mut report);
     let stack = Lowering { project, options, reader, report: &mut report }.stack();
     match stack {
         Some(stack) if report.errors() == 0 => Ok(Lowered { stack, warnings: report.into_findings() }),
         _ => Err(report.into_findings()),
+    }
+}
+
+/// Two services can't run under one name.
+fn check_container_names(top: &Node, report: &mut Report) {
+    let mut taken: BTreeMap<&str, (&str, Span)> = BTreeMap::new();
+    for (name, service) in section(top, "services") {
+        let Some(node) = service.get("container_name") else { continue };
+        let Some(container) = node.as_text() else { continue };
+        if let Some((other, at)) = taken.insert(container, (name, node.span)) {
+            let message = format!("`{other}` and `{name}` want the same container name `{container}`");
+            let finding = Diagnostic::error("duplicate-container-name", message);
+            report.push(finding.label(node.span, "here").label(at, "and here"));
+        }
     }
 }
 

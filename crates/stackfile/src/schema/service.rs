@@ -306,13 +306,8 @@ pub(super) static BUILD_ULIMITS: MapShape = MapShape {
     cast: None,
     merge: Merge::Deep,
 };
-static ULIMIT: Record = Record {
-    required: &["soft", "hard"],
-    ..record(
-        "a limit",
-        &[
-            field("soft", INTEGER, Form::Int).cast(Cast::Int),
-            field("hard", INTEGER, Form::Int).cast(Cast::Int),
-        ],
-    )
-};
+/// Both sides are needed; canonical JSON writes a limit of 0 as an empty mapping, so that is understood too.
+static ULIMIT: Record = record(
+    "a limit",
+    &[field("soft", INTEGER, Form::Int).cast(Cast::Int), field("hard", INTEGER, Form::Int).cast(Cast::Int)],
+);

@@ -105,8 +105,13 @@ fn expected(shape: &'static Shape) -> String {
 
 fn check_limit(node: &Node, limit: Limit, path: &Path<'_>, report: &mut Report) {
     let at = node.span.or(node.key);
+    let text = match &node.value {
+        Value::Text(text) => text.as_str(),
+        Value::Time(time) => time.raw.as_str(),
+        _ => "",
+    };
     match (limit, &node.value) {
-        (Limit::OneOf(words), Value::Text(text)) if !words.contains(&text.as_str()) => {
+        (Limit::OneOf(words), Value::Text(_) | Value::Time(_)) if !words.contains(&text) => {
             let message = format!("`{path}` must be one of {}, not `{text}`", words.join(", "));
             let mut finding = Diagnostic::error("invalid-value", message).label(at, "");
             if let Some(near) = nearest(text, words.iter().copied()) {
@@ -118,13 +123,13 @@ fn check_limit(node: &Node, limit: Limit, path: &Path<'_>, report: &mut Report) 
             let range = if high == i64::MAX { format!("{low} or more") } else { format!("{low} to {high}") };
             report.error("out-of-range", at, format!("`{path}` must be {range}, not {int}"));
         }
-        (Limit::PullPolicy, Value::Text(text)) if !is_pull_policy(text) => {
+        (Limit::PullPolicy, Value::Text(_) | Value::Time(_)) if !is_pull_policy(text) => {
             let finding =
                 Diagnostic::error("invalid-value", format!("`{path}`: unknown pull policy `{text}`"));
             let help = "one of always, never, missing, build, refresh, daily, weekly, every_<duration>";
             report.push(finding.label(at, "").help(help));
         }
-        (Limit::ContainerName, Value::Text(text)) if !has_container_name(text) => {
+        (Limit::ContainerName, Value::Text(_) | Value::Time(_)) if !has_container_name(text) => {
             let message = format!("`{path}`: `{text}` is no container name");
             let finding = Diagnostic::error("invalid-value", message).label(at, "");
             report.push(

@@ -5,7 +5,7 @@ use super::cycle::check_cycles;
 use crate::diagnostic::{Diagnostic, Report};
 use crate::node::{Map, Node, Value};
 use crate::source::Span;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// Checks a project. `services` are those in use; `disabled` those outside the active profiles.
 pub fn check_consistency(top: &Node, disabled: &Map, report: &mut Report) {
@@ -25,7 +25,6 @@ pub fn check_consistency(top: &Node, disabled: &Map, report: &mut Report) {
         check.mount_points();
     }
     check_secrets(top, report);
-    check_container_names(top, report);
     if report.errors() == errors
         && let Some(services) = top.get("services")
     {
@@ -39,19 +38,6 @@ fn check_secrets(top: &Node, report: &mut Report) {
         if !has("external") && !has("file") && !has("environment") {
             let message = format!("`secrets.{name}` must have `file` or `environment`");
             report.error("missing-key", secret.place(), message);
-        }
-    }
-}
-
-fn check_container_names(top: &Node, report: &mut Report) {
-    let mut taken: BTreeMap<&str, (&str, Span)> = BTreeMap::new();
-    for (name, service) in section(top, "services") {
-        let Some(node) = service.get("container_name") else { continue };
-        let Some(container) = node.as_text() else { continue };
-        if let Some((other, at)) = taken.insert(container, (name, node.span)) {
-            let message = format!("`{other}` and `{name}` want the same container name `{container}`");
-            let finding = Diagnostic::error("duplicate-container-name", message);
-            report.push(finding.label(node.span, "here").label(at, "and here"));
         }
     }
 }

@@ -151,7 +151,7 @@ impl Decoder<'_> {
                 Value::Float(_) if matches!(form, Form::TextsOrNumbers) => {
                     texts.push(item.with(Value::Text(spell(&item.value))));
                 }
-                Value::Time(time) => texts.push(item.with(Value::Text(time.raw.clone()))),
+                Value::Time(time) => _ = self.fail(&item, &path.index(index), &is_date(&time.raw)),
                 Value::Broken | Value::Null => {}
                 _ => _ = self.kind(&item, &path.index(index), "a string"),
             }
@@ -340,8 +340,8 @@ impl Decoder<'_> {
                 Value::Map(limits) => {
                     let mut out = Map::new();
                     for side in ["soft", "hard"] {
-                        let Some(limit) = limits.get(side) else { continue };
-                        if let Some(limit) = self.scalar(limit.clone(), Form::OptInt, &path.key(side)) {
+                        let limit = limits.get(side).cloned().unwrap_or_else(|| node.with(Value::Int(0)));
+                        if let Some(limit) = self.scalar(limit, Form::OptInt, &path.key(side)) {
                             out.insert(side.to_owned(), limit);
                         }
                     }
@@ -370,13 +370,17 @@ fn says_nothing(value: &Value, form: Form) -> bool {
     }
 }
 
+fn is_date(text: &str) -> String {
+    format!("`{text}` is a date to YAML, and a string is needed: put it in quotes")
+}
+
 /// A scalar in its canonical form.
 fn scalar_value(value: &Value, form: Form) -> Result<Value, String> {
     let wrong = |wanted: &str| Err(format!("expected {wanted}, not {}", value.kind()));
     match (form, value) {
         (Form::Text, Value::Text(text)) => Ok(Value::Text(text.clone())),
         (Form::Text, Value::Int(int)) => Ok(Value::Text(int.to_string())),
-        (Form::Text, Value::Time(time)) => Ok(Value::Text(time.raw.clone())),
+        (Form::Text, Value::Time(time)) => Err(is_date(&time.raw)),
         (Form::Text, _) => wrong("a string"),
         (Form::Flag | Form::OptFlag | Form::OptOut | Form::ShownFlag, Value::Bool(flag)) => {
             Ok(Value::Bool(*flag))

@@ -314,6 +314,13 @@ fn ulimits(node: &mut Node, path: &Path<'_>, report: &mut Report) {
             report.error("wrong-type", limit.span.or(limit.key), message);
             limit.value = Value::Broken;
         }
+        if let Value::Map(sides) = &limit.value
+            && !sides.is_empty()
+            && !["soft", "hard"].iter().all(|side| sides.contains_key(*side))
+        {
+            let message = format!("`{}` needs both `soft` and `hard`", path.key(name));
+            report.error("missing-key", limit.place(), message);
+        }
     }
 }
 

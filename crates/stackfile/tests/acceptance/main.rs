@@ -5,6 +5,8 @@
 //! it the tests skip by name. Differences held to be right are listed in `docs/compose-differences.md`, from
 //! which the names are read.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod cases;
 mod compare;
 mod corpus;
