@@ -77,7 +77,7 @@ pub(super) fn desired<'a>(
         let revision = wanted.revisions.get(&intent.revision);
         match revision.and_then(|revision| Some((&**revision, define(wanted, revision, name)?))) {
             Some((revision, defined)) => {
-                services.push(Desired { stack: id, name, intent, revision, defined })
+                services.push(Desired { stack: id, name, intent, revision, defined });
             }
             None => failures.push(unsettled(id, name)),
         }

@@ -164,7 +164,7 @@ impl<'a> Round<'a> {
         let mut places = Vec::new();
         let mut failures = Failures::new();
         for service in services {
-            for mut slot in classify::slots(service, self.previous, &self.input.record) {
+            for mut slot in classify::slots(service, self.previous, self.input.record) {
                 if place(self.input, &slot.spec.slot).as_ref() != Some(self.id) {
                     continue;
                 }

@@ -14,8 +14,11 @@ mod operation;
 mod place;
 mod plan;
 mod pool;
+mod publish;
 mod removal;
+mod requests;
 mod template;
+mod up;
 pub mod verdict;
 mod volumes;
 

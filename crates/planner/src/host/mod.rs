@@ -3,12 +3,14 @@
 //! The agent's shell does three things: it turns what happens into [`Input`]s, performs [`Effect`]s in their order,
 //! and calls [`HostLoop::step`] with `Timer` when the last `WakeAt` is due.
 
+mod adopt;
 mod begun;
 mod control;
 mod fabric;
 mod gates;
 mod health;
 mod input;
+mod instance;
 mod life;
 mod observed;
 mod order;

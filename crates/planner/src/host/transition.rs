@@ -87,7 +87,7 @@ impl HostLoop {
             }
             Input::StepDone { step, result } => self.done(now, &step, result),
             Input::Exited { uid, attempt, exit, oom_killed } => {
-                self.exited(now, uid, attempt, exit, oom_killed)
+                self.exited(now, uid, attempt, exit, oom_killed);
             }
             Input::Probed { uid, attempt, health } => self.probed(uid, attempt, health),
             Input::FabricApplied(seen) => self.fabric_applied(now, seen),

@@ -5,7 +5,9 @@
 
 mod agent;
 mod disk;
+mod effects;
 mod faults;
+mod happen;
 mod kernel;
 mod world;
 

@@ -1,0 +1,138 @@
+//! From a change of what is wanted to specs on their way: planned, stored, sent.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hoist_model::{EventKind, Intent, Outcome, RunIntent, Severity, StackId};
+
+use super::control::{ClusterLoop, Turn};
+use super::intent::Applied;
+use super::operation::{Operation, refused_for};
+use super::verdict::Goal;
+use super::{ClusterPlan, Effect, OpId, PlanInput, Restored, StoreChange, plan};
+
+/// A request applied, on its way.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) op: OpId,
+    pub(super) stack: StackId,
+    pub(super) applied: Applied,
+    pub(super) wish: Wish,
+}
+
+impl ClusterLoop {
+    /// Makes a change wanted, unless it can't be planned: then nothing is changed.
+    pub(super) fn commit(&mut self, turn: &mut Turn<'_>, change: Change) {
+        let Change { op, stack, applied, wish } = change;
+        let Applied { wanted, services, retired, warnings } = applied;
+        let before = self.known.stacks.insert(stack.clone(), wanted);
+        let record = self.known.record.clone();
+        self.known.record.retired.extend(retired);
+        let next = self.plan(turn);
+        if let Some(failures) = next.failures.get(&stack) {
+            turn.effects.push(refused_for(op, &stack, failures.clone()));
+            match before {
+                Some(before) => drop(self.known.stacks.insert(stack, before)),
+                None => drop(self.known.stacks.remove(&stack)),
+            }
+            self.known.record = record;
+            return;
+        }
+        let wanted = &self.known.stacks[&stack];
+        let changed = (before.as_ref() != Some(wanted)).then(|| stack.clone());
+        let goal = Goal { stack: stack.clone(), services, wait: wish.wait, removal: wish.removal };
+        let operation = Operation::new(op, goal, wanted, wish.timeout);
+        turn.effects.extend(warnings.into_iter().map(|text| operation.emit(warning(text))));
+        if let Some(older) = self.operations.insert(stack, operation) {
+            turn.effects.push(older.verdict(Outcome::Superseded));
+        }
+        self.adopt(turn, next, changed);
+    }
+
+    pub(super) fn plan(&self, turn: &mut Turn<'_>) -> ClusterPlan {
+        let Restored { stacks, specs, endpoints, record, pool, leadership } = &self.known;
+        let input = PlanInput {
+            wanted: stacks,
+            view: &self.view,
+            previous: specs,
+            endpoints,
+            record,
+            pool,
+            leadership: *leadership,
+            now: &turn.now.moment,
+        };
+        plan(&input, turn.ids)
+    }
+
+    /// Takes a plan over: stored first, then sent.
+    pub(super) fn adopt(&mut self, turn: &mut Turn<'_>, next: ClusterPlan, changed: Option<StackId>) {
+        let mut change = StoreChange::default();
+        for (stack, service) in &next.gone_services {
+            let wanted = self.known.stacks.get_mut(stack);
+            // A stack that goes as a whole keeps its services until it has gone.
+            if let Some(wanted) = wanted.filter(|wanted| wanted.removal.is_none()) {
+                wanted.intents.remove(service);
+                change.stacks.insert(stack.clone(), None);
+            }
+        }
+        change.stacks.extend(changed.into_iter().map(|id| (id, None)));
+        for id in &next.gone {
+            self.known.stacks.remove(id);
+            change.stacks.insert(id.clone(), None);
+        }
+        for (id, stored) in &mut change.stacks {
+            *stored = self.known.stacks.get(id).cloned().map(Box::new);
+        }
+        self.unsettled = !next.waiting.is_empty() || !next.failures.is_empty() || self.leaving();
+        change.specs = differing(&self.known.specs, next.specs);
+        change.endpoints = differing(&self.known.endpoints, next.endpoints);
+        change.record = (next.record != self.known.record).then_some(next.record);
+        self.known.specs.extend(change.specs.clone());
+        self.known.endpoints.extend(change.endpoints.clone());
+        if let Some(record) = &change.record {
+            self.known.record = record.clone();
+        }
+        send(change, &mut turn.effects);
+        let over = next.gone.iter().filter_map(|id| self.operations.remove(id));
+        turn.effects.extend(over.map(|operation| operation.verdict(Outcome::Converged)));
+    }
+
+    /// Something is to be removed of which the host still has to say that it is gone.
+    fn leaving(&self) -> bool {
+        self.known.stacks.values().any(|wanted| {
+            let absent = |intent: &Intent| intent.run == RunIntent::Absent;
+            wanted.removal.is_some() || wanted.intents.values().any(absent)
+        })
+    }
+}
+
+/// What an operation wants besides the change itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wish {
+    pub(super) wait: bool,
+    pub(super) removal: bool,
+    pub(super) timeout: Option<Duration>,
+}
+
+fn differing<K: Ord + Clone, V: PartialEq>(known: &BTreeMap<K, V>, next: BTreeMap<K, V>) -> BTreeMap<K, V> {
+    next.into_iter().filter(|(key, value)| known.get(key) != Some(value)).collect()
+}
+
+/// Stores, then sends. Endpoints go first: an instance finds the names it needs.
+fn send(change: StoreChange, effects: &mut Vec<Effect>) {
+    if change == StoreChange::default() {
+        return;
+    }
+    let (specs, endpoints) = (change.specs.clone(), change.endpoints.clone());
+    effects.push(Effect::Store(change));
+    for (host, endpoints) in endpoints {
+        effects.push(Effect::PutEndpoints { host, endpoints: Box::new(endpoints) });
+    }
+    for (host, spec) in specs {
+        effects.push(Effect::PutSpec { host, spec: Box::new(spec) });
+    }
+}
+
+pub(super) fn warning(text: String) -> EventKind {
+    EventKind::Notice { severity: Severity::Warning, text, hint: None }
+}

@@ -1,0 +1,219 @@
+//! `up`, applied to what is wanted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hoist_model::{
+    Intent, ResolvedImage, Revision, RunIntent, ServiceName, Stack, StackId, StackRevision, WallTime,
+    WantedStack,
+};
+
+use super::Refusal;
+use super::intent::{Applied, View, epoch, has_ended, instances_of, no_such_service, travel};
+use super::template::define;
+use crate::graph::{self, Dependencies};
+
+/// The options of `up`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UpOptions {
+    /// Only these and their dependencies; all when empty.
+    pub services: Vec<ServiceName>,
+    /// Leave dependencies alone.
+    pub no_deps: bool,
+    /// Replicas until the next `up`.
+    pub scale: BTreeMap<ServiceName, u32>,
+    /// Remove services that left the file.
+    pub remove_orphans: bool,
+    /// Recreate even what is unchanged.
+    pub force_recreate: bool,
+    /// Make, don't start.
+    pub no_start: bool,
+    /// The verdict waits for health and completion.
+    pub wait: bool,
+}
+
+/// A file as `up` hands it over, its images settled.
+#[derive(Debug, Clone)]
+pub struct Put {
+    /// The lowered stack.
+    pub stack: Stack,
+    /// The images of the services that `up` moves, at least.
+    pub images: BTreeMap<ServiceName, ResolvedImage>,
+    /// The folder of the stack file.
+    pub project_dir: PathBuf,
+    /// The stack files.
+    pub files: Vec<PathBuf>,
+    /// Now.
+    pub created: WallTime,
+}
+
+/// The services that an `up` moves: all, or the named ones with what they depend on.
+///
+/// # Errors
+/// A service that the file doesn't have.
+pub fn moved(stack: &Stack, options: &UpOptions) -> Result<BTreeSet<ServiceName>, Refusal> {
+    let named = options.services.iter().chain(options.scale.keys());
+    if let Some(unknown) = named.into_iter().find(|name| !stack.services.contains_key(*name)) {
+        return Err(no_such_service(&stack.id, unknown));
+    }
+    if options.services.is_empty() {
+        return Ok(stack.services.keys().cloned().collect());
+    }
+    if options.no_deps {
+        return Ok(options.services.iter().cloned().collect());
+    }
+    let reached = Dependencies::of(stack).with_dependencies(options.services.iter().map(ServiceName::as_str));
+    Ok(graph::names(&reached, stack))
+}
+
+/// `up`: a new revision unless file and images are those of the newest, and the moved services at that revision.
+///
+/// # Errors
+/// A service that the file doesn't have.
+pub fn up(
+    current: Option<&WantedStack>,
+    put: Put,
+    options: &UpOptions,
+    view: &View,
+) -> Result<Applied, Refusal> {
+    let services = moved(&put.stack, options)?;
+    let id = put.stack.id.clone();
+    let before = current.cloned();
+    let mut wanted = with_revision(current, put, &services);
+    let number = newest(&wanted);
+    for name in &services {
+        let intent =
+            up_one(before.as_ref().and_then(|before| before.intents.get(name)), &id, name, options, view);
+        wanted.intents.insert(name.clone(), Intent { revision: number, ..intent });
+    }
+    let warnings = orphans(&mut wanted, number, options.remove_orphans);
+    let retired = if options.force_recreate {
+        instances_of(view, &id, &named(options, &services))
+    } else {
+        BTreeSet::new()
+    };
+    let changed = changed(before.as_ref(), &wanted, &services, options.force_recreate);
+    let mut services = services;
+    services.extend(travel(&mut wanted, &changed));
+    wanted.removal = None;
+    prune(&mut wanted);
+    Ok(Applied { wanted, services, retired, warnings })
+}
+
+/// `--force-recreate` is about the services that were named, not about what they depend on.
+fn named(options: &UpOptions, moved: &BTreeSet<ServiceName>) -> BTreeSet<ServiceName> {
+    if options.services.is_empty() { moved.clone() } else { options.services.iter().cloned().collect() }
+}
+
+fn with_revision(current: Option<&WantedStack>, put: Put, services: &BTreeSet<ServiceName>) -> WantedStack {
+    let Put { stack, images, project_dir, files, created } = put;
+    let mut wanted = match current {
+        Some(current) => WantedStack { project_dir, files, ..current.clone() },
+        None => WantedStack {
+            revisions: BTreeMap::new(),
+            intents: BTreeMap::new(),
+            project_dir,
+            files,
+            removal: None,
+        },
+    };
+    let last = wanted.revisions.last_key_value().map(|(_, revision)| Arc::clone(revision));
+    let same = last.as_ref().is_some_and(|last| {
+        last.stack == stack && services.iter().all(|name| last.images.get(name) == images.get(name))
+    });
+    if !same {
+        let number = Revision(last.as_ref().map_or(0, |last| last.number.0) + 1);
+        let images = settled(last.as_deref(), &stack, images);
+        wanted.revisions.insert(number, Arc::new(StackRevision { number, stack, images, created }));
+    }
+    wanted
+}
+
+/// The images given, and for services that don't move the ones known where the source is still the same.
+fn settled(
+    last: Option<&StackRevision>,
+    stack: &Stack,
+    mut images: BTreeMap<ServiceName, ResolvedImage>,
+) -> BTreeMap<ServiceName, ResolvedImage> {
+    for (name, image) in last.into_iter().flat_map(|last| &last.images) {
+        let same = stack.services.get(name).is_some_and(|service| service.image == image.source);
+        if same {
+            images.entry(name.clone()).or_insert_with(|| image.clone());
+        }
+    }
+    images
+}
+
+fn newest(wanted: &WantedStack) -> Revision {
+    wanted.revisions.last_key_value().map_or(Revision(0), |(number, _)| *number)
+}
+
+/// `up` starts what exited, once; what runs stays.
+fn up_one(
+    before: Option<&Intent>,
+    stack: &StackId,
+    name: &ServiceName,
+    options: &UpOptions,
+    view: &View,
+) -> Intent {
+    let fresh = Intent {
+        revision: Revision(0),
+        run: RunIntent::Absent,
+        replicas: None,
+        restart_nonce: 0,
+        start_nonce: 0,
+    };
+    let before = before.unwrap_or(&fresh);
+    let replicas = options.scale.get(name).copied();
+    if options.no_start && before.run != RunIntent::Running {
+        return Intent { run: RunIntent::Stopped { epoch: epoch(view) }, replicas, ..before.clone() };
+    }
+    let was_stopped = matches!(before.run, RunIntent::Stopped { .. });
+    let start = !options.no_start && (was_stopped || has_ended(view, stack, name));
+    let start_nonce = before.start_nonce + u64::from(start);
+    Intent { run: RunIntent::Running, replicas, start_nonce, ..before.clone() }
+}
+
+/// Services that left the file keep their last revision, unless they are to go.
+fn orphans(wanted: &mut WantedStack, number: Revision, remove: bool) -> Vec<String> {
+    let Some(revision) = wanted.revisions.get(&number) else { return Vec::new() };
+    let mut left = Vec::new();
+    for (name, intent) in &mut wanted.intents {
+        if revision.stack.services.contains_key(name) || intent.run == RunIntent::Absent {
+            continue;
+        }
+        if remove {
+            intent.run = RunIntent::Absent;
+        } else {
+            left.push(name.to_string());
+        }
+    }
+    if left.is_empty() {
+        return left;
+    }
+    vec![format!("{} left the file and stays as it is; `--remove-orphans` removes it", left.join(", "))]
+}
+
+/// The moved services whose instances will be made anew.
+fn changed(
+    before: Option<&WantedStack>,
+    after: &WantedStack,
+    services: &BTreeSet<ServiceName>,
+    forced: bool,
+) -> BTreeSet<ServiceName> {
+    let Some(before) = before else { return BTreeSet::new() };
+    let hash = |wanted: &WantedStack, name: &ServiceName| {
+        let revision = wanted.revisions.get(&wanted.intents.get(name)?.revision)?;
+        Some(define(wanted, revision, name)?.hash)
+    };
+    let known = services.iter().filter(|name| before.intents.contains_key(*name));
+    known.filter(|name| forced || hash(before, name) != hash(after, name)).cloned().collect()
+}
+
+/// Revisions that no intent names are dropped, but never the newest.
+fn prune(wanted: &mut WantedStack) {
+    let newest = newest(wanted);
+    let named: BTreeSet<Revision> = wanted.intents.values().map(|intent| intent.revision).collect();
+    wanted.revisions.retain(|number, _| *number == newest || named.contains(number));
+}

@@ -1,0 +1,80 @@
+//! How one instance changes: made, running, ended.
+
+use std::time::Duration;
+
+use hoist_model::{Health, HostSpec, InstanceUid, Moment};
+
+use super::{Birth, Instance, Life, restart};
+use crate::Now;
+
+impl Birth {
+    /// What an instance of the spec is made with; none when the spec, or its template, isn't there.
+    #[must_use]
+    pub fn of(spec: &HostSpec, uid: InstanceUid) -> Option<Birth> {
+        let instance = spec.instances.get(&uid)?;
+        let template = spec.templates.get(&instance.template)?;
+        Some(Birth {
+            slot: instance.slot.clone(),
+            kind: instance.kind,
+            revision: instance.revision,
+            template: instance.template,
+            stop_signal: crate::stop_signal(template),
+            stop_grace: template.service.stop_grace_period,
+            depends_on: instance.gates.iter().map(|gate| gate.service.clone()).collect(),
+            addresses: instance.addresses.clone(),
+            volumes: template.volumes.values().cloned().collect(),
+        })
+    }
+}
+
+impl Instance {
+    pub(super) fn born(birth: Birth, spec: &HostSpec, uid: InstanceUid, now: &Now) -> Self {
+        let wanted = spec.instances.get(&uid);
+        Self {
+            birth,
+            life: Life::Making,
+            starts: 0,
+            restarts: 0,
+            pause: Duration::ZERO,
+            restart_nonce: wanted.map_or(0, |wanted| wanted.restart_nonce),
+            start_nonce: wanted.map_or(0, |wanted| wanted.start_nonce),
+            health: Health::None,
+            oom_killed: false,
+            stopping: None,
+            created: now.wall,
+            started: None,
+            finished: None,
+            exit: None,
+            fault: None,
+        }
+    }
+
+    /// Its process runs, as start number `attempt`.
+    pub(super) fn running(&mut self, attempt: u32, since: Moment, pid: i32, checked: bool, now: &Now) {
+        self.life = Life::Running { since, pid };
+        self.starts = attempt;
+        self.started = Some(now.wall);
+        self.health = if checked { Health::Starting } else { Health::None };
+        self.oom_killed = false;
+        self.fault = None;
+    }
+
+    /// Run number `attempt` is over; `life` says how.
+    pub(super) fn ended(&mut self, attempt: u32, life: Life, now: &Now) {
+        let since = match &self.life {
+            Life::Running { since, .. } => now.moment.since(since),
+            _ => None,
+        };
+        if let Life::Ended { exit, .. } = &life {
+            self.exit = Some(*exit);
+        }
+        self.pause = restart::pause(self.pause, since.unwrap_or_default());
+        self.life = life;
+        self.starts = attempt;
+        self.started = self.started.or(Some(now.wall));
+        self.finished = Some(now.wall);
+        self.stopping = None;
+        self.health = Health::None;
+        self.fault = None;
+    }
+}

@@ -1,0 +1,240 @@
+//! Events: what they do to the simulated host, and who hears of them.
+
+use std::time::Duration;
+
+use hoist_model::{Exit, HostReport, HostSpec, InstanceUid, Moment, ServiceName};
+use hoist_planner::cluster::{self, OpId};
+use hoist_planner::host::{self, HostLoop, StartedBy, Step, StepError, StepOk};
+
+use super::agent::Agent;
+use super::faults::Behaviour;
+use super::world::{World, host_id};
+use crate::build;
+
+#[derive(Debug)]
+pub(super) enum Event {
+    Step { step: Step, spec: HostSpec, fails: bool },
+    Exit { uid: InstanceUid, attempt: u32, exit: Exit },
+    Probe { uid: InstanceUid, attempt: u32 },
+    HostTimer(Moment),
+    ClusterTimer,
+    Fabric(host::FabricSeen),
+    Report(Box<HostReport>),
+    Spec(Box<HostSpec>),
+    Endpoints(Box<hoist_model::Endpoints>),
+    Images { op: OpId, images: Vec<cluster::ImageWanted> },
+    AgentUp(StartedBy),
+    KeeperBack,
+}
+
+/// Whose death makes an event void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lives {
+    pub(super) boot: u32,
+    pub(super) agent: u32,
+    pub(super) orchestrator: u32,
+}
+
+impl World {
+    /// The earliest event happens. False when there is none.
+    pub(super) fn advance(&mut self) -> bool {
+        let Some(((at, _), (lives, event))) = self.queue.pop_first() else { return false };
+        self.clock = self.clock.max(at);
+        if self.due(lives, &event) {
+            self.happen(event);
+        }
+        true
+    }
+
+    /// Whether an event still has somebody to happen to.
+    pub(super) fn due(&self, then: Lives, event: &Event) -> bool {
+        let (boot, agent) = (then.boot == self.lives.boot, then.agent == self.lives.agent);
+        match event {
+            Event::Exit { .. } => boot,
+            Event::Step { .. }
+            | Event::Probe { .. }
+            | Event::HostTimer(_)
+            | Event::Fabric(_)
+            | Event::KeeperBack => boot && agent,
+            Event::ClusterTimer
+            | Event::Images { .. }
+            | Event::Report(_)
+            | Event::Spec(_)
+            | Event::Endpoints(_) => then.orchestrator == self.lives.orchestrator,
+            Event::AgentUp(_) => agent,
+        }
+    }
+
+    pub(super) fn happen(&mut self, event: Event) {
+        match event {
+            Event::Step { step, spec, fails } => {
+                let result = self.step_happens(&step, &spec, fails);
+                self.tell_host(host::Input::StepDone { step, result });
+            }
+            Event::Exit { uid, attempt, exit } => self.exit_happens(uid, attempt, exit),
+            Event::Probe { uid, attempt } => self.probe_happens(uid, attempt),
+            Event::HostTimer(at) => {
+                if self.agent.as_ref().is_some_and(|agent| agent.wake == Some(at)) {
+                    self.tell_host(host::Input::Timer);
+                }
+            }
+            Event::ClusterTimer => self.tell_cluster(cluster::Input::Timer),
+            Event::Fabric(seen) => self.tell_host(host::Input::FabricApplied(seen)),
+            Event::Report(report) => self.tell_cluster(cluster::Input::Report(report)),
+            Event::Spec(spec) if self.agent.is_none() => {
+                self.later(Duration::from_millis(50), Event::Spec(spec));
+            }
+            Event::Spec(spec) => self.tell_host(host::Input::SpecPut(spec)),
+            Event::Endpoints(endpoints) if self.agent.is_none() => {
+                self.later(Duration::from_millis(50), Event::Endpoints(endpoints));
+            }
+            Event::Endpoints(endpoints) => self.tell_host(host::Input::EndpointsPut(endpoints)),
+            Event::Images { op, images } => {
+                let settled =
+                    |image: &cluster::ImageWanted| (image.service.clone(), Ok(build::image(&image.source)));
+                let images = images.iter().map(settled).collect();
+                self.tell_cluster(cluster::Input::ImagesResolved { op, images });
+            }
+            Event::AgentUp(started_by) => self.agent_up(started_by),
+            Event::KeeperBack => self.keeper_back(),
+        }
+    }
+
+    pub(super) fn agent_up(&mut self, started_by: StartedBy) {
+        let now = self.now();
+        let restored = self.disk.agent(&host_id(), &now.moment, started_by);
+        let (host, effects) = HostLoop::restore(restored, &now);
+        self.agent = Some(Agent::new(host));
+        self.perform_host(effects);
+        let adopted = self.kernel.adopted();
+        self.tell_host(host::Input::Adopted(adopted));
+        // A new connection reads the current report first.
+        if let Some(agent) = &self.agent {
+            let report = agent.host.report(&self.now());
+            self.send_report(Box::new(report));
+        }
+    }
+
+    pub(super) fn keeper_back(&mut self) {
+        if let Some(agent) = &mut self.agent {
+            agent.keeper = true;
+            let adopted = self.kernel.adopted();
+            self.tell_host(host::Input::Adopted(adopted));
+        }
+    }
+
+    pub(super) fn tell_host(&mut self, input: host::Input) {
+        let now = self.now();
+        let Some(agent) = &mut self.agent else { return };
+        let effects = agent.host.step(&now, input);
+        let texts: Vec<String> =
+            agent.host.plan().steps.iter().map(|p| format!("{}, because {}", p.step, p.cause)).collect();
+        for text in texts {
+            self.note(text);
+        }
+        self.perform_host(effects);
+    }
+
+    pub(super) fn tell_cluster(&mut self, input: cluster::Input) {
+        let now = self.now();
+        let effects = self.orchestrator.step(&now, input, &mut self.ids);
+        self.perform_cluster(effects);
+    }
+
+    pub(super) fn step_happens(&mut self, step: &Step, spec: &HostSpec, fails: bool) -> host::StepResult {
+        let keeper = self.agent.as_ref().is_none_or(|agent| agent.keeper);
+        let needs_keeper =
+            matches!(step, Step::StartInstance { .. } | Step::SignalInstance { .. } | Step::KillInstance(_));
+        if fails || needs_keeper && !keeper {
+            Err(StepError { what: "a simulated failure".to_owned(), hint: None, permanent: false })
+        } else {
+            self.carry_out(step, spec)
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, step: &Step, spec: &HostSpec) -> host::StepResult {
+        if let Err(broken) = self.kernel.perform(step, spec) {
+            self.fail(&broken);
+        }
+        match step {
+            Step::StartInstance { uid, attempt } => return self.launch(*uid, *attempt, spec),
+            Step::SignalInstance { uid, .. } => self.signal(*uid),
+            Step::KillInstance(uid) => self.kill(*uid),
+            _ => {}
+        }
+        Ok(StepOk::default())
+    }
+
+    pub(super) fn behaviour(&self, service: &ServiceName) -> Behaviour {
+        self.behaviours.get(service).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn launch(&mut self, uid: InstanceUid, attempt: u32, spec: &HostSpec) -> host::StepResult {
+        let service = spec.instances.get(&uid).map(|instance| instance.slot.service.clone());
+        let behaviour = service.map(|service| self.behaviour(&service)).unwrap_or_default();
+        if behaviour.broken {
+            return Err(StepError { what: "no such program".to_owned(), hint: None, permanent: true });
+        }
+        let now = self.now().moment;
+        let run = match self.kernel.launch(uid, attempt, spec, &now) {
+            Ok(run) => run,
+            Err(broken) => self.fail(&broken),
+        };
+        if let Some((after, exit)) = behaviour.ends {
+            self.later(after, Event::Exit { uid, attempt: run.attempt, exit });
+        }
+        Ok(StepOk { pid: Some(run.pid) })
+    }
+
+    pub(super) fn signal(&mut self, uid: InstanceUid) {
+        let Some(run) = self.kernel.runs.get(&uid) else { return };
+        let (attempt, service) = (run.attempt, run.slot.service.clone());
+        if let Some(after) = self.behaviour(&service).stops_after {
+            self.later(after, Event::Exit { uid, attempt, exit: Exit::Signal(15) });
+        }
+    }
+
+    pub(super) fn exit_happens(&mut self, uid: InstanceUid, attempt: u32, exit: Exit) {
+        // Nobody reads the status while the keeper is dead.
+        let keeper = self.agent.as_ref().is_none_or(|agent| agent.keeper);
+        let seen = if keeper { exit } else { Exit::Unknown };
+        if self.kernel.end(uid, attempt, seen) && keeper {
+            self.note(format!("{} of {} {exit}", attempt, uid.short()));
+            self.tell_host(host::Input::Exited { uid, attempt, exit, oom_killed: false });
+        }
+    }
+
+    pub(super) fn probe_happens(&mut self, uid: InstanceUid, attempt: u32) {
+        let now = self.now().moment;
+        let Some(run) = self.kernel.runs.get(&uid).filter(|run| run.ended.is_none()) else { return };
+        let age = now.since(&run.since).unwrap_or_default();
+        let passed = age >= self.behaviour(&run.slot.service).healthy_after;
+        let Some(agent) = &mut self.agent else { return };
+        let Some((probed, prober)) = agent.probers.get_mut(&uid) else { return };
+        if *probed != attempt {
+            return;
+        }
+        let changed = prober.probed(passed, &now);
+        let due = prober.due().since(&now).unwrap_or_default();
+        self.later(due, Event::Probe { uid, attempt });
+        if let Some(health) = changed {
+            self.tell_host(host::Input::Probed { uid, attempt, health });
+        }
+    }
+
+    /// What the dead agent had begun has come about, or never will: the next one finds either.
+    pub(super) fn settle_steps(&mut self) {
+        let begun: Vec<(Duration, u64)> = self
+            .queue
+            .iter()
+            .filter(|(_, (_, event))| matches!(event, Event::Step { .. }))
+            .map(|(at, _)| *at)
+            .collect();
+        for at in begun {
+            let Some((lives, Event::Step { step, spec, fails })) = self.queue.remove(&at) else { continue };
+            if lives == self.lives && self.rng.chance(500) {
+                let _ = self.step_happens(&step, &spec, fails);
+            }
+        }
+    }
+}
