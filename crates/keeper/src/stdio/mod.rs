@@ -146,7 +146,8 @@ pub fn open_stdin(dir: &Path) -> io::Result<Option<OwnedFd>> {
 }
 
 /// Opens the output FIFOs of an instance, only to hold them: what is in a pipe stays as long as anyone has
-/// it open. The agent does this for a terminal, whose container doesn't.
+/// it open. While a container runs it does so itself; the agent may, to have the last words of one that
+/// ends while no keeper runs.
 ///
 /// # Errors
 ///

@@ -50,6 +50,10 @@ impl Terminal {
         self.master.as_fd()
     }
 
+    pub(crate) fn into_master(self) -> OwnedFd {
+        self.master
+    }
+
     pub(crate) fn resize(&self, size: WindowSize) -> io::Result<()> {
         let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
         Ok(tcsetwinsize(&self.master, size)?)

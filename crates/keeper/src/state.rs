@@ -1,0 +1,193 @@
+//! What a keeper has to find again after it was killed: one folder an instance, two small files in it.
+//!
+//! `instance.json` is written before the container's program is executed. It only has to survive the
+//! keeper, not the machine, so it is never synced. `exit.json` says how it ended; see [`crate::server`] for
+//! when it is written. Both are renamed into place: whole or not there.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use hoist_runtime::identity::ProcessIdentity;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{ExitRecord, Key, LogSpec};
+use crate::stdio::StdioSpec;
+
+/// One instance, as far as it must outlive the keeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) key: Key,
+    pub(crate) attempt: u32,
+    pub(crate) identity: ProcessIdentity,
+    pub(crate) stdio: StdioSpec,
+    pub(crate) log: Option<LogSpec>,
+    pub(crate) cgroup_dirs: Vec<PathBuf>,
+    /// Whether the keeper's end of stdin is to be open.
+    #[serde(default)]
+    pub(crate) stdin_open: bool,
+}
+
+/// What was found of an instance.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) record: Record,
+    pub(crate) exit: Option<ExitRecord>,
+}
+
+/// The folder with the records.
+#[derive(Debug)]
+pub(crate) struct State {
+    dir: PathBuf,
+}
+
+const INSTANCE: &str = "instance.json";
+const EXIT: &str = "exit.json";
+
+impl State {
+    pub(crate) fn open(dir: &Path) -> io::Result<State> {
+        let dir = dir.join("instances");
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        Ok(State { dir })
+    }
+
+    /// Starts an instance's folder anew. An exit known from an earlier attempt goes first: an old exit
+    /// must never stand beside a new record.
+    pub(crate) fn begin(&self, record: &Record) -> io::Result<()> {
+        let dir = self.dir.join(record.key.as_str());
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        remove_if_there(fs::remove_file(dir.join(EXIT)))?;
+        replace(&dir, INSTANCE, record)
+    }
+
+    /// Writes a changed record.
+    pub(crate) fn update(&self, record: &Record) -> io::Result<()> {
+        replace(&self.dir.join(record.key.as_str()), INSTANCE, record)
+    }
+
+    /// Writes how an instance ended. Returns the file, to be synced.
+    pub(crate) fn end(&self, exit: &ExitRecord) -> io::Result<PathBuf> {
+        let dir = self.dir.join(exit.key.as_str());
+        replace(&dir, EXIT, exit)?;
+        Ok(dir.join(EXIT))
+    }
+
+    pub(crate) fn forget(&self, key: &Key) -> io::Result<()> {
+        remove_if_there(fs::remove_dir_all(self.dir.join(key.as_str())))
+    }
+
+    /// Everything there is, and what could not be read, in words.
+    pub(crate) fn load(&self) -> io::Result<(Vec<Found>, Vec<String>)> {
+        let (mut found, mut complaints) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(&self.dir)? {
+            let dir = entry?.path();
+            match (read::<Record>(&dir, INSTANCE), read(&dir, EXIT)) {
+                (Ok(Some(record)), exit) => found.push(Found { record, exit: exit.unwrap_or(None) }),
+                // Killed between making the folder and the record: nothing was executed.
+                (Ok(None), _) => remove_if_there(fs::remove_dir_all(&dir))?,
+                (Err(error), _) => complaints.push(format!("can't read {}: {error}", dir.display())),
+            }
+        }
+        Ok((found, complaints))
+    }
+}
+
+fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> io::Result<Option<T>> {
+    match fs::read(dir.join(name)) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn replace(dir: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+    let new = dir.join(format!("{name}.new"));
+    fs::write(&new, serde_json::to_vec(value)?)?;
+    fs::rename(new, dir.join(name))
+}
+
+fn remove_if_there(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hoist_runtime::identity::Exit;
+
+    use super::*;
+    use crate::stdio::StdioKind;
+
+    fn record(key: &str, attempt: u32) -> Record {
+        Record {
+            key: Key::new(key).unwrap(),
+            attempt,
+            identity: ProcessIdentity {
+                boot_id: "b".into(),
+                pid: 7,
+                start_time: 1,
+                pidfd_inode: None,
+                cgroup: None,
+            },
+            stdio: StdioSpec { dir: "/run".into(), uid: 0, gid: 0, kind: StdioKind::Pipes { stdin: false } },
+            log: None,
+            cgroup_dirs: Vec::new(),
+            stdin_open: false,
+        }
+    }
+
+    fn exit(key: &str, attempt: u32) -> ExitRecord {
+        let key = Key::new(key).unwrap();
+        ExitRecord {
+            key,
+            attempt,
+            exit: Exit::Code(3),
+            core_dumped: false,
+            oom_killed: false,
+            wall_ns: 1,
+            boot_ns: 2,
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_found_and_what_was_forgotten_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        for key in ["a", "b", "c"] {
+            state.begin(&record(key, 1)).unwrap();
+        }
+        state.end(&exit("b", 1)).unwrap();
+        state.forget(&Key::new("c").unwrap()).unwrap();
+        state.forget(&Key::new("c").unwrap()).unwrap();
+        let (mut found, complaints) = state.load().unwrap();
+        found.sort_by(|a, b| a.record.key.cmp(&b.record.key));
+        assert_eq!(complaints, [""; 0]);
+        assert_eq!(found.iter().map(|found| found.exit.is_some()).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn a_new_attempt_never_stands_beside_an_old_exit() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        state.begin(&record("a", 1)).unwrap();
+        state.end(&exit("a", 1)).unwrap();
+        state.begin(&record("a", 2)).unwrap();
+        let (found, _) = state.load().unwrap();
+        assert_eq!((found[0].record.attempt, found[0].exit.is_none()), (2, true));
+    }
+
+    #[test]
+    fn a_broken_record_is_reported_and_left_for_a_person() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        state.begin(&record("a", 1)).unwrap();
+        fs::write(dir.path().join("instances/a").join(INSTANCE), "{").unwrap();
+        let (found, complaints) = state.load().unwrap();
+        assert!(found.is_empty() && complaints.len() == 1, "{complaints:?}");
+        assert!(dir.path().join("instances/a").exists());
+    }
+}
