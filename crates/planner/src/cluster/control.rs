@@ -1,6 +1,6 @@
 //! The orchestrator's loop: inputs update what is wanted and known, then everything is planned anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::{
     Failure, Generation, HostId, HostReport, HostSpec, Outcome, StackId, Subject, WantedStack,
@@ -27,6 +27,9 @@ pub struct ClusterLoop {
     /// `up`s whose images are being settled.
     pub(super) resolving: BTreeMap<OpId, UpRequest>,
     pub(super) operations: BTreeMap<StackId, Operation>,
+    /// Stacks that the last plan could not plan: nothing said of them by a host is about what they should be.
+    pub(super) waiting: BTreeSet<StackId>,
+    pub(super) failures: BTreeMap<StackId, Vec<Failure>>,
     /// The next report may change the plan, not only the verdicts.
     pub(super) unsettled: bool,
 }
@@ -49,6 +52,8 @@ impl ClusterLoop {
             view: BTreeMap::new(),
             resolving: BTreeMap::new(),
             operations: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            failures: BTreeMap::new(),
             unsettled: true,
         };
         (this, effects)
@@ -121,8 +126,14 @@ impl ClusterLoop {
     /// Ends operations that are over.
     fn judge(&mut self, effects: &mut Vec<Effect>) {
         let (specs, view) = (&self.known.specs, &self.view);
-        self.operations.retain(|_, operation| {
-            let outcome = match verdict::standing(&operation.goal, specs, view) {
+        let (waiting, failures) = (&self.waiting, &self.failures);
+        self.operations.retain(|stack, operation| {
+            let standing = match failures.get(stack) {
+                Some(failures) => Standing::Failed(failures.clone()),
+                None if waiting.contains(stack) => return true,
+                None => verdict::standing(&operation.goal, specs, view),
+            };
+            let outcome = match standing {
                 Standing::Converged => Outcome::Converged,
                 Standing::Failed(failures) => Outcome::Failed(failures),
                 Standing::Pending(_) => return true,

@@ -84,6 +84,8 @@ impl ClusterLoop {
             *stored = self.known.stacks.get(id).cloned().map(Box::new);
         }
         self.unsettled = !next.waiting.is_empty() || !next.failures.is_empty() || self.leaving();
+        self.waiting = next.waiting.keys().cloned().collect();
+        self.failures = next.failures;
         change.specs = differing(&self.known.specs, next.specs);
         change.endpoints = differing(&self.known.endpoints, next.endpoints);
         change.record = (next.record != self.known.record).then_some(next.record);
