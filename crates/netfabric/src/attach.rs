@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 
@@ -21,6 +23,9 @@ use crate::netns::{self, NetnsError};
 use crate::place;
 use crate::spec::{Attachment, HostEnd, LinkName, Network, NetworkId, SpecError};
 use crate::wanted;
+
+const SETTLE: Duration = Duration::from_millis(50);
+const SETTLE_STEP: Duration = Duration::from_micros(300);
 
 /// What to join to what.
 #[derive(Clone, Copy, Debug)]
@@ -78,12 +83,30 @@ impl Fabric {
             self.link(interface, request.netns).map_err(failed)?;
         }
         netns::enter(request.netns, || set_up_inside(&interfaces))??;
+        self.settle(&interfaces);
         let made = |interface: Interface| Attached {
             end: interface.end,
             ifname: interface.ifname,
             mac: interface.mac,
         };
         Ok(interfaces.into_iter().map(made).collect())
+    }
+
+    /// Waits until the fabric's side of the interfaces works.
+    fn settle(&self, interfaces: &[Interface]) {
+        settle(|| {
+            let socket = &mut self.fabric_place().sockets().route;
+            let mut passes = |name: &LinkName| {
+                let found = link::find(socket, name.as_str());
+                found.is_ok_and(|link| link.is_some_and(|link| link.passes))
+            };
+            let linked = |interface: &Interface| passes(interface.end.link()) && passes(&interface.bridge);
+            interfaces.iter().all(linked)
+                && interfaces
+                    .iter()
+                    .flat_map(Interface::gateways)
+                    .all(|gateway| route::is_local(socket, gateway).unwrap_or(false))
+        });
     }
 
     fn link(&self, interface: &Interface, netns: BorrowedFd<'_>) -> Result<(), KernelError> {
@@ -118,6 +141,22 @@ struct Interface {
     isolated: bool,
     addresses: Vec<IpNetwork>,
     routes: Vec<Route>,
+}
+
+impl Interface {
+    fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        self.routes.iter().filter(|route| route.via.is_none()).map(|route| route.to.ip())
+    }
+}
+
+/// Waits until `works`, but not for long: the kernel finishes links and addresses on work queues, a
+/// millisecond or two later. A packet before that is lost, and sent again only after a second; but when
+/// the kernel takes longer, waiting here helps nobody.
+fn settle(mut works: impl FnMut() -> bool) {
+    let end = Instant::now() + SETTLE;
+    while !works() && Instant::now() < end {
+        thread::sleep(SETTLE_STEP);
+    }
 }
 
 /// A route inside an instance.
@@ -186,6 +225,8 @@ fn set_up_inside(interfaces: &[Interface]) -> Result<(), AttachError> {
         let failed = |source| AttachError::Kernel { ifname: interface.ifname.clone(), source };
         set_up(&mut socket, interface).map_err(failed)?;
     }
+    let addresses = || interfaces.iter().flat_map(|interface| &interface.addresses);
+    settle(|| addresses().all(|address| route::is_local(&mut socket, address.ip()).unwrap_or(false)));
     Ok(())
 }
 

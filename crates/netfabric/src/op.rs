@@ -29,7 +29,7 @@ pub enum Op {
         /// The link.
         name: String,
     },
-    /// Makes the pair that joins host and fabric, both ends up.
+    /// Makes the pair that joins host and fabric; the host's end is up.
     AddUplink {
         /// Name of the host's end.
         name: String,
@@ -169,12 +169,15 @@ impl Op {
             }
             Self::RemoveLink { side, name } => project_removal(observed, *side, name),
             Self::AddUplink { name, mtu } => {
-                for (side, name) in [(Side::Host, name.as_str()), (Side::Fabric, UPLINK)] {
-                    add_link(observed, side, name, *mtu, false);
-                }
+                let link = |up| LinkObserved { bridge: false, up, mtu: *mtu, master: None };
+                observed.host.links.insert(name.clone(), link(true));
+                observed.fabric.links.insert(UPLINK.to_owned(), link(false));
                 observed.joined = true;
             }
-            Self::AddBridge { name, mtu, .. } => add_link(observed, Side::Fabric, name, *mtu, true),
+            Self::AddBridge { name, mtu, .. } => {
+                let link = LinkObserved { bridge: true, up: true, mtu: *mtu, master: None };
+                observed.fabric.links.insert(name.clone(), link);
+            }
             Self::SetLink { side, name, mtu } => {
                 if let Some(link) = observed.side_mut(*side).links.get_mut(name) {
                     (link.up, link.mtu) = (true, *mtu);
@@ -240,11 +243,6 @@ fn project_removal(observed: &mut Observed, side: Side, name: &str) {
         observed.side_mut(side).forget_link(&name);
         observed.joined = false;
     }
-}
-
-fn add_link(observed: &mut Observed, side: Side, name: &str, mtu: u32, bridge: bool) {
-    let link = LinkObserved { bridge, up: true, mtu, master: None };
-    observed.side_mut(side).links.insert(name.to_owned(), link);
 }
 
 impl fmt::Display for Op {

@@ -41,6 +41,9 @@ pub(crate) fn sysctls(config: &FabricConfig) -> Vec<Sysctl> {
         (forwarding(Family::V6), "1"),
         ("net/ipv6/conf/all/disable_ipv6", "0"),
         ("net/ipv6/conf/default/disable_ipv6", "0"),
+        // While a bridge's link-local address is on probation, nobody's neighbour is looked for: for a
+        // second or two nothing would be forwarded.
+        ("net/ipv6/conf/default/accept_dad", "0"),
         // Answers may come in by another bridge than the question went out by: an instance in two
         // networks has one default route.
         ("net/ipv4/conf/all/rp_filter", "0"),

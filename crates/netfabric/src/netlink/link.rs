@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags,
-    LinkInfo, LinkMessage,
+    BridgePortState, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage, State,
 };
 
 use super::{KernelError, Request, Socket};
@@ -24,8 +24,9 @@ pub(crate) struct Listed {
     pub(crate) master: Option<u32>,
     /// For a veth: index of its other end, in the namespace that has it.
     pub(crate) peer: Option<u32>,
-    /// Bridge ports only: cut off from the other isolated ports.
-    pub(crate) isolated: bool,
+    /// Packets pass: the kernel has noticed that the other end is there and, for a port of a bridge,
+    /// forwards through it. It does so on a work queue, a moment after the link was set up.
+    pub(crate) passes: bool,
 }
 
 /// The kinds of links that matter here.
@@ -79,7 +80,8 @@ pub(crate) fn index(socket: &mut Socket, name: &str) -> Result<u32, KernelError>
     find(socket, name)?.map(|link| link.index).ok_or_else(missing)
 }
 
-/// Makes a veth pair, both ends up, in one message: no state in between is ever visible.
+/// Makes a veth pair in one message: it is there with both ends or not at all. The first end is up; the
+/// peer can't be, since it is made before there is anything to connect it to.
 pub(crate) fn veth(veth: Veth<'_>, peer: Peer<'_>) -> Request<RouteNetlinkMessage> {
     let mut far = LinkMessage::default();
     far.attributes.extend([
@@ -172,30 +174,36 @@ fn listed(message: RouteNetlinkMessage) -> Option<Listed> {
         mtu: 0,
         master: None,
         peer: None,
-        isolated: false,
+        passes: false,
     };
+    let (mut operational, mut forwarding) = (false, true);
     for attribute in message.attributes {
         match attribute {
+            LinkAttribute::OperState(state) => operational = state == State::Up,
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(master) => link.master = Some(master),
             LinkAttribute::Link(peer) => link.peer = Some(peer),
-            LinkAttribute::LinkInfo(info) => read_info(&mut link, info),
+            LinkAttribute::LinkInfo(info) => forwarding = read_info(&mut link, info),
             _ => {}
         }
     }
+    link.passes = operational && forwarding;
     Some(link)
 }
 
-fn read_info(link: &mut Listed, info: Vec<LinkInfo>) {
+/// Reads the kind, and returns whether a bridge port forwards; what is no port does.
+fn read_info(link: &mut Listed, info: Vec<LinkInfo>) -> bool {
+    let mut forwarding = true;
     for item in info {
         match item {
             LinkInfo::Kind(InfoKind::Bridge) => link.kind = Kind::Bridge,
             LinkInfo::Kind(InfoKind::Veth) => link.kind = Kind::Veth,
             LinkInfo::PortData(InfoPortData::BridgePort(port)) => {
-                link.isolated = port.contains(&InfoBridgePort::Isolated(true));
+                forwarding = port.contains(&InfoBridgePort::State(BridgePortState::Forwarding));
             }
             _ => {}
         }
     }
+    forwarding
 }

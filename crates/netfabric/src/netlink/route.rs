@@ -103,6 +103,19 @@ pub(crate) fn list(socket: &mut Socket, family: Family) -> Result<Vec<ListedRout
     Ok(messages.into_iter().filter_map(|message| listed_route(message, family)).collect())
 }
 
+/// Whether packets to an address are taken for the namespace's own. For IPv6 the kernel gets there, and
+/// begins to answer neighbours, on a work queue after the address was added.
+pub(crate) fn is_local(socket: &mut Socket, address: IpAddr) -> Result<bool, KernelError> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = address_family(Family::of(address));
+    message.header.destination_prefix_length = Family::of(address).bits();
+    message.attributes.push(RouteAttribute::Destination(RouteAddress::from(address)));
+    let request = Request::new(format!("find route to {address}"), RouteNetlinkMessage::GetRoute(message), 0);
+    let replies = socket.request(request)?;
+    let local = |reply: &RouteNetlinkMessage| matches!(reply, RouteNetlinkMessage::NewRoute(route) if route.header.kind == RouteType::Local);
+    Ok(replies.iter().any(local))
+}
+
 fn address_family(family: Family) -> AddressFamily {
     match family {
         Family::V4 => AddressFamily::Inet,

@@ -1,0 +1,374 @@
+//! A throwaway host, its outside, its fabric, and instances that are only namespaces.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hoist_netfabric::{
+    AttachRequest, Attachment, Converged, Fabric, FabricConfig, FabricSpec, LinkName, Network, NetworkId,
+    PublishedPort, Range, ServiceAddress, Tag,
+};
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+
+/// Long enough for a loaded machine; nothing waits this long when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Says why a test doesn't run, in the form that the test command counts.
+pub fn skipped(test: &str, reason: &str) {
+    println!("{test}: skipped, because {reason}");
+}
+
+/// Whether the tests can run at all; tells when not.
+pub fn ready(test: &str, tools: &[&str]) -> bool {
+    if !rustix::process::geteuid().is_root() {
+        skipped(test, "it needs root");
+        return false;
+    }
+    for tool in tools {
+        let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output();
+        if !found.is_ok_and(|output| output.status.success()) {
+            skipped(test, &format!("there is no {tool}"));
+            return false;
+        }
+    }
+    true
+}
+
+/// A network namespace.
+#[derive(Clone)]
+pub struct Ns(Arc<OwnedFd>);
+
+impl Ns {
+    pub fn new() -> Self {
+        let made = thread::spawn(|| {
+            // SAFETY: only this thread changes namespace, and it ends here.
+            unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
+            Self::current()
+        });
+        made.join().unwrap()
+    }
+
+    pub fn current() -> Self {
+        Self(Arc::new(std::fs::File::open("/proc/thread-self/ns/net").unwrap().into()))
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Runs something on a thread inside; sockets opened there stay usable.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                move_into_link_name_space(self.fd(), Some(LinkNameSpaceType::Network)).unwrap();
+                work()
+            });
+            thread.join().unwrap()
+        })
+    }
+
+    pub fn output(&self, command: &str) -> Output {
+        let fd = self.0.as_raw_fd();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]);
+        // SAFETY: between fork and exec only one system call is made, on a descriptor that stays open.
+        unsafe {
+            shell.pre_exec(move || {
+                let fd = BorrowedFd::borrow_raw(fd);
+                Ok(move_into_link_name_space(fd, Some(LinkNameSpaceType::Network))?)
+            });
+        }
+        shell.output().unwrap()
+    }
+
+    /// Runs a command that must succeed, and returns what it printed.
+    pub fn run(&self, command: &str) -> String {
+        let output = self.output(command);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{command}: {}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    pub fn succeeds(&self, command: &str) -> bool {
+        self.output(command).status.success()
+    }
+
+    /// Starts a TCP server that tells `NAME PEER` and then echoes.
+    pub fn serve(&self, name: &str, address: &str) {
+        let listener = self.enter(|| TcpListener::bind(address)).unwrap();
+        let name = name.to_owned();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let name = name.clone();
+                thread::spawn(move || -> io::Result<()> {
+                    writeln!(stream, "{name} {}", stream.peer_addr()?.ip())?;
+                    let mut buffer = [0; 256];
+                    loop {
+                        let length = stream.read(&mut buffer)?;
+                        if length == 0 {
+                            return Ok(());
+                        }
+                        stream.write_all(&buffer[..length])?;
+                    }
+                });
+            }
+        });
+    }
+
+    /// Starts a UDP server that answers `NAME PEER`.
+    pub fn serve_udp(&self, name: &str, address: &str) {
+        let socket = self.enter(|| UdpSocket::bind(address)).unwrap();
+        let name = name.to_owned();
+        thread::spawn(move || {
+            let mut buffer = [0; 64];
+            while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
+                let _ = socket.send_to(format!("{name} {}", peer.ip()).as_bytes(), peer);
+            }
+        });
+    }
+
+    pub fn connect(&self, address: &str) -> io::Result<TcpStream> {
+        self.connect_within(address, PATIENCE)
+    }
+
+    pub fn connect_within(&self, address: &str, patience: Duration) -> io::Result<TcpStream> {
+        let address: SocketAddr = address.parse().unwrap();
+        let stream = self.enter(|| TcpStream::connect_timeout(&address, patience))?;
+        stream.set_read_timeout(Some(patience))?;
+        Ok(stream)
+    }
+
+    /// Connects, and returns what the server tells: its name and whom it sees.
+    pub fn ask(&self, address: &str) -> io::Result<String> {
+        greeting(&mut self.connect(address)?)
+    }
+
+    /// A UDP socket with a fixed peer.
+    pub fn udp(&self, address: &str) -> UdpSocket {
+        let any = if address.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+        let socket = self.enter(|| UdpSocket::bind(any)).unwrap();
+        socket.connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        socket
+    }
+}
+
+/// Reads a server's first line.
+pub fn greeting(stream: &mut TcpStream) -> io::Result<String> {
+    let mut line = String::new();
+    let mut byte = [0];
+    while stream.read(&mut byte)? == 1 && byte[0] != b'\n' {
+        line.push(char::from(byte[0]));
+    }
+    Ok(line)
+}
+
+/// Sends one datagram and returns the answer.
+pub fn datagram(socket: &UdpSocket) -> io::Result<String> {
+    socket.send(b"?")?;
+    let mut buffer = [0; 64];
+    let length = socket.recv(&mut buffer)?;
+    Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+/// Waits until something holds.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "never: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A host: the calling thread moves there and stays.
+pub struct Host {
+    pub ns: Ns,
+    pub outside: Ns,
+    folder: tempfile::TempDir,
+}
+
+impl Host {
+    /// `198.51.100.1` is the host, `198.51.100.2` is outside; the same with `2001:db8::`.
+    pub fn new() -> Self {
+        // SAFETY: the calling thread is a test's own; what it starts inherits both namespaces.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWNS) }.unwrap();
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+        let host = Self { ns: Ns::current(), outside: Ns::new(), folder: tempfile::tempdir().unwrap() };
+        let outside = host.outside.fd().as_raw_fd();
+        host.ns.run("ip link set lo up");
+        host.outside.run("ip link set lo up");
+        host.ns.run(&format!(
+            "ip link add ext0 type veth peer name ext0 netns /proc/{}/fd/{outside}",
+            std::process::id()
+        ));
+        for (ns, own) in [(&host.ns, "1"), (&host.outside, "2")] {
+            ns.run(&format!(
+                "ip addr add 198.51.100.{own}/24 dev ext0; ip addr add 2001:db8::{own}/64 dev ext0 nodad; \
+                 ip link set ext0 up"
+            ));
+        }
+        host.ns.run("ip route add default via 198.51.100.2; ip -6 route add default via 2001:db8::2");
+        host
+    }
+
+    pub fn config(&self, tag: &str) -> FabricConfig {
+        // Fabrics of one host need ranges of their own.
+        let number = tag.bytes().map(u32::from).sum::<u32>() % 60;
+        FabricConfig {
+            netns_path: self.folder.path().join(tag).join("netns"),
+            tag: Tag::new(tag).unwrap(),
+            uplink4: format!("10.213.{number}.0/30").parse().unwrap(),
+            uplink6: Some(format!("fd13:{number}::/126").parse().unwrap()),
+            services4: format!("10.214.{number}.0/24").parse().unwrap(),
+            services6: Some(format!("fd14:{number}::/64").parse().unwrap()),
+            mtu: 1500,
+        }
+    }
+
+    /// Everything the kernel tells about this host that a fabric could leave behind.
+    pub fn listing(&self) -> String {
+        let mut listing = self.ns.run(
+            "ip -o link | sed 's/@[^:]*//; s/link-netns[^ ]*//' | grep -v ext0; ip -o addr | grep -v ext0; \
+             ip route show table all | grep -v ext0; ip -6 route show table all | grep -v ext0; nft list ruleset; \
+             ip netns list-id | wc -l",
+        );
+        let mounts = std::fs::read_to_string("/proc/thread-self/mounts").unwrap();
+        listing.extend(mounts.lines().filter(|line| line.contains("nsfs")));
+        listing
+    }
+}
+
+/// A host with one fabric and a spec that tests change.
+pub struct World {
+    pub host: Host,
+    pub fabric: Fabric,
+    pub spec: FabricSpec,
+    instances: u32,
+}
+
+/// An instance that is only a namespace.
+pub struct Instance {
+    pub ns: Ns,
+    pub v4: String,
+    pub v6: String,
+}
+
+impl World {
+    /// With networks `a` (10.1.1.0/24), `b` (10.1.2.0/24) and `inner` (10.1.3.0/24, internal).
+    pub fn new() -> Self {
+        let host = Host::new();
+        let fabric = Fabric::open(host.config("t")).unwrap();
+        let mut world = Self { spec: spec(fabric.config()), host, fabric, instances: 0 };
+        world.converge();
+        world
+    }
+
+    pub fn converge(&mut self) -> Converged {
+        self.fabric.converge(&self.spec).unwrap()
+    }
+
+    /// Starts an instance `10.1.<network>.<n>`, where n counts from 2 over all networks.
+    pub fn instance(&mut self, network: &str) -> Instance {
+        self.instances += 1;
+        let ns = Ns::new();
+        let range4 = range(&self.spec.networks[&NetworkId::new(network)], true);
+        let range6 = range(&self.spec.networks[&NetworkId::new(network)], false);
+        let v4 = nth(range4.subnet.network(), self.instances + 1);
+        let v6 = nth(range6.subnet.network(), self.instances + 1);
+        let attachments = [Attachment {
+            network: NetworkId::new(network),
+            ifname: LinkName::new("eth0").unwrap(),
+            mac: None,
+            addresses: vec![v4, v6],
+            default_route: true,
+        }];
+        let request = AttachRequest {
+            netns: ns.fd(),
+            instance: &format!("i{}", self.instances),
+            networks: &self.spec.networks,
+            attachments: &attachments,
+        };
+        self.fabric.attach(&request).unwrap();
+        Instance { ns, v4: v4.to_string(), v6: v6.to_string() }
+    }
+
+    /// Declares a service in a network; its address has the number `n` in the network's range.
+    pub fn service(&mut self, network: &str, n: u32, backends: &[&Instance]) -> Service {
+        let networks = &self.spec.networks[&NetworkId::new(network)];
+        let address = |v4| nth(range(networks, v4).services.unwrap().network(), n);
+        let addresses = vec![address(true), address(false)];
+        let service = Service { v4: addresses[0].to_string(), v6: addresses[1].to_string() };
+        self.spec.service_addresses.retain(|other| other.addresses != addresses);
+        self.spec.service_addresses.push(ServiceAddress {
+            network: NetworkId::new(network),
+            addresses,
+            backends: backends
+                .iter()
+                .flat_map(|instance| [instance.v4.parse().unwrap(), instance.v6.parse().unwrap()])
+                .collect(),
+        });
+        self.converge();
+        service
+    }
+
+    pub fn publish(&mut self, port: PublishedPort) {
+        self.spec.ports.push(port);
+        self.converge();
+    }
+}
+
+/// A service's addresses.
+pub struct Service {
+    pub v4: String,
+    pub v6: String,
+}
+
+/// Networks `a`, `b` and `inner`.
+pub fn spec(config: &FabricConfig) -> FabricSpec {
+    let mut spec = FabricSpec::default();
+    for (number, name, internal) in [(1_u8, "a", false), (2, "b", false), (3, "inner", true)] {
+        let services4 = nth(config.services4.network().into(), u32::from(number) * 32);
+        let services6 = match config.services6.unwrap().network().segments() {
+            [a, b, c, d, ..] => format!("{a:x}:{b:x}:{c:x}:{d:x}:{number}::/80"),
+        };
+        let ranges = vec![
+            Range {
+                subnet: format!("10.1.{number}.0/24").parse().unwrap(),
+                gateway: format!("10.1.{number}.1").parse().unwrap(),
+                services: Some(format!("{services4}/27").parse().unwrap()),
+            },
+            Range {
+                subnet: format!("fd01:{number}::/64").parse().unwrap(),
+                gateway: format!("fd01:{number}::1").parse().unwrap(),
+                services: Some(services6.parse().unwrap()),
+            },
+        ];
+        let network = Network {
+            bridge: LinkName::new(format!("br-{name}")).unwrap(),
+            ranges,
+            internal,
+            mtu: 1500,
+            icc: true,
+        };
+        spec.networks.insert(NetworkId::new(name), network);
+    }
+    spec
+}
+
+fn range(network: &Network, v4: bool) -> Range {
+    network.ranges.iter().find(|range| range.subnet.is_ipv4() == v4).unwrap().clone()
+}
+
+fn nth(base: IpAddr, n: u32) -> IpAddr {
+    match base {
+        IpAddr::V4(base) => IpAddr::from((u32::from(base) + n).to_be_bytes()),
+        IpAddr::V6(base) => IpAddr::from((u128::from(base) + u128::from(n)).to_be_bytes()),
+    }
+}

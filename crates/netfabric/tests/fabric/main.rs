@@ -1,0 +1,10 @@
+//! The fabric on the real kernel: each test in a network and mount namespace of its own that stands
+//! for a host, with another that stands for the world outside. Needs root.
+
+mod foreign;
+mod harness;
+mod isolation;
+mod lifecycle;
+mod ports;
+mod services;
+mod speed;

@@ -1,0 +1,6 @@
+//! Published ports.
+use crate::harness::ready;
+#[test]
+fn x() {
+    if !ready("x", &["ip"]) {}
+}

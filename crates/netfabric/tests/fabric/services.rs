@@ -1,0 +1,151 @@
+//! Service addresses: spreading, flips, hairpins, refusal.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::time::Instant;
+
+use crate::harness::{World, datagram, eventually, greeting, ready};
+
+#[test]
+fn a_service_address_spreads_load_and_keeps_the_source() {
+    if !ready("a_service_address_spreads_load_and_keeps_the_source", &["ip", "ping"]) {
+        return;
+    }
+    let mut world = World::new();
+    let client = world.instance("a");
+    let (one, two) = (world.instance("a"), world.instance("a"));
+    for (name, backend) in [("one", &one), ("two", &two)] {
+        backend.ns.serve(name, "0.0.0.0:80");
+        backend.ns.serve(name, &format!("[{}]:80", backend.v6));
+    }
+    let service = world.service("a", 1, &[&one, &two]);
+    for (address, source) in
+        [(format!("{}:80", service.v4), &client.v4), (format!("[{}]:80", service.v6), &client.v6)]
+    {
+        let mut answers: BTreeMap<String, u32> = BTreeMap::new();
+        for _ in 0..64 {
+            *answers.entry(client.ns.ask(&address).unwrap()).or_default() += 1;
+        }
+        let expected: BTreeMap<String, u32> =
+            ["one", "two"].into_iter().map(|name| (format!("{name} {source}"), 32)).collect();
+        assert_eq!(answers, expected);
+    }
+    client.ns.run(&format!("ping -c2 -i0.1 -W2 {} && ping -c2 -i0.1 -W2 {}", service.v4, service.v6));
+}
+
+#[test]
+fn an_instance_reaches_itself_through_its_service_address() {
+    if !ready("an_instance_reaches_itself_through_its_service_address", &["ip"]) {
+        return;
+    }
+    let mut world = World::new();
+    let only = world.instance("a");
+    only.ns.serve("only", "0.0.0.0:80");
+    only.ns.serve("only", &format!("[{}]:80", only.v6));
+    only.ns.serve_udp("only", "0.0.0.0:53");
+    let service = world.service("a", 1, &[&only]);
+    assert!(only.ns.ask(&format!("{}:80", service.v4)).unwrap().starts_with("only "));
+    assert!(only.ns.ask(&format!("[{}]:80", service.v6)).unwrap().starts_with("only "));
+    assert!(datagram(&only.ns.udp(&format!("{}:53", service.v4))).unwrap().starts_with("only "));
+}
+
+#[test]
+fn without_a_backend_a_service_refuses_at_once() {
+    if !ready("without_a_backend_a_service_refuses_at_once", &["ip", "ping"]) {
+        return;
+    }
+    let mut world = World::new();
+    let client = world.instance("a");
+    let service = world.service("a", 1, &[]);
+    for address in [format!("{}:80", service.v4), format!("[{}]:80", service.v6)] {
+        let start = Instant::now();
+        let error = client.ns.ask(&address).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{address}");
+        assert!(start.elapsed().as_millis() < 500, "{address} took {:?}", start.elapsed());
+        // The host's own processes too.
+        assert_eq!(world.host.ns.ask(&address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    }
+    let error = datagram(&client.ns.udp(&format!("{}:53", service.v4))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    let output = client.ns.output(&format!("ping -c1 -W2 {}", service.v4));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Unreachable"), "{output:?}");
+}
+
+#[test]
+fn a_flip_moves_new_connections_and_keeps_established_ones() {
+    if !ready("a_flip_moves_new_connections_and_keeps_established_ones", &["ip"]) {
+        return;
+    }
+    let mut world = World::new();
+    let client = world.instance("a");
+    let (old, new) = (world.instance("a"), world.instance("a"));
+    old.ns.serve("old", "0.0.0.0:80");
+    new.ns.serve("new", "0.0.0.0:80");
+    let service = world.service("a", 1, &[&old]);
+    let address = format!("{}:80", service.v4);
+    let mut established = client.ns.connect(&address).unwrap();
+    assert!(greeting(&mut established).unwrap().starts_with("old "));
+    world.service("a", 1, &[&new]);
+    for _ in 0..10 {
+        assert!(client.ns.ask(&address).unwrap().starts_with("new "));
+    }
+    let mut buffer = [0; 5];
+    established.write_all(b"still").unwrap();
+    established.read_exact(&mut buffer).unwrap();
+    assert_eq!(&buffer, b"still");
+    // The old instance is gone: what it still had is told so with the next packet.
+    world.fabric.forget_instance(&[old.v4.parse().unwrap()]).unwrap();
+    established.write_all(b"gone?").unwrap();
+    assert!(established.read(&mut buffer).is_err());
+}
+
+#[test]
+fn a_flip_moves_udp_clients_that_keep_their_port() {
+    if !ready("a_flip_moves_udp_clients_that_keep_their_port", &["ip"]) {
+        return;
+    }
+    let mut world = World::new();
+    let client = world.instance("a");
+    let (old, new) = (world.instance("a"), world.instance("a"));
+    for (name, backend) in [("old", &old), ("new", &new)] {
+        backend.ns.serve_udp(name, "0.0.0.0:53");
+        backend.ns.serve_udp(name, &format!("[{}]:53", backend.v6));
+    }
+    let service = world.service("a", 1, &[&old]);
+    let socket4 = client.ns.udp(&format!("{}:53", service.v4));
+    let socket6 = client.ns.udp(&format!("[{}]:53", service.v6));
+    assert_eq!(datagram(&socket4).unwrap(), format!("old {}", client.v4));
+    assert_eq!(datagram(&socket6).unwrap(), format!("old {}", client.v6));
+    world.service("a", 1, &[&new]);
+    assert_eq!(datagram(&socket4).unwrap(), format!("new {}", client.v4));
+    assert_eq!(datagram(&socket6).unwrap(), format!("new {}", client.v6));
+    world.service("a", 1, &[]);
+    assert_eq!(datagram(&socket4).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    world.service("a", 1, &[&old]);
+    eventually("the backend is back", || datagram(&socket4).is_ok_and(|answer| answer.starts_with("old ")));
+}
+
+#[test]
+fn flips_under_load_lose_nothing() {
+    if !ready("flips_under_load_lose_nothing", &["ip"]) {
+        return;
+    }
+    let mut world = World::new();
+    let client = world.instance("a");
+    let (one, two) = (world.instance("a"), world.instance("a"));
+    one.ns.serve("one", "0.0.0.0:80");
+    two.ns.serve("two", "0.0.0.0:80");
+    let service = world.service("a", 1, &[&one]);
+    let address = format!("{}:80", service.v4);
+    let ns = client.ns.clone();
+    let load = std::thread::spawn(move || (0..400).filter(|_| ns.ask(&address).is_err()).count());
+    for round in 0..40 {
+        let backends: &[_] = match round % 3 {
+            0 => &[&two],
+            1 => &[&one, &two],
+            _ => &[&one],
+        };
+        world.service("a", 1, backends);
+    }
+    assert_eq!(load.join().unwrap(), 0);
+}
