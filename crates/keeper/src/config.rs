@@ -20,6 +20,9 @@ pub struct Config {
     pub cgroup_procs: Vec<PathBuf>,
     /// Where notes go beside the agent, and what would go to standard error.
     pub diary: Option<PathBuf>,
+    /// Whether to run from a view of the program's file that can't be written through, see `CVE-2019-5736`.
+    /// Where the kernel can't, that is a note in the diary.
+    pub seal: bool,
     /// How long a container waits while its log can't be written, before bytes are thrown away.
     pub log_patience: Duration,
 }
@@ -33,6 +36,7 @@ impl Config {
             respawn: Vec::new(),
             cgroup_procs: Vec::new(),
             diary: None,
+            seal: true,
             log_patience: Duration::from_secs(30),
         }
     }

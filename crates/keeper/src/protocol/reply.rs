@@ -36,8 +36,8 @@ pub enum Reply {
         pid: i32,
     },
     Instances(Vec<Status>),
-    /// With the pidfd, unless it has ended, and then the ends as with [`Event::Spawned`], as far as the
-    /// keeper has them.
+    /// With the pidfd, unless it has ended, and the ends as with [`Event::Spawned`], as far as the keeper
+    /// has them.
     Descriptors {
         pidfd: bool,
     },
@@ -152,9 +152,10 @@ pub struct ExecExit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// A container's first process exists, and its program is about to be executed. With its pidfd; then
-    /// its terminal's master and the pipe behind it, or the writing end of its stdin where it has one. Hold
-    /// them all: what the keeper and the agent both have open survives either.
+    /// A container's first process exists, and its program is about to be executed. With its pidfd; the
+    /// pipes of stdout and stderr, of which a terminal has the first only; and its terminal's master or the
+    /// writing end of its stdin, where it has one. Hold them all, and leave the pipes to the keeper to
+    /// read: what both have open survives the death of either.
     Spawned { key: Key, attempt: u32, identity: ProcessIdentity },
     /// An instance has ended, and all it wrote is in its log. Said again on request only.
     Exited(ExitRecord),

@@ -61,8 +61,8 @@ fn all(reader: &mut Reader) -> Vec<String> {
     found
 }
 
-fn read(dir: &Path, query: Query) -> Vec<String> {
-    all(&mut Reader::open(dir, &query).unwrap())
+fn read(dir: &Path, query: &Query) -> Vec<String> {
+    all(&mut Reader::open(dir, query).unwrap())
 }
 
 fn numbered(range: std::ops::Range<u32>) -> Vec<String> {
@@ -76,7 +76,7 @@ fn lines_come_back_across_segments_each_of_which_ends_with_a_line() {
     let mut log = Log::open(dir.path(), limits);
     let lines = numbered(0..1000);
     log.write(&(lines.join("\n") + "\n"));
-    assert_eq!(read(dir.path(), Query::default()), lines);
+    assert_eq!(read(dir.path(), &Query::default()), lines);
     let segments = list(dir.path(), Stream::Stdout).unwrap();
     assert!(segments.len() > 5, "{segments:?}");
     for segment in &segments[..segments.len() - 1] {
@@ -85,7 +85,7 @@ fn lines_come_back_across_segments_each_of_which_ends_with_a_line() {
     }
     for tail in [0, 1, 7, 300, 999, 1000, 2000] {
         let wanted = lines[lines.len().saturating_sub(tail)..].to_vec();
-        assert_eq!(read(dir.path(), Query { tail: Some(tail), ..Query::default() }), wanted, "{tail}");
+        assert_eq!(read(dir.path(), &Query { tail: Some(tail), ..Query::default() }), wanted, "{tail}");
     }
 }
 
@@ -96,7 +96,7 @@ fn a_line_without_end_spans_segments_and_is_read_as_one() {
     let long = "y".repeat(200_000);
     log.write(&format!("first\n{long}\nlast"));
     assert!(list(dir.path(), Stream::Stdout).unwrap().len() > 1);
-    assert_eq!(read(dir.path(), Query::default()), ["first", &long, "last (unended)"]);
+    assert_eq!(read(dir.path(), &Query::default()), ["first", &long, "last (unended)"]);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn only_so_many_segments_are_kept_and_reading_starts_with_what_is_there() {
     log.write(&(lines[600..].join("\n") + "\n"));
     assert_eq!(list(dir.path(), Stream::Stdout).unwrap().len(), 3);
     assert!(!index_path(dir.path(), Stream::Stdout, 1).exists());
-    let kept = read(dir.path(), Query::default());
+    let kept = read(dir.path(), &Query::default());
     assert_eq!(kept, lines[lines.len() - kept.len()..]);
     assert!(bytes.read(&mut [0; 100]).unwrap() > 0);
 }
@@ -136,7 +136,7 @@ fn writing_continues_where_the_newest_segment_ends() {
     let dir = tempfile::tempdir().unwrap();
     Log::open(dir.path(), SMALL).write("begun ");
     Log::open(dir.path(), SMALL).write("and ended\n");
-    assert_eq!(read(dir.path(), Query::default()), ["begun and ended"]);
+    assert_eq!(read(dir.path(), &Query::default()), ["begun and ended"]);
 }
 
 #[test]
@@ -149,12 +149,12 @@ fn both_streams_are_merged_in_the_order_they_came() {
     err.write("3\n");
     let fourth = out.write("4\n");
     out.write("5\n");
-    assert_eq!(read(dir.path(), Query::default()), ["1", "2", "3", "4", "5"]);
-    assert_eq!(read(dir.path(), Query { tail: Some(3), ..Query::default() }), ["3", "4", "5"]);
+    assert_eq!(read(dir.path(), &Query::default()), ["1", "2", "3", "4", "5"]);
+    assert_eq!(read(dir.path(), &Query { tail: Some(3), ..Query::default() }), ["3", "4", "5"]);
     let range = Query { since_ns: Some(second), until_ns: Some(fourth), ..Query::default() };
-    assert_eq!(read(dir.path(), range.clone()), ["2", "3", "4"]);
-    assert_eq!(read(dir.path(), Query { tail: Some(2), ..range }), ["3", "4"]);
-    assert_eq!(read(dir.path(), Query { streams: vec![Stream::Stderr], ..Query::default() }), ["2", "3"]);
+    assert_eq!(read(dir.path(), &range), ["2", "3", "4"]);
+    assert_eq!(read(dir.path(), &Query { tail: Some(2), ..range }), ["3", "4"]);
+    assert_eq!(read(dir.path(), &Query { streams: vec![Stream::Stderr], ..Query::default() }), ["2", "3"]);
 }
 
 #[test]
@@ -181,14 +181,14 @@ fn a_missing_short_or_torn_index_costs_times_only() {
     let bytes = fs::read(&index).unwrap();
     for kept in [32, 31, 16, 3, 0] {
         fs::write(&index, &bytes[..kept]).unwrap();
-        assert_eq!(read(dir.path(), Query::default()), ["1", "2"], "{kept}");
+        assert_eq!(read(dir.path(), &Query::default()), ["1", "2"], "{kept}");
     }
     fs::write(&index, &bytes[..16]).unwrap();
     let mut reader = Reader::open(dir.path(), &Query::default()).unwrap();
     assert_eq!(reader.next().unwrap().unwrap().wall_ns(), first);
     assert_eq!(reader.next().unwrap().unwrap().wall_ns(), first);
     fs::remove_file(&index).unwrap();
-    assert_eq!(read(dir.path(), Query::default()), ["1", "2"]);
+    assert_eq!(read(dir.path(), &Query::default()), ["1", "2"]);
 }
 
 #[test]
@@ -200,5 +200,5 @@ fn a_segment_emptied_by_a_person_is_written_on_without_a_hole() {
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
     log.write("new\n");
     assert_eq!(fs::read(&path).unwrap(), b"new\n");
-    assert_eq!(read(dir.path(), Query::default()), ["new"]);
+    assert_eq!(read(dir.path(), &Query::default()), ["new"]);
 }

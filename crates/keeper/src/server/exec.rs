@@ -71,9 +71,9 @@ impl Keeper {
         let Exec { key, exec: name, mut process, cgroup_dirs, terminal, uid, best_effort } = request;
         self.inherited.fill_in(&mut process);
         let terminal = terminal.map(Terminal::make).transpose();
-        let terminal = terminal.map_err(|error| io_failure("can't make a terminal".to_owned(), &error))?;
+        let terminal = terminal.map_err(|error| io_failure("can't make a terminal", &error))?;
         let ends = ends(terminal.as_ref(), uid, fds)
-            .map_err(|error| io_failure("can't open the terminal".to_owned(), &error))?;
+            .map_err(|error| io_failure("can't open the terminal", &error))?;
         let input = ExecInput {
             container,
             process,

@@ -88,12 +88,11 @@ impl Instance {
         }
     }
 
-    /// What the agent is to hold as well: the terminal's master and the pipe behind it, or stdin.
+    /// What the agent is to hold as well, in the order that [`crate::protocol::Event::Spawned`] says.
     pub(crate) fn shared_ends(&self) -> Vec<BorrowedFd<'_>> {
-        match (&self.terminal, self.outputs.first()) {
-            (Some(terminal), Some(pump)) => vec![terminal.master(), pump.pipe()],
-            _ => self.stdin.iter().map(AsFd::as_fd).collect(),
-        }
+        let outputs = self.outputs.iter().map(Pump::pipe);
+        let terminal = self.terminal.iter().map(Terminal::master);
+        outputs.chain(terminal).chain(self.stdin.iter().map(AsFd::as_fd)).collect()
     }
 
     pub(crate) fn is_live(&self) -> bool {

@@ -60,17 +60,17 @@ impl Keeper {
     fn spawn(&mut self, request: Launch, fds: Vec<OwnedFd>, caller: Caller) -> Result<(), Failure> {
         let Launch { key, attempt, stdio, log, cgroup, cgroup_dirs, .. } = request.clone();
         let (given, kept) = stdio::make(&stdio).map_err(|error| {
-            io_failure(format!("can't make the streams in {}", stdio.dir.display()), &error)
+            io_failure(&format!("can't make the streams in {}", stdio.dir.display()), &error)
         })?;
         let writers = open_writers(stdio.streams(), log.as_ref())
-            .map_err(|error| io_failure("can't open the log".to_owned(), &error))?;
+            .map_err(|error| io_failure("can't open the log", &error))?;
         let launch =
             launch::prepare(self.input(request, given, fds)).map_err(|error| prepare_failure(&error))?;
         let warnings = launch.warnings().to_vec();
         let launching = launch.spawn().map_err(|error| spawn_failure(&error))?;
         let pid = launching.pid().as_raw_nonzero().get();
         let identity = ProcessIdentity::of(launching.pidfd(), pid, cgroup)
-            .map_err(|error| io_failure("can't identify the process".to_owned(), &error))?;
+            .map_err(|error| io_failure("can't identify the process", &error))?;
         let stdin_open = kept.stdin.is_some();
         let record = Record { key, attempt, identity, stdio, log, cgroup_dirs, stdin_open };
         let stage = Stage::Launching { launching: Box::new(launching), caller, warnings };
@@ -83,12 +83,12 @@ impl Keeper {
     fn commit(&mut self, instance: Instance) -> Result<(), Failure> {
         self.state
             .begin(&instance.record)
-            .map_err(|error| io_failure("can't write the instance's record".to_owned(), &error))?;
+            .map_err(|error| io_failure("can't write the instance's record", &error))?;
         let id = self.next_id();
         let key = instance.record.key.clone();
         if let Err(error) = self.insert(id, instance) {
             self.abandon(&key);
-            return Err(io_failure("can't watch the instance's streams".to_owned(), &error));
+            return Err(io_failure("can't watch the instance's streams", &error));
         }
         self.tell_spawned(id);
         if let Some(Instance { stage: Stage::Launching { launching, .. }, .. }) = self.instances.get_mut(&id)
@@ -178,7 +178,7 @@ fn launched(record: &Record, warnings: Vec<String>) -> Launched {
     Launched { key: record.key.clone(), attempt: record.attempt, identity: record.identity.clone(), warnings }
 }
 
-pub(super) fn io_failure(message: String, error: &std::io::Error) -> Failure {
+pub(super) fn io_failure(message: &str, error: &std::io::Error) -> Failure {
     Failure { message: format!("{message}: {error}"), errno: error.raw_os_error().unwrap_or(0), advice: None }
 }
 

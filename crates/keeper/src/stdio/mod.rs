@@ -144,14 +144,3 @@ const STDIN: &str = "stdin";
 pub fn open_stdin(dir: &Path) -> io::Result<Option<OwnedFd>> {
     fifo::open_input_writer(&dir.join(STDIN))
 }
-
-/// Opens the output FIFOs of an instance, only to hold them: what is in a pipe stays as long as anyone has
-/// it open. While a container runs it does so itself; the agent may, to have the last words of one that
-/// ends while no keeper runs.
-///
-/// # Errors
-///
-/// When a FIFO can't be opened.
-pub fn hold_outputs(spec: &StdioSpec) -> io::Result<Vec<OwnedFd>> {
-    open_outputs(spec)
-}

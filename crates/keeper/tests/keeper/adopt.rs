@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 
 use hoist_keeper::protocol::{Phase, Reply, Request};
-use hoist_keeper::{StdioKind, WindowSize, hold_outputs};
+use hoist_keeper::{StdioKind, WindowSize};
 use hoist_runtime::identity::Exit;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
@@ -30,7 +30,7 @@ fn goes_on() {
     let status = host.status("web").unwrap();
     assert_eq!((status.phase, status.identity.unwrap().pid), (Phase::Running, pid));
     let (reply, fds) = host.ask(Request::Descriptors { key: key("web") }, Vec::new());
-    assert_eq!((reply, fds.len()), (Reply::Descriptors { pidfd: true }, 1));
+    assert_eq!((reply, fds.len()), (Reply::Descriptors { pidfd: true }, 3));
     host.signal("web", libc::SIGTERM);
     assert_eq!(host.exit("web").exit, Exit::Code(3));
     assert_eq!(host.lines("web"), ["ready", "bye"]);
@@ -54,7 +54,7 @@ fn ended_meanwhile() {
     let mut host = Host::new();
     let pid = host.launch("web", ENDS_WITH_9);
     host.wait_line("web", "ready");
-    let held = hold_outputs(&host.shell("web", "").stdio).unwrap();
+    let held = host.spawned("web");
     let pidfd = end_without_keeper(&mut host, pid);
     assert_eq!(host.phase("web"), Some(Phase::Lost));
     host.hand_back("web", Some(pidfd), None);
@@ -103,7 +103,7 @@ fn terminal_handed_back() {
     launch.spec.process_mut().as_mut().unwrap().set_terminal(Some(true));
     host.launch_as(launch);
     let fds = host.spawned("tty");
-    let [_pidfd, master, _relay] = &fds[..] else { panic!("{fds:?}") };
+    let [_pidfd, _output, master] = &fds[..] else { panic!("{fds:?}") };
     for _ in 0..20 {
         host.kill_keeper();
         host.start();
@@ -124,7 +124,7 @@ fn closed_stdin() {
     launch.stdio.kind = StdioKind::Pipes { stdin: true };
     host.launch_as(launch);
     let held = host.spawned("cat");
-    assert_eq!(held.len(), 2);
+    assert_eq!(held.len(), 4);
     host.restart();
     assert_eq!(host.lines("cat"), [""; 0]);
     drop(held);

@@ -31,7 +31,7 @@ pub const TESTS: &[Test] = &[
 fn a_container_runs() {
     let mut host = Host::new();
     host.launch("web", "echo one; echo two; exit 7");
-    assert_eq!(host.spawned("web").len(), 1);
+    assert_eq!(host.spawned("web").len(), 3);
     let exit = host.exit("web");
     assert_eq!((exit.exit, exit.attempt, exit.oom_killed), (Exit::Code(7), 1, false));
     // At the moment the end is told, all output is there.
@@ -117,7 +117,7 @@ fn a_terminal() {
     assert_eq!(fds.len(), 3);
     host.wait_line("tty", "12 34");
     host.done(Request::Resize { key: key("tty"), size: WindowSize { rows: 5, columns: 6 } });
-    rustix::io::write(&fds[1], b"word\n").unwrap();
+    rustix::io::write(&fds[2], b"word\n").unwrap();
     assert_eq!(host.exit("tty").exit, Exit::Code(0));
     let lines = host.lines("tty");
     assert_eq!(lines, ["/dev/console\r", "12 34\r", "word\r", "you said word\r", "5 6\r"]);

@@ -2,6 +2,12 @@
 //!
 //! The keeper is this very program, started again with `keeper` as its first argument.
 
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test program of its own, whose panics are failures"
+)]
+
 mod adopt;
 mod agent;
 mod host;

@@ -9,7 +9,7 @@ use hoist_keeper::protocol::frame::{Packet, receive};
 use hoist_keeper::protocol::{Hello, Message, Numbered, Phase, Refusal, Reply, Request, Versions};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
 use rustix::process::{Pid, Signal, kill_process};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use crate::Test;
 use crate::host::{Host, eventually};
@@ -17,6 +17,7 @@ use crate::host::{Host, eventually};
 pub const TESTS: &[Test] = &[
     ("there_is_one_keeper_a_folder", one_keeper),
     ("it_leaves_the_surroundings_it_was_started_in", surroundings),
+    ("its_program_can_not_be_written_through_it", sealed),
     ("containers_get_limits_as_they_were", inherited),
     ("signals_do_not_end_it", signals),
     ("it_shuts_down_only_when_nothing_runs", shutdown),
@@ -62,6 +63,23 @@ fn surroundings() {
     assert_eq!(fs::metadata(host.path("state")).unwrap().mode() & 0o777, 0o700);
     keeper.kill().unwrap();
     keeper.wait().unwrap();
+}
+
+fn sealed() {
+    let mut host = Host::new();
+    host.kill_keeper();
+    // A program of its own: this one is busy, which the kernel protects as well.
+    let program = host.path("program");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut keeper = std::process::Command::new(&program).arg("keeper").arg(host.dir.path()).spawn().unwrap();
+    host.connect();
+    let seen = fs::File::open(format!("/proc/{}/exe", keeper.id())).unwrap();
+    keeper.kill().unwrap();
+    keeper.wait().unwrap();
+    let again = format!("/proc/self/fd/{}", seen.as_raw_fd());
+    let writing = fs::OpenOptions::new().write(true).open(again);
+    assert_eq!(writing.unwrap_err().raw_os_error(), Some(libc::EROFS));
+    assert!(fs::OpenOptions::new().write(true).open(program).is_ok(), "only through the keeper");
 }
 
 fn inherited() {

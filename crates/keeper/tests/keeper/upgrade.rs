@@ -30,7 +30,7 @@ fn upgrade() {
     tty.stdio.kind = StdioKind::Terminal(WindowSize { rows: 3, columns: 4 });
     tty.spec.process_mut().as_mut().unwrap().set_terminal(Some(true));
     host.launch_as(tty);
-    let master = host.spawned("tty").swap_remove(1);
+    let master = host.spawned("tty").swap_remove(2);
     let (read, write) = rustix::pipe::pipe().unwrap();
     host.ask(Request::Hold { name: "ports".into() }, vec![read, write]);
     let before = host.keeper_pid();
