@@ -1,0 +1,265 @@
+//! Puts an agent together: takes the root, reads what is on disk, finds what runs, starts the loop.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use hoist_model::{HostId, InstanceUid, VolumeId};
+use hoist_planner::cluster::Pool;
+use hoist_planner::host::{Adopted, HostLoop, Input, Process, Restored, StartedBy};
+use hoist_runtime::cgroup::{Anchor, CgroupPath, Hierarchy};
+use rustix::fs::{FlockOperation, flock};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::api::Agent;
+use crate::clock::Clock;
+use crate::dns_watch::DnsWatch;
+use crate::durable;
+use crate::execs::Execs;
+use crate::fabric::FabricLink;
+use crate::held::Held;
+use crate::host::Host;
+use crate::images::Images;
+use crate::journal::Journal;
+use crate::keeper_watch::KeeperWatch;
+use crate::layout::Layout;
+use crate::link::Link;
+use crate::probes::Probes;
+use crate::shell::{Message, Shell};
+use crate::spawn::Spawner;
+
+/// How an agent is to run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The state folder, absolute.
+    pub root: PathBuf,
+    /// The hoist binary, for keeper and dns.
+    pub exe: PathBuf,
+    /// Why it starts.
+    pub started_by: StartedBy,
+    /// Reads the clocks; a test's way to a reboot.
+    pub clock: Clock,
+}
+
+/// Why an agent can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another agent has the root.
+    #[error("another agent owns {0}")]
+    Owned(PathBuf),
+    /// A part could not be set up.
+    #[error("can't {what}")]
+    SetUp {
+        /// What was being done.
+        what: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+fn set_up<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &str) -> impl Fn(E) -> StartError + '_ {
+    move |error| StartError::SetUp { what: what.to_owned(), source: error.into() }
+}
+
+/// The root, owned by this process for as long as this lives.
+#[derive(Debug)]
+pub struct Ownership {
+    _lock: File,
+    layout: Layout,
+}
+
+impl Ownership {
+    /// Takes the root, making it when there is none. Of several agents that start at once, one gets it.
+    ///
+    /// # Errors
+    /// [`StartError::Owned`] when another agent has it.
+    pub fn take(root: &Path) -> Result<Self, StartError> {
+        let layout = Layout::new(root.to_owned());
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root)
+            .map_err(set_up("make the state folder"))?;
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(layout.agent_lock());
+        let lock = lock.map_err(set_up("open the lock file"))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _lock: lock, layout }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Owned(root.to_owned())),
+            Err(error) => Err(set_up("lock the state folder")(error)),
+        }
+    }
+
+    /// Where things are.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+/// Process ids of the three, as `agent status` shows them.
+#[derive(Debug, Clone, Default)]
+pub struct Processes {
+    pub(crate) keeper: Arc<AtomicI32>,
+    pub(crate) dns: Arc<AtomicI32>,
+}
+
+impl Processes {
+    /// Agent, keeper, dns; 0 when not running.
+    #[must_use]
+    pub fn ids(&self) -> [i32; 3] {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        [own, self.keeper.load(Ordering::Relaxed), self.dns.load(Ordering::Relaxed)]
+    }
+}
+
+/// The ranges that this root's networks come from.
+///
+/// # Errors
+/// When they can't be read or kept.
+pub fn pool(layout: &Layout) -> Result<Pool, StartError> {
+    crate::ranges::choose(layout).map_err(set_up("choose address ranges"))
+}
+
+/// Starts an agent on a root that is owned.
+///
+/// # Errors
+/// When a part of it can't be set up; nothing was changed that the next start doesn't find.
+pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, StartError> {
+    let layout = ownership.layout().clone();
+    for dir in [layout.instances(), layout.volumes(), layout.fabric(), layout.keeper_state()] {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(set_up("make the state folders"))?;
+    }
+    let groups = CgroupPath::new(Anchor::Root, Path::new("hoist").join(layout.tag()));
+    let groups = groups.map_err(set_up("name the control groups"))?;
+    let hierarchy = Arc::new(Hierarchy::detect().map_err(set_up("find the control groups of this host"))?);
+    let (inbox, messages) = mpsc::unbounded_channel();
+    let (link, from_keeper) = Link::new();
+    let spawner = Spawner { exe: config.exe.clone(), layout: layout.clone() };
+    let processes = Processes::default();
+    let pool = pool(&layout)?;
+    let host = Host {
+        images: Images::open(&layout.images()).map_err(set_up("open the image store"))?,
+        hostname: hostname(),
+        link,
+        fabric: FabricLink::start(&layout, &pool, inbox.clone()),
+        held: Held::default(),
+        execs: Execs::default(),
+        hierarchy,
+        groups,
+        turns: Arc::new(Semaphore::new(turns())),
+        known: Arc::default(),
+        layout,
+    };
+    let (control, effects, journal) = restore(&host, &config)?;
+    let (reports, shown) = watch::channel(None);
+    let shell = Shell {
+        control,
+        journal,
+        host: Arc::new(host.clone()),
+        clock: config.clock.clone(),
+        inbox: inbox.clone(),
+        reports,
+        probes: Probes::new(Arc::new(host.clone()), config.clock.clone(), inbox.clone()),
+        answers: Default::default(),
+        wake: None,
+    };
+    let keeper = KeeperWatch {
+        host: host.clone(),
+        clock: config.clock,
+        inbox: inbox.clone(),
+        spawner: spawner.clone(),
+        events: from_keeper,
+        pid: Arc::clone(&processes.keeper),
+    };
+    keeper.connect().await.map_err(set_up("start the keeper"))?;
+    let kept = keeper.adopt().await.map_err(set_up("adopt what runs"))?;
+    let spec = host.known().spec;
+    let taken = host.fabric.adopt(&host.link, &spec).await;
+    taken.map_err(|error| set_up("adopt the network")(error.what))?;
+    DnsWatch::start(host.clone(), spawner, Arc::clone(&processes.dns));
+    let _ = inbox.send(Message::Input(Input::Adopted(adopted(&host, kept))));
+    tokio::spawn(shell.run(effects, messages));
+    let adopting = host.clone();
+    tokio::spawn(keeper.run(move |processes| adopted(&adopting, processes)));
+    Ok(Agent { host, inbox, reports: shown, processes })
+}
+
+fn restore(
+    host: &Host,
+    config: &Config,
+) -> Result<(HostLoop, Vec<hoist_planner::host::Effect>, Journal), StartError> {
+    let journal = Journal::open(host.layout.journal()).map_err(set_up("read the journal"))?;
+    let kept = journal.kept().clone();
+    let restored = Restored {
+        host: HostId::new(host.hostname.clone())
+            .unwrap_or_else(|_| HostId::new("localhost").expect("a valid name")),
+        boot: config.clock.boot().clone(),
+        started_by: config.started_by,
+        daemon: kept.daemon,
+        spec: durable::read(&host.layout.ledger()).map_err(set_up("read the ledger"))?,
+        endpoints: durable::read(&host.layout.endpoints()).map_err(set_up("read the endpoints"))?,
+        instances: kept.instances,
+    };
+    if let Some(spec) = &restored.spec {
+        let spec = Arc::new(spec.clone());
+        host.set_known(|known| known.spec = spec);
+    }
+    let (control, effects) = HostLoop::restore(restored, &config.clock.now());
+    Ok((control, effects, journal))
+}
+
+/// What exists: the keeper's list, networks, volumes, and the host's routes.
+fn adopted(host: &Host, processes: BTreeMap<InstanceUid, Process>) -> Adopted {
+    Adopted {
+        processes,
+        networks: host.fabric.networks(),
+        volumes: volumes(&host.layout),
+        routes: host.fabric.routes(),
+    }
+}
+
+fn volumes(layout: &Layout) -> Vec<VolumeId> {
+    let entries = fs::read_dir(layout.volumes()).into_iter().flatten().flatten();
+    entries.filter_map(|entry| VolumeId::new(entry.file_name().into_string().ok()?).ok()).collect()
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Preparing is kernel work under a few global locks: twice the processors keeps them busy, more only queues.
+fn turns() -> usize {
+    2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
+/// Binds the agent's socket, taking the place of one that a killed agent left. The lock says that nobody listens there.
+///
+/// # Errors
+/// When it can't be bound.
+pub fn bind(ownership: &Ownership) -> io::Result<std::os::unix::net::UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    let path = ownership.layout().agent_socket();
+    let beside = path.with_extension("new");
+    for stale in [&beside] {
+        match fs::remove_file(stale) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    let listener = std::os::unix::net::UnixListener::bind(&beside)?;
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    // Renamed into place with its mode set: nobody can connect to it before.
+    fs::rename(&beside, &path)?;
+    Ok(listener)
+}

@@ -1,0 +1,97 @@
+//! JSON documents that survive a kill at any instant: written beside, then renamed over.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A document that could not be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// It could not be written.
+    #[error("can't write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// It could not be read.
+    #[error("can't read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// It isn't what it should be.
+    #[error("{path} is damaged; move it away to start without what it remembers")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Replaces the document at `path`. When this returns it is on the disk; readers see the old or the new one whole.
+///
+/// # Errors
+/// When it can't be written; the old one then stands.
+pub fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), DocumentError> {
+    let fail = |source| DocumentError::Write { path: path.to_owned(), source };
+    let json = serde_json::to_vec(value).map_err(io::Error::from).map_err(fail)?;
+    let beside = path.with_extension("new");
+    let put = || -> io::Result<()> {
+        let mut file =
+            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+        file.write_all(&json)?;
+        file.sync_data()?;
+        fs::rename(&beside, path)?;
+        sync_folder(path)
+    };
+    put().map_err(fail)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Reads the document at `path`, if there is one.
+///
+/// # Errors
+/// When it is there but can't be read.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DocumentError> {
+    let json = match fs::read(path) {
+        Ok(json) => json,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(DocumentError::Read { path: path.to_owned(), source }),
+    };
+    let value = serde_json::from_slice(&json);
+    value.map(Some).map_err(|source| DocumentError::Damaged { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_whole_document_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        assert_eq!(read::<u32>(&path).unwrap(), None);
+        write(&path, &1_u32).unwrap();
+        fs::write(dir.path().join("a.new"), "half").unwrap();
+        assert_eq!(read::<u32>(&path).unwrap(), Some(1));
+        write(&path, &2_u32).unwrap();
+        assert_eq!(read::<u32>(&path).unwrap(), Some(2));
+        fs::write(&path, "{").unwrap();
+        assert!(matches!(read::<u32>(&path), Err(DocumentError::Damaged { .. })));
+    }
+}

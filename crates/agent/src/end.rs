@@ -1,0 +1,108 @@
+//! How an agent ends: by a person's `agent stop`, when nothing is left to look after, or by a signal while everything
+//! runs on.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hoist_keeper::protocol::{Phase, Reply, Request, Status};
+use hoist_wire::ApiError;
+
+use crate::api::Agent;
+use crate::host::Host;
+use crate::shell::Message;
+use crate::steps::signal_number;
+
+/// How long dns may take to end once its sockets are gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(10);
+
+impl Agent {
+    /// Stops every instance: its stop signal, its grace period, then SIGKILL. They stay wanted: the loop is at rest
+    /// from here on, and the next agent brings them back as their restart policies say.
+    ///
+    /// # Errors
+    /// When the keeper can't be asked.
+    pub async fn stop_instances(&self) -> Result<(), ApiError> {
+        let (rested, rest) = tokio::sync::oneshot::channel();
+        if self.inbox.send(Message::Rest(rested)).is_ok() {
+            let _ = rest.await;
+        }
+        let began = tokio::time::Instant::now();
+        for status in self.alive().await? {
+            let number = signal_number(&self.stop_signal(&status)).unwrap_or(15);
+            self.signal(&status, number).await;
+        }
+        loop {
+            let alive = self.alive().await?;
+            if alive.is_empty() {
+                return Ok(());
+            }
+            for status in alive.iter().filter(|status| began.elapsed() > self.grace(status)) {
+                self.signal(status, 9).await;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn alive(&self) -> Result<Vec<Status>, ApiError> {
+        match self.host.link.call(Request::List, Vec::new()).await {
+            Ok((Reply::Instances(list), _)) => Ok(list
+                .into_iter()
+                .filter(|status| !matches!(status.phase, Phase::Exited(_) | Phase::Lost))
+                .collect()),
+            Ok(_) => Ok(Vec::new()),
+            Err(error) => Err(ApiError::internal(&error)),
+        }
+    }
+
+    async fn signal(&self, status: &Status, signal: i32) {
+        let _ = self
+            .host
+            .link
+            .tell(Request::Signal { key: status.key.clone(), exec: None, signal }, Vec::new())
+            .await;
+    }
+
+    fn template(&self, status: &Status) -> Option<std::sync::Arc<hoist_model::Template>> {
+        let known = self.host.known();
+        let instance = known.spec.instances.get(&status.key.as_str().parse().ok()?)?;
+        known.spec.templates.get(&instance.template).cloned()
+    }
+
+    fn stop_signal(&self, status: &Status) -> String {
+        self.template(status)
+            .map_or_else(|| "SIGTERM".to_owned(), |template| hoist_planner::stop_signal(&template))
+    }
+
+    fn grace(&self, status: &Status) -> Duration {
+        self.template(status).map_or(Duration::from_secs(10), |template| template.service.stop_grace_period)
+    }
+
+    /// Ends what belongs to the agent. While instances run, keeper and dns go on, and so does the network; else they
+    /// end with it. The keeper is told that nobody need be restarted.
+    pub async fn end(&self) {
+        let running = self.alive().await.map(|alive| !alive.is_empty()).unwrap_or(true);
+        if !running {
+            if let Err(error) = self.host.fabric.close().await {
+                tracing::error!("the network can't be removed: {}", error.what);
+            }
+            self.until_dns_ends().await;
+        }
+        let _ = self.host.link.tell(Request::Goodbye, Vec::new()).await;
+        if !running {
+            let _ = self.host.link.tell(Request::Shutdown { force: false }, Vec::new()).await;
+        }
+        remove_sockets(&self.host);
+    }
+
+    async fn until_dns_ends(&self) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.processes.dns.load(Ordering::Relaxed) != 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+fn remove_sockets(host: &Host) {
+    let _ = std::fs::remove_file(host.layout.agent_socket());
+}

@@ -1,0 +1,338 @@
+//! The agent's hold on the network fabric: makes it when the first network is wanted, brings it to what the planner
+//! wants, keeps reservations and the name server's sockets, removes it with the last network.
+//!
+//! Changes are made one after the other; attaching instances goes on beside them.
+
+mod convert;
+mod ports;
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hoist_keeper::protocol::{Reply, Request};
+use hoist_model::{InstanceUid, NetworkId, NetworkReport, NetworkSpec};
+use hoist_netfabric as net;
+use hoist_netfabric::dns::{DnsSockets, bind_sockets};
+use hoist_planner::cluster::Pool;
+use hoist_planner::host::{FabricSeen, FabricWanted, Input, StepError};
+use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
+
+use crate::chain::chain;
+use crate::layout::Layout;
+use crate::link::Link;
+use crate::shell::{Inbox, Message};
+use crate::steps::{InstanceContext, blocking, failed, refused};
+use ports::Reservations;
+
+/// The keeper's name for the name server's sockets.
+const DNS: &str = "dns-sockets";
+
+/// A fabric that may be there or not. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct FabricLink {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: net::FabricConfig,
+    inbox: Inbox,
+    /// The newest wanted fabric that isn't applied yet: older ones are skipped.
+    next: Mutex<Option<FabricWanted>>,
+    news: Notify,
+    state: AsyncMutex<State>,
+    /// What others read without waiting for a change to end.
+    handle: Mutex<Option<Arc<net::Fabric>>>,
+    networks: Mutex<BTreeMap<NetworkId, NetworkSpec>>,
+    sockets: watch::Sender<Vec<Arc<OwnedFd>>>,
+    link: Mutex<Option<Link>>,
+}
+
+#[derive(Default)]
+struct State {
+    fabric: Option<Arc<net::Fabric>>,
+    wanted: FabricWanted,
+    reservations: Reservations,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The fabric's own ranges out of the root's: service addresses, and the last of them for the pair of links that joins
+/// host and fabric.
+pub(crate) fn config(layout: &Layout, pool: &Pool) -> net::FabricConfig {
+    // The range behind that of the service addresses, of the same size, is the fabric's own.
+    let last = u32::from(pool.services4.broadcast()) + pool.services4.size();
+    let uplink4 = Ipv4Network::new((last - 3).into(), 30).expect("30 is a prefix length");
+    let ula = u128::from(pool.ula.network());
+    let subnet = |number: u128, prefix: u8| {
+        Ipv6Network::new((ula + (number << 64)).into(), prefix).expect("a prefix below 129 is valid")
+    };
+    net::FabricConfig {
+        netns_path: layout.fabric_netns(),
+        tag: net::Tag::new(layout.tag()).expect("eight hexadecimal digits are a tag"),
+        uplink4,
+        uplink6: Some(subnet(0xfffe, 126)),
+        services4: pool.services4,
+        services6: Some(pool.services6()),
+        mtu: 1500,
+    }
+}
+
+impl FabricLink {
+    /// Starts the task that applies changes. Nothing is made before the first network is wanted.
+    pub(crate) fn start(layout: &Layout, pool: &Pool, inbox: Inbox) -> Self {
+        let inner = Arc::new(Inner {
+            config: config(layout, pool),
+            inbox,
+            next: Mutex::default(),
+            news: Notify::new(),
+            state: AsyncMutex::default(),
+            handle: Mutex::default(),
+            networks: Mutex::default(),
+            sockets: watch::Sender::default(),
+            link: Mutex::default(),
+        });
+        tokio::spawn(apply_all(Arc::downgrade(&inner)));
+        Self { inner }
+    }
+
+    /// Networks that exist.
+    pub(crate) fn networks(&self) -> BTreeMap<NetworkId, NetworkReport> {
+        let networks = lock(&self.inner.networks);
+        networks
+            .iter()
+            .map(|(id, spec)| (id.clone(), NetworkReport { subnets: spec.subnets.clone() }))
+            .collect()
+    }
+
+    /// What the host's own routes and links use.
+    pub(crate) fn routes(&self) -> Vec<IpNetwork> {
+        net::host_networks()
+            .map(|host| host.addresses.into_iter().chain(host.routes).collect())
+            .unwrap_or_default()
+    }
+
+    /// The newest wanted fabric; an older one that isn't applied yet is skipped.
+    pub(crate) fn apply(&self, wanted: FabricWanted) {
+        *lock(&self.inner.next) = Some(wanted);
+        self.inner.news.notify_one();
+    }
+
+    /// Makes a network, and the fabric with the first.
+    pub(crate) async fn ensure_network(&self, id: &NetworkId, spec: &NetworkSpec) -> Result<(), StepError> {
+        let mut state = self.inner.state.lock().await;
+        self.inner.open(&mut state).await?;
+        lock(&self.inner.networks).insert(id.clone(), spec.clone());
+        let applied = self.inner.reconcile(&mut state).await;
+        if applied.is_err() {
+            lock(&self.inner.networks).remove(id);
+        }
+        applied
+    }
+
+    /// Removes a network, and the fabric with the last.
+    pub(crate) async fn remove_network(&self, id: &NetworkId) -> Result<(), StepError> {
+        let mut state = self.inner.state.lock().await;
+        let last = {
+            let mut networks = lock(&self.inner.networks);
+            networks.remove(id);
+            networks.is_empty()
+        };
+        if last { self.inner.close(&mut state).await } else { self.inner.reconcile(&mut state).await }
+    }
+
+    /// Removes everything; what is still wanted comes back with the next agent.
+    pub(crate) async fn close(&self) -> Result<(), StepError> {
+        let mut state = self.inner.state.lock().await;
+        lock(&self.inner.networks).clear();
+        self.inner.close(&mut state).await
+    }
+
+    /// Wires an instance's namespace.
+    pub(crate) async fn attach(
+        &self,
+        netns: &OwnedFd,
+        uid: InstanceUid,
+        instance: &InstanceContext,
+    ) -> Result<(), StepError> {
+        let attachments = convert::attachments(instance)?;
+        if attachments.is_empty() {
+            return Ok(());
+        }
+        let fabric = lock(&self.inner.handle).clone();
+        let fabric = fabric.ok_or_else(|| StepError {
+            what: "its networks are not there yet".to_owned(),
+            hint: None,
+            permanent: false,
+        })?;
+        let netns = netns.try_clone().map_err(|error| failed(&error))?;
+        let known = lock(&self.inner.networks).clone();
+        let networks =
+            known.iter().map(|(id, spec)| (convert::network_id(id), convert::network(id, spec))).collect();
+        blocking(move || {
+            let instance = uid.short();
+            let request = net::AttachRequest {
+                netns: netns.as_fd(),
+                instance: &instance,
+                networks: &networks,
+                attachments: &attachments,
+            };
+            fabric.attach(&request).map(drop).map_err(|error| failed(&error))
+        })
+        .await
+    }
+
+    /// Takes up what an agent before this one left: the fabric, its networks, reservations, the name server's sockets.
+    pub(crate) async fn adopt(&self, link: &Link, spec: &hoist_model::HostSpec) -> Result<(), StepError> {
+        *lock(&self.inner.link) = Some(link.clone());
+        let mut state = self.inner.state.lock().await;
+        state.reservations = Reservations::restore(link).await;
+        if !self.inner.config.netns_path.exists() {
+            return Ok(());
+        }
+        if spec.networks.is_empty() {
+            // What an agent that was killed while it removed the last network left.
+            return self.inner.close(&mut state).await;
+        }
+        self.inner.open(&mut state).await?;
+        let Some(fabric) = state.fabric.clone() else { return Ok(()) };
+        let there = blocking(move || fabric.observe().map_err(|error| failed(&error))).await?;
+        let bridge = |id: &NetworkId| there.fabric.links.contains_key(convert::bridge(id).as_str());
+        let known = spec.networks.iter().filter(|(id, _)| bridge(id));
+        *lock(&self.inner.networks) = known.map(|(id, spec)| (id.clone(), spec.clone())).collect();
+        Ok(())
+    }
+
+    /// Gives a keeper that was restarted the descriptors that it should hold.
+    pub(crate) async fn keep_descriptors(&self, link: &Link) {
+        let state = self.inner.state.lock().await;
+        state.reservations.keep(link).await;
+        let sockets = self.inner.sockets.borrow().clone();
+        let copies: Vec<OwnedFd> = sockets.iter().filter_map(|socket| socket.try_clone().ok()).collect();
+        if !copies.is_empty() {
+            let _ = link.tell(Request::Hold { name: DNS.to_owned() }, copies).await;
+        }
+    }
+
+    /// The name server's sockets, once there is a fabric.
+    pub(crate) async fn dns_sockets(&self) -> Vec<Arc<OwnedFd>> {
+        let mut sockets = self.inner.sockets.subscribe();
+        let there = sockets.wait_for(|sockets| !sockets.is_empty()).await.map(|sockets| sockets.clone());
+        match there {
+            Ok(sockets) => sockets,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Resolves once the sockets are others than these.
+    pub(crate) async fn until_sockets_change(&self, known: &[Arc<OwnedFd>]) {
+        let mut sockets = self.inner.sockets.subscribe();
+        let same = |now: &Vec<Arc<OwnedFd>>| {
+            now.len() == known.len() && now.iter().zip(known).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        let _ = sockets.wait_for(|now| !same(now)).await;
+    }
+}
+
+/// Applies what is wanted, the newest only, for as long as the agent lives.
+async fn apply_all(inner: std::sync::Weak<Inner>) {
+    while let Some(inner) = inner.upgrade() {
+        inner.news.notified().await;
+        let mut state = inner.state.lock().await;
+        let Some(wanted) = lock(&inner.next).take() else { continue };
+        state.wanted = wanted;
+        let link = lock(&inner.link).clone();
+        if let Some(link) = link {
+            let State { wanted, reservations, .. } = &mut *state;
+            reservations.agree(&wanted.published, &link).await;
+        }
+        if let Err(error) = inner.reconcile(&mut state).await {
+            tracing::error!("the network can't be brought up to date: {}", error.what);
+        }
+        let seen = FabricSeen { published: state.reservations.seen() };
+        let _ = inner.inbox.send(Message::Input(Input::FabricApplied(seen)));
+    }
+}
+
+impl Inner {
+    async fn open(&self, state: &mut State) -> Result<(), StepError> {
+        if state.fabric.is_some() {
+            return Ok(());
+        }
+        let config = self.config.clone();
+        let opened = blocking(move || {
+            net::Fabric::open(config).map_err(|error| {
+                refused(
+                    format!("can't make the network: {}", chain(&error)),
+                    "hoist needs root and a kernel with bridges, veth and nftables",
+                )
+            })
+        });
+        let fabric = Arc::new(opened.await?);
+        state.fabric = Some(Arc::clone(&fabric));
+        *lock(&self.handle) = Some(fabric);
+        self.bind_dns(state).await
+    }
+
+    async fn bind_dns(&self, state: &State) -> Result<(), StepError> {
+        let Some(fabric) = &state.fabric else { return Ok(()) };
+        let link = lock(&self.link).clone();
+        let kept = match &link {
+            Some(link) => match link.call(Request::Take { name: DNS.to_owned() }, Vec::new()).await {
+                Ok((Reply::Taken, fds)) => fds,
+                _ => Vec::new(),
+            },
+            None => Vec::new(),
+        };
+        let fds = if kept.is_empty() {
+            let bound: DnsSockets = bind_sockets(fabric.netns()).map_err(|error| failed(&error))?;
+            bound.into_descriptors().collect()
+        } else {
+            kept
+        };
+        if let Some(link) = &link {
+            let copies = fds.iter().filter_map(|fd| fd.try_clone().ok()).collect();
+            let _ = link.tell(Request::Hold { name: DNS.to_owned() }, copies).await;
+        }
+        self.sockets.send_replace(fds.into_iter().map(Arc::new).collect());
+        Ok(())
+    }
+
+    async fn reconcile(&self, state: &mut State) -> Result<(), StepError> {
+        let Some(fabric) = &state.fabric else { return Ok(()) };
+        let networks = lock(&self.networks).clone();
+        let spec = convert::spec(&networks, &state.wanted, &state.reservations.ports());
+        let fabric = Arc::clone(fabric);
+        let converged = blocking(move || {
+            fabric.converge(&spec).map_err(|error| {
+                // Somebody else changed what is ours: the next round looks at all of it again.
+                fabric.distrust();
+                failed(&error)
+            })
+        });
+        converged.await?.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+        Ok(())
+    }
+
+    async fn close(&self, state: &mut State) -> Result<(), StepError> {
+        let link = lock(&self.link).clone();
+        self.sockets.send_replace(Vec::new());
+        if let Some(link) = &link {
+            state.reservations.release(link).await;
+            let _ = link.tell(Request::Drop { name: DNS.to_owned() }, Vec::new()).await;
+        }
+        lock(&self.handle).take();
+        state.fabric = None;
+        let config = self.config.clone();
+        blocking(move || {
+            net::remove(&config).map_err(|error| {
+                let failures: Vec<String> = error.failures.iter().map(|failure| chain(&**failure)).collect();
+                StepError { what: format!("{error}: {}", failures.join("; ")), hint: None, permanent: false }
+            })
+        })
+        .await
+    }
+}

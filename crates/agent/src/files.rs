@@ -1,0 +1,72 @@
+//! The files that Hoist writes into an instance: `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`. Pure text.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+/// What `/etc/hosts` says: loopback, the instance's own addresses under its name, and `extra_hosts`.
+#[must_use]
+pub fn hosts(
+    hostname: &str,
+    domain: Option<&str>,
+    addresses: &[IpAddr],
+    extra: &[(String, IpAddr)],
+) -> String {
+    let mut text = String::from(
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
+    );
+    let names = match domain {
+        Some(domain) => format!("{hostname}.{domain} {hostname}"),
+        None => hostname.to_owned(),
+    };
+    for address in addresses {
+        let _ = writeln!(text, "{address}\t{names}");
+    }
+    for (name, address) in extra {
+        let _ = writeln!(text, "{address}\t{name}");
+    }
+    text
+}
+
+/// What `/etc/resolv.conf` says: our server, and the search domains and options declared. `ndots:0`, as names of
+/// services have no dots and must be asked as they are.
+#[must_use]
+pub fn resolv_conf(servers: &[IpAddr], search: &[String], options: &[String]) -> String {
+    let mut text = String::new();
+    for server in servers {
+        let _ = writeln!(text, "nameserver {server}");
+    }
+    let search: Vec<&str> = search.iter().map(String::as_str).filter(|domain| *domain != ".").collect();
+    if !search.is_empty() {
+        let _ = writeln!(text, "search {}", search.join(" "));
+    }
+    let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
+    if !options.iter().any(|option| option.starts_with("ndots:")) {
+        options.push("ndots:0");
+    }
+    let _ = writeln!(text, "options {}", options.join(" "));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_names_the_instance_and_the_extra_ones() {
+        let text = hosts(
+            "web",
+            Some("shop.test"),
+            &["10.1.0.2".parse().unwrap()],
+            &[("db".into(), "10.9.9.9".parse().unwrap())],
+        );
+        assert!(text.contains("10.1.0.2\tweb.shop.test web\n"));
+        assert!(text.ends_with("10.9.9.9\tdb\n"));
+    }
+
+    #[test]
+    fn a_declared_ndots_is_kept() {
+        let text =
+            resolv_conf(&["10.1.0.1".parse().unwrap()], &["a".into(), ".".into()], &["ndots:2".into()]);
+        assert_eq!(text, "nameserver 10.1.0.1\nsearch a\noptions ndots:2\n");
+    }
+}

@@ -1,0 +1,90 @@
+//! Everything of this host that steps, probes and calls act through.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hoist_keeper::protocol::Key;
+use hoist_model::{HostReport, HostSpec, InstanceUid, Template};
+use hoist_planner::host::Zone;
+use hoist_runtime::cgroup::{CgroupPath, Hierarchy};
+use tokio::sync::Semaphore;
+
+use crate::execs::Execs;
+use crate::fabric::FabricLink;
+use crate::held::Held;
+use crate::images::Images;
+use crate::layout::Layout;
+use crate::link::Link;
+
+/// One host, as the agent acts on it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Host {
+    pub(crate) layout: Layout,
+    pub(crate) hostname: String,
+    pub(crate) images: Images,
+    pub(crate) link: Link,
+    pub(crate) fabric: FabricLink,
+    pub(crate) held: Held,
+    pub(crate) execs: Execs,
+    pub(crate) hierarchy: Arc<Hierarchy>,
+    /// Where this root's control groups are.
+    pub(crate) groups: CgroupPath,
+    /// How many instances may be prepared at once.
+    pub(crate) turns: Arc<Semaphore>,
+    pub(crate) known: Arc<Mutex<Known>>,
+}
+
+/// What calls that bypass the loop look up: the accepted spec and the last report.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    pub(crate) spec: Arc<HostSpec>,
+    pub(crate) report: Option<Arc<HostReport>>,
+}
+
+impl Host {
+    /// The keeper's name for an instance.
+    pub(crate) fn key(uid: InstanceUid) -> Key {
+        Key::new(uid.to_string()).expect("hexadecimal digits name an instance")
+    }
+
+    /// An instance's control group.
+    pub(crate) fn cgroup(&self, uid: InstanceUid) -> CgroupPath {
+        self.groups.child(uid.to_string()).expect("hexadecimal digits name a group")
+    }
+
+    /// The accepted spec and the last report.
+    pub(crate) fn known(&self) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_known(&self, change: impl FnOnce(&mut Known)) {
+        change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A running instance's definition and first process.
+    pub(crate) fn running(&self, uid: InstanceUid) -> Option<(Arc<Template>, i32)> {
+        let known = self.known();
+        let report = known.report?;
+        let instance = report.instances.get(&uid)?;
+        let template = known.spec.templates.get(&instance.template)?;
+        Some((Arc::clone(template), instance.pid?))
+    }
+
+    /// Hands the names to the DNS server.
+    pub(crate) fn publish_zone(&self, zone: &Zone) {
+        if let Err(error) = crate::zone::publish(&self.layout.zone(), zone) {
+            tracing::error!("names can't be published: {}", crate::chain::chain(&error));
+        }
+    }
+
+    /// Runs a health check's command inside an instance. False: it failed, or took too long.
+    pub(crate) async fn probe(&self, uid: InstanceUid, command: Vec<String>, timeout: Duration) -> bool {
+        match crate::exec::run_quietly(self, uid, command, timeout).await {
+            Ok(exit) => exit.success(),
+            Err(error) => {
+                tracing::debug!(instance = %uid.short(), "probe: {error}");
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Starts the keeper when there is none, adopts what it keeps, turns its events into inputs, and starts it again when
+//! it dies. The keeper does the same for the agent.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use hoist_keeper::protocol::{Event, ExitRecord, HandBack, Phase, Reply, Request, Status};
+use hoist_keeper::{StdioKind, StdioSpec};
+use hoist_model::{Exit, InstanceUid, Moment};
+use hoist_planner::host::{Adopted, Input, Process};
+use hoist_runtime::identity::{self, ProcessIdentity};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::host::Host;
+use crate::link::{FromKeeper, LinkError};
+use crate::shell::{Inbox, Message};
+use crate::spawn::Spawner;
+
+/// How long a new keeper may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_millis(5);
+
+/// The keeper can't be started or spoken to.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// Its process can't be started.
+    #[error("can't start the keeper")]
+    Spawn(#[source] std::io::Error),
+    /// It runs, but doesn't answer.
+    #[error("the keeper does not answer")]
+    Silent(#[source] hoist_keeper::client::ConnectError),
+    /// It answers, but not as it should.
+    #[error("the keeper can't say what it keeps: {0}")]
+    List(String),
+}
+
+/// Looks after the keeper.
+pub(crate) struct KeeperWatch {
+    pub(crate) host: Host,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: Inbox,
+    pub(crate) spawner: Spawner,
+    pub(crate) events: mpsc::UnboundedReceiver<FromKeeper>,
+    pub(crate) pid: Arc<AtomicI32>,
+}
+
+impl KeeperWatch {
+    /// Connects, starting a keeper when none answers.
+    pub(crate) async fn connect(&self) -> Result<(), KeeperError> {
+        let path = self.host.layout.keeper_socket();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut started = false;
+        loop {
+            match self.host.link.connect(&path) {
+                Ok(pid) => {
+                    self.pid.store(pid, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(error) if tokio::time::Instant::now() > deadline => {
+                    return Err(KeeperError::Silent(error));
+                }
+                Err(_) if !started => {
+                    // Of two keepers one finds the lock taken and ends: starting one too many does no harm.
+                    self.spawner.keeper().map_err(KeeperError::Spawn)?;
+                    started = true;
+                }
+                Err(_) => tokio::time::sleep(RETRY).await,
+            }
+        }
+    }
+
+    /// Asks what the keeper keeps, gives it back what only the agent holds, holds what only the keeper has.
+    pub(crate) async fn adopt(&self) -> Result<BTreeMap<InstanceUid, Process>, KeeperError> {
+        let list = |error: LinkError| KeeperError::List(crate::chain::chain(&error));
+        for status in self.list().await.map_err(list)? {
+            self.exchange(&status).await;
+        }
+        let processes = self.list().await.map_err(list)?;
+        Ok(processes.iter().filter_map(|status| self.process(status)).collect())
+    }
+
+    async fn list(&self) -> Result<Vec<Status>, LinkError> {
+        match self.host.link.call(Request::List, Vec::new()).await? {
+            (Reply::Instances(list), _) => Ok(list),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn exchange(&self, status: &Status) {
+        let Ok(uid) = status.key.as_str().parse::<InstanceUid>() else { return };
+        if matches!(status.phase, Phase::Exited(_)) {
+            return;
+        }
+        let (pidfd, terminal) = self.host.held.copies(uid);
+        if pidfd.is_some() || status.phase == Phase::Lost {
+            let back =
+                HandBack { key: status.key.clone(), pidfd: pidfd.is_some(), terminal: terminal.is_some() };
+            let fds = pidfd.into_iter().chain(terminal).collect();
+            let _ = self.host.link.tell(Request::HandBack(back), fds).await;
+        } else if let Ok((Reply::Descriptors { .. }, fds)) =
+            self.host.link.call(Request::Descriptors { key: status.key.clone() }, Vec::new()).await
+        {
+            self.hold(uid, fds);
+        }
+    }
+
+    /// A terminal's output pipe is held here too: its container has the terminal open, not the pipe.
+    fn hold(&self, uid: InstanceUid, fds: Vec<OwnedFd>) {
+        let dir = self.host.layout.instance(&uid).run();
+        let kind = if fds.len() > 1 {
+            StdioKind::Terminal(hoist_keeper::WindowSize { rows: 24, columns: 80 })
+        } else {
+            StdioKind::Pipes { stdin: false }
+        };
+        self.host.held.hold(uid, fds, &StdioSpec { dir, uid: 0, gid: 0, kind });
+    }
+
+    fn process(&self, status: &Status) -> Option<(InstanceUid, Process)> {
+        let uid = status.key.as_str().parse().ok()?;
+        let ended = match &status.phase {
+            Phase::Launching => return None,
+            Phase::Running => None,
+            Phase::Lost => Some((Exit::Unknown, false)),
+            Phase::Exited(record) => Some((exit(record.exit), record.oom_killed)),
+        };
+        let identity = status.identity.as_ref();
+        let process = Process {
+            attempt: status.attempt,
+            since: identity.map_or_else(|| self.clock.now().moment, |identity| self.started(identity)),
+            pid: identity.map_or(0, |identity| identity.pid),
+            ended,
+        };
+        Some((uid, process))
+    }
+
+    /// A process's start as the kernel counts it: ticks of 10 ms since boot (proc_pid_stat(5), field 22).
+    fn started(&self, identity: &ProcessIdentity) -> Moment {
+        let ticks = rustix::param::clock_ticks_per_second().max(1);
+        let since_boot = Duration::from_millis(identity.start_time.saturating_mul(1000) / ticks);
+        Moment { boot: self.clock.boot().clone(), since_boot }
+    }
+
+    /// Runs for as long as the agent does.
+    pub(crate) async fn run(mut self, adopted: impl Fn(BTreeMap<InstanceUid, Process>) -> Adopted) {
+        while let Some(item) = self.events.recv().await {
+            match item {
+                FromKeeper::Event(event, fds) => self.event(event, fds),
+                FromKeeper::Lost => {
+                    self.pid.store(0, Ordering::Relaxed);
+                    self.host.execs.lost();
+                    self.tell(Input::KeeperLost);
+                    self.come_back(&adopted).await;
+                }
+            }
+        }
+    }
+
+    async fn come_back(&self, adopted: &impl Fn(BTreeMap<InstanceUid, Process>) -> Adopted) {
+        let mut pause = Duration::from_millis(10);
+        loop {
+            let processes = match self.connect().await {
+                Ok(()) => self.adopt().await,
+                Err(error) => Err(error),
+            };
+            match processes {
+                Ok(processes) => {
+                    self.host.fabric.keep_descriptors(&self.host.link).await;
+                    return self.tell(Input::Adopted(adopted(processes)));
+                }
+                Err(error) => tracing::error!("{}", crate::chain::chain(&error)),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    fn event(&self, event: Event, fds: Vec<OwnedFd>) {
+        match event {
+            Event::Spawned { key, .. } => {
+                if let Ok(uid) = key.as_str().parse() {
+                    self.hold(uid, fds);
+                }
+            }
+            Event::Exited(record) => self.exited(&record),
+            Event::ExecExited(ended) => {
+                if let Ok(uid) = ended.key.as_str().parse() {
+                    self.host.execs.ended(uid, &ended.exec, exit(ended.exit));
+                }
+            }
+            Event::Log { key, stream, state } => tracing::warn!(%key, ?stream, ?state, "log"),
+            Event::Note { text } => tracing::info!("keeper: {text}"),
+        }
+    }
+
+    fn exited(&self, record: &ExitRecord) {
+        let Ok(uid) = record.key.as_str().parse() else { return };
+        self.host.held.drop_all(uid);
+        let (attempt, oom_killed) = (record.attempt, record.oom_killed);
+        self.tell(Input::Exited { uid, attempt, exit: exit(record.exit), oom_killed });
+    }
+
+    fn tell(&self, input: Input) {
+        let _ = self.inbox.send(Message::Input(input));
+    }
+}
+
+fn exit(exit: identity::Exit) -> Exit {
+    match exit {
+        identity::Exit::Code(code) => Exit::Code(code),
+        identity::Exit::Signal(signal) => Exit::Signal(signal),
+        identity::Exit::Unknown => Exit::Unknown,
+    }
+}

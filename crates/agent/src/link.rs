@@ -1,0 +1,132 @@
+//! The agent's line to the keeper: requests from any task, answers matched by number, events to one receiver.
+//!
+//! Owns one connection at a time and its reading thread. Who starts the keeper, and what is done when it is lost, is
+//! in `keeper_watch`.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hoist_keeper::client;
+use hoist_keeper::protocol::frame::{self, Packet};
+use hoist_keeper::protocol::{Event, Message, Numbered, Reply, Request};
+use tokio::sync::{mpsc, oneshot};
+
+/// A request that got no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    /// There is no connection now.
+    #[error("the keeper is not there")]
+    Lost,
+    /// The request could not be sent.
+    #[error("can't reach the keeper")]
+    Send(#[source] io::Error),
+    /// The keeper did not do it.
+    #[error("the keeper refused: {0}")]
+    Refused(String),
+}
+
+/// Something from the keeper that nobody asked for.
+#[derive(Debug)]
+pub(crate) enum FromKeeper {
+    /// An event, with its descriptors.
+    Event(Event, Vec<OwnedFd>),
+    /// The connection is gone.
+    Lost,
+}
+
+type Answer = (Reply, Vec<OwnedFd>);
+
+#[derive(Debug, Default)]
+struct Line {
+    socket: Option<Arc<OwnedFd>>,
+    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+}
+
+/// The line. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    line: Arc<Mutex<Line>>,
+    next: Arc<AtomicU64>,
+    events: mpsc::UnboundedSender<FromKeeper>,
+}
+
+impl Link {
+    /// A line that isn't connected yet, and where its events come out.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<FromKeeper>) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        // Number 1 is the client's hello.
+        (Self { line: Arc::default(), next: Arc::new(AtomicU64::new(2)), events }, receiver)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connects as the agent that the keeper restarts; returns the keeper's process id. Blocks for a moment.
+    pub(crate) fn connect(&self, path: &Path) -> Result<i32, client::ConnectError> {
+        let (client, welcome) = client::connect(path)?;
+        let socket = client.as_fd().try_clone_to_owned().map_err(client::ConnectError::Unreachable)?;
+        let socket = Arc::new(socket);
+        self.lock().socket = Some(Arc::clone(&socket));
+        let link = self.clone();
+        std::thread::Builder::new()
+            .name("keeper".to_owned())
+            .spawn(move || link.read(&socket))
+            .map_err(client::ConnectError::Unreachable)?;
+        Ok(welcome.pid)
+    }
+
+    fn read(&self, socket: &OwnedFd) {
+        while let Ok(Some(frame)) = frame::receive(socket.as_fd()) {
+            match serde_json::from_slice(&frame.bytes) {
+                Ok(Message::Reply { id, reply }) => {
+                    if let Some(caller) = self.lock().waiting.remove(&id) {
+                        let _ = caller.send((reply, frame.fds));
+                    }
+                }
+                Ok(Message::Event(event)) => {
+                    let _ = self.events.send(FromKeeper::Event(event, frame.fds));
+                }
+                // A newer keeper may say more than we know.
+                Ok(Message::Unknown) | Err(_) => {}
+            }
+        }
+        let mut line = self.lock();
+        line.socket = None;
+        // Dropping the senders tells every caller that its answer won't come.
+        line.waiting.clear();
+        drop(line);
+        let _ = self.events.send(FromKeeper::Lost);
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) async fn call(&self, request: Request, fds: Vec<OwnedFd>) -> Result<Answer, LinkError> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let packet = Packet::new(&Numbered { id, request }, fds).map_err(LinkError::Send)?;
+        let (sender, answer) = oneshot::channel();
+        let socket = {
+            let mut line = self.lock();
+            let socket = line.socket.clone().ok_or(LinkError::Lost)?;
+            line.waiting.insert(id, sender);
+            socket
+        };
+        // The keeper never waits, so its queue is never full for long: sending may block for a moment only.
+        if let Err(error) = packet.send(socket.as_fd()) {
+            self.lock().waiting.remove(&id);
+            return Err(LinkError::Send(error));
+        }
+        match answer.await.map_err(|_| LinkError::Lost)? {
+            (Reply::Refused { message, .. }, _) => Err(LinkError::Refused(message)),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Sends a request that has nothing to answer but that it was done.
+    pub(crate) async fn tell(&self, request: Request, fds: Vec<OwnedFd>) -> Result<(), LinkError> {
+        self.call(request, fds).await.map(drop)
+    }
+}

@@ -1,0 +1,170 @@
+//! The `linux` object: namespaces, limits, what is masked.
+
+use hoist_model::{Resources, Service};
+use serde_json::{Map, Value, json};
+
+use super::SpecInput;
+
+/// Kernel interfaces that tell of or reach outside the container (Docker's list).
+const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// Kernel settings that may be read, not written (Docker's list).
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+pub(super) fn linux(input: &SpecInput<'_>) -> Value {
+    let service = &input.template.service;
+    let mut namespaces = vec!["pid", "mount", "uts", "ipc", "cgroup"];
+    if input.own_network {
+        namespaces.push("network");
+    }
+    let (mut masked, read_only): (Vec<String>, &[&str]) = if service.privileged {
+        (Vec::new(), &[])
+    } else {
+        (MASKED.iter().map(ToString::to_string).collect(), &READ_ONLY)
+    };
+    masked.extend(input.masked.iter().map(|path| path.display().to_string()));
+    json!({
+        "namespaces": namespaces.iter().map(|kind| json!({ "type": kind })).collect::<Vec<_>>(),
+        "resources": resources(service),
+        "sysctl": service.sysctls,
+        "maskedPaths": masked,
+        "readonlyPaths": read_only,
+        "devices": devices(service),
+        "rootfsPropagation": "private",
+    })
+}
+
+/// Host devices given to the service: the number and kind are the host's, so the runtime looks them up.
+fn devices(service: &Service) -> Vec<Value> {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    service
+        .devices
+        .iter()
+        .filter_map(|(source, target, _)| {
+            let meta = std::fs::metadata(source).ok()?;
+            let kind = if meta.file_type().is_block_device() { "b" } else { "c" };
+            Some(json!({
+                "type": kind,
+                "path": target,
+                "major": rustix::fs::major(meta.rdev()),
+                "minor": rustix::fs::minor(meta.rdev()),
+                "fileMode": meta.mode() & 0o7777,
+                "uid": meta.uid(),
+                "gid": meta.gid(),
+            }))
+        })
+        .collect()
+}
+
+fn resources(service: &Service) -> Value {
+    let limits = &service.resources;
+    let mut value = Map::new();
+    value.insert("devices".into(), Value::Array(device_rules(service)));
+    value.insert("cpu".into(), cpu(limits));
+    value.insert("memory".into(), memory(limits));
+    if let Some(pids) = limits.pids {
+        value.insert("pids".into(), json!({ "limit": pids }));
+    }
+    Value::Object(value)
+}
+
+fn cpu(limits: &Resources) -> Value {
+    let mut cpu = Map::new();
+    if let Some(millis) = limits.cpu_millis {
+        // `cpus` is a quota in each period of 100 ms, as Docker reads it.
+        cpu.insert("period".into(), json!(100_000));
+        cpu.insert("quota".into(), json!(millis.saturating_mul(100)));
+    }
+    for (key, number) in
+        [("quota", limits.cpu_quota.map(Value::from)), ("period", limits.cpu_period.map(Value::from))]
+    {
+        if let Some(number) = number {
+            cpu.insert(key.into(), number);
+        }
+    }
+    if let Some(shares) = limits.cpu_shares {
+        cpu.insert("shares".into(), json!(shares));
+    }
+    if let Some(cpus) = &limits.cpuset {
+        cpu.insert("cpus".into(), json!(cpus));
+    }
+    Value::Object(cpu)
+}
+
+fn memory(limits: &Resources) -> Value {
+    let mut memory = Map::new();
+    if let Some(bytes) = limits.memory {
+        memory.insert("limit".into(), json!(bytes));
+        // Docker's rule: a memory limit alone allows as much swap again.
+        let swap =
+            limits.memory_swap.unwrap_or_else(|| i64::try_from(bytes.saturating_mul(2)).unwrap_or(i64::MAX));
+        memory.insert("swap".into(), json!(swap));
+    } else if let Some(swap) = limits.memory_swap {
+        memory.insert("swap".into(), json!(swap));
+    }
+    if let Some(bytes) = limits.memory_reservation {
+        memory.insert("reservation".into(), json!(bytes));
+    }
+    if let Some(swappiness) = limits.swappiness {
+        memory.insert("swappiness".into(), json!(swappiness));
+    }
+    if limits.oom_kill_disable {
+        memory.insert("disableOOMKiller".into(), json!(true));
+    }
+    Value::Object(memory)
+}
+
+/// Docker's device policy: nothing, except making nodes, the usual harmless devices, terminals, and what is given.
+fn device_rules(service: &Service) -> Vec<Value> {
+    if service.privileged {
+        return vec![json!({ "allow": true, "access": "rwm" })];
+    }
+    let allow = |kind: &str, major: Option<i64>, minor: Option<i64>, access: &str| {
+        let mut rule = json!({ "allow": true, "type": kind, "access": access });
+        if let Some(major) = major {
+            rule["major"] = json!(major);
+        }
+        if let Some(minor) = minor {
+            rule["minor"] = json!(minor);
+        }
+        rule
+    };
+    let mut rules = vec![
+        json!({ "allow": false, "access": "rwm" }),
+        allow("c", None, None, "m"),
+        allow("b", None, None, "m"),
+    ];
+    // mem(4), random(4), tty(4), pts(4): null, zero, full, random, urandom, tty, console, ptmx, pts.
+    for (major, minor) in [
+        (1, Some(3)),
+        (1, Some(5)),
+        (1, Some(7)),
+        (1, Some(8)),
+        (1, Some(9)),
+        (5, Some(0)),
+        (5, Some(1)),
+        (5, Some(2)),
+        (136, None),
+    ] {
+        rules.push(allow("c", Some(major), minor, "rwm"));
+    }
+    for (device, (_, _, access)) in devices(service).iter().zip(&service.devices) {
+        rules.push(json!({
+            "allow": true, "type": device["type"], "major": device["major"], "minor": device["minor"], "access": access,
+        }));
+    }
+    rules
+}

@@ -1,0 +1,125 @@
+//! The `mounts` array: the kernel's file systems, generated files, and what the service declares.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hoist_model::{Mount, MountKind, TmpfsOptions};
+use serde_json::{Value, json};
+
+use super::{SpecError, SpecInput};
+
+/// Docker's size of /dev/shm.
+const SHM_SIZE: u64 = 64 << 20;
+
+/// Paths behind an instance's mounts, prepared by the agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MountInput {
+    /// Generated files: target inside, path on the host (`/etc/hosts` and its kin).
+    pub files: Vec<(PathBuf, PathBuf)>,
+    /// Host path of each declared mount that has one, by target.
+    pub sources: BTreeMap<PathBuf, SourcePath>,
+}
+
+/// A prepared host path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourcePath(pub PathBuf);
+
+pub(super) fn mounts(input: &SpecInput<'_>) -> Result<Vec<Value>, SpecError> {
+    let service = &input.template.service;
+    let declared: Vec<&Path> = service.mounts.iter().map(|mount| mount.target.as_path()).collect();
+    let mut list = kernel_mounts(input);
+    // A declared mount at the same place wins: `volumes: [./hosts:/etc/hosts]`, `tmpfs: /dev/shm`.
+    list.retain(|mount| {
+        !declared.iter().any(|target| Some(*target) == mount["destination"].as_str().map(Path::new))
+    });
+    for (target, source) in &input.mounts.files {
+        if !declared.contains(&target.as_path()) {
+            list.push(bind(target, source, &["rbind", "rprivate"]));
+        }
+    }
+    let mut own: Vec<&Mount> = service.mounts.iter().collect();
+    // A mount below another's target must come after it.
+    own.sort_by_key(|mount| mount.target.components().count());
+    for mount in own {
+        list.extend(declared_mount(input, mount)?);
+    }
+    Ok(list)
+}
+
+fn kernel_mounts(input: &SpecInput<'_>) -> Vec<Value> {
+    let privileged = input.template.service.privileged;
+    let shm = input.template.service.resources.shm_size.unwrap_or(SHM_SIZE);
+    let access = if privileged { "rw" } else { "ro" };
+    let mount = |target: &str, kind: &str, source: &str, options: Vec<String>| json!({ "destination": target, "type": kind, "source": source, "options": options });
+    let words = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+    vec![
+        mount("/proc", "proc", "proc", words("nosuid,noexec,nodev")),
+        mount("/dev", "tmpfs", "tmpfs", words("nosuid,strictatime,mode=755,size=65536k")),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            words("nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
+        ),
+        mount("/sys", "sysfs", "sysfs", words(&format!("nosuid,noexec,nodev,{access}"))),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", words(&format!("nosuid,noexec,nodev,{access}"))),
+        mount("/dev/mqueue", "mqueue", "mqueue", words("nosuid,noexec,nodev")),
+        mount("/dev/shm", "tmpfs", "shm", words(&format!("nosuid,noexec,nodev,mode=1777,size={shm}"))),
+    ]
+}
+
+fn bind(target: &Path, source: &Path, options: &[&str]) -> Value {
+    json!({ "destination": target, "type": "bind", "source": source, "options": options })
+}
+
+fn declared_mount(input: &SpecInput<'_>, mount: &Mount) -> Result<Option<Value>, SpecError> {
+    let access = if mount.read_only { "ro" } else { "rw" };
+    if let MountKind::Tmpfs(options) = &mount.kind {
+        let options = tmpfs_options(options, mount.read_only)?;
+        return Ok(Some(json!({
+            "destination": mount.target, "type": "tmpfs", "source": "tmpfs", "options": options,
+        })));
+    }
+    let Some(SourcePath(source)) = input.mounts.sources.get(&mount.target) else { return Ok(None) };
+    let (recursive, propagation) = match &mount.kind {
+        MountKind::Bind { propagation, recursive, .. } => (*recursive, propagation.as_deref()),
+        _ => (true, None),
+    };
+    let kind = if recursive { "rbind" } else { "bind" };
+    Ok(Some(bind(&mount.target, source, &[kind, propagation.unwrap_or("rprivate"), access])))
+}
+
+fn tmpfs_options(options: &TmpfsOptions, read_only: bool) -> Result<Vec<String>, SpecError> {
+    const FLAGS: [&str; 12] = [
+        "ro",
+        "rw",
+        "exec",
+        "noexec",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "atime",
+        "noatime",
+        "strictatime",
+        "relatime",
+    ];
+    let mut list: Vec<String> = ["nosuid", "nodev"].map(str::to_owned).to_vec();
+    if !options.flags.iter().any(|flag| flag == "exec") {
+        list.push("noexec".to_owned());
+    }
+    for flag in &options.flags {
+        if !FLAGS.contains(&flag.as_str()) {
+            return Err(SpecError::TmpfsOption(flag.clone()));
+        }
+        list.push(flag.clone());
+    }
+    if read_only {
+        list.push("ro".to_owned());
+    }
+    list.push(format!("mode={:o}", options.mode.unwrap_or(0o1777)));
+    list.extend(options.size.map(|bytes| format!("size={bytes}")));
+    list.extend(options.uid.map(|uid| format!("uid={uid}")));
+    list.extend(options.gid.map(|gid| format!("gid={gid}")));
+    Ok(list)
+}

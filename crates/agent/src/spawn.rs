@@ -1,0 +1,62 @@
+//! Starts the other two processes from this binary: keeper and dns, each in a process group of its own, with nothing
+//! of the agent's environment. They leave its session and control group by themselves.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::handover;
+use crate::layout::Layout;
+
+/// Knows the binary and the root.
+#[derive(Debug, Clone)]
+pub(crate) struct Spawner {
+    pub(crate) exe: PathBuf,
+    pub(crate) layout: Layout,
+}
+
+impl Spawner {
+    fn command(&self, name: &str) -> io::Result<Command> {
+        let log =
+            OpenOptions::new().create(true).append(true).mode(0o600).open(self.layout.daemon_log(name))?;
+        let mut command = Command::new(&self.exe);
+        command
+            .arg(name)
+            .arg("--root")
+            .arg(self.layout.root())
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        Ok(command)
+    }
+
+    /// Starts a keeper.
+    pub(crate) fn keeper(&self) -> io::Result<()> {
+        reap(self.command("keeper")?.spawn()?)
+    }
+
+    /// Starts dns with these sockets; returns its pidfd and its process id.
+    pub(crate) fn dns(&self, sockets: &[BorrowedFd<'_>]) -> io::Result<(OwnedFd, i32)> {
+        let child = self.command("dns")?.stdin(handover::pack(sockets)?).spawn()?;
+        let pid = Pid::from_child(&child);
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        reap(child)?;
+        Ok((pidfd, pid.as_raw_nonzero().get()))
+    }
+}
+
+/// Waits for a child on a thread of its own, so that it is no zombie when it ends.
+fn reap(mut child: Child) -> io::Result<()> {
+    std::thread::Builder::new().name("reap".to_owned()).spawn(move || child.wait())?;
+    Ok(())
+}

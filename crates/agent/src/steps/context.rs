@@ -1,0 +1,92 @@
+//! What a step needs beyond its id, taken from the loop at the moment the step is returned.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hoist_model::{
+    InstanceSpec, Mount, MountKind, NetworkId, NetworkMode, NetworkSpec, Template, VolumeSpec,
+};
+use hoist_planner::host::{HostLoop, Life, Step};
+
+/// The part of the spec that a step acts on.
+#[derive(Debug)]
+pub(crate) enum StepContext {
+    /// An instance.
+    Instance(Box<InstanceContext>),
+    /// A network.
+    Network(NetworkSpec),
+    /// A volume.
+    Volume(#[allow(dead_code, reason = "drivers of volumes come with their options")] VolumeSpec),
+    /// The spec has it no more, or the step needs nothing.
+    Nothing,
+}
+
+/// What laying out and starting an instance needs.
+#[derive(Debug, Clone)]
+pub(crate) struct InstanceContext {
+    pub(crate) spec: InstanceSpec,
+    /// With the image's own volumes among its mounts.
+    pub(crate) template: Arc<Template>,
+    /// The networks that it is attached to.
+    pub(crate) networks: BTreeMap<NetworkId, NetworkSpec>,
+    /// The process whose network namespace it shares (`network_mode: service:`), when that runs.
+    pub(crate) network_of: Option<i32>,
+}
+
+impl StepContext {
+    pub(crate) fn take(control: &HostLoop, step: &Step) -> Self {
+        let spec = control.spec();
+        match step {
+            Step::EnsureNetwork(id) => spec.networks.get(id).cloned().map_or(Self::Nothing, Self::Network),
+            Step::EnsureVolume(id) => spec.volumes.get(id).cloned().map_or(Self::Nothing, Self::Volume),
+            Step::CreateInstance(uid) | Step::StartInstance { uid, .. } => {
+                let Some(instance) = spec.instances.get(uid) else { return Self::Nothing };
+                let Some(template) = spec.templates.get(&instance.template) else { return Self::Nothing };
+                Self::Instance(Box::new(InstanceContext {
+                    spec: instance.clone(),
+                    template: with_image_volumes(template),
+                    networks: networks(control, template),
+                    network_of: network_of(control, instance, template),
+                }))
+            }
+            _ => Self::Nothing,
+        }
+    }
+}
+
+fn networks(control: &HostLoop, template: &Template) -> BTreeMap<NetworkId, NetworkSpec> {
+    let attached = template.service.networks.keys().filter_map(|name| template.networks.get(name));
+    attached.filter_map(|id| Some((id.clone(), control.spec().networks.get(id)?.clone()))).collect()
+}
+
+fn network_of(control: &HostLoop, instance: &InstanceSpec, template: &Template) -> Option<i32> {
+    let NetworkMode::Service(service) = &template.service.network_mode else { return None };
+    let running = control.observed().instances.values();
+    running
+        .filter(|other| other.birth.slot.stack == instance.slot.stack && other.birth.slot.service == *service)
+        .find_map(|other| match other.life {
+            Life::Running { pid, .. } => Some(pid),
+            _ => None,
+        })
+}
+
+/// The template with an anonymous volume for each of the image's volumes that nothing else is mounted at.
+fn with_image_volumes(template: &Arc<Template>) -> Arc<Template> {
+    let declared = &template.service.mounts;
+    let missing: Vec<PathBuf> = template
+        .image
+        .config
+        .volumes
+        .iter()
+        .map(PathBuf::from)
+        .filter(|target| !declared.iter().any(|mount| mount.target == *target))
+        .collect();
+    if missing.is_empty() {
+        return Arc::clone(template);
+    }
+    let mut filled = (**template).clone();
+    let anonymous = |target| Mount { target, kind: MountKind::Anonymous, read_only: false };
+    filled.service.mounts.extend(missing.into_iter().map(anonymous));
+    Arc::new(filled)
+}

@@ -1,0 +1,38 @@
+//! Lays out an instance: its folders and its writable layer. No process yet.
+
+use std::fs::{DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use hoist_model::InstanceUid;
+use hoist_planner::host::StepError;
+
+use super::context::InstanceContext;
+use super::{blocking, refused};
+use crate::host::Host;
+
+pub(super) async fn run(host: &Host, uid: InstanceUid, instance: InstanceContext) -> Result<(), StepError> {
+    let layout = host.layout.instance(&uid);
+    blocking(move || {
+        let fail = |path: &Path, error: &io::Error| {
+            refused(
+                format!("can't make {}: {error}", path.display()),
+                "free space, or repair the file system",
+            )
+        };
+        let make = |path: &Path, mode: u32| -> io::Result<()> {
+            DirBuilder::new().recursive(true).mode(mode).create(path)?;
+            // The umask has no say in what a container sees.
+            std::fs::set_permissions(path, Permissions::from_mode(mode))
+        };
+        let mut folders =
+            vec![(layout.dir().to_owned(), 0o700), (layout.upper(), 0o755), (layout.work(), 0o700)];
+        folders.extend([(layout.run(), 0o700), (layout.log(), 0o700), (layout.file(""), 0o755)]);
+        let mounts = instance.template.service.mounts.iter().enumerate();
+        let anonymous = mounts.filter(|(_, mount)| matches!(mount.kind, hoist_model::MountKind::Anonymous));
+        folders.extend(anonymous.map(|(number, _)| (layout.anonymous_volume(number), 0o755)));
+        folders.iter().try_for_each(|(path, mode)| make(path, *mode).map_err(|error| fail(path, &error)))
+    })
+    .await
+}

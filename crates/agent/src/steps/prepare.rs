@@ -1,0 +1,180 @@
+//! The part of a start that needs no network: root file system, user, volumes, generated files. Blocking.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use hoist_model::{ImageSource, InstanceUid, MountKind, NetworkMode, Service};
+use hoist_planner::host::StepError;
+use hoist_runtime::rootfs::{self, Layers, Rootfs};
+use hoist_runtime::users::{self, Identity};
+
+use super::context::InstanceContext;
+use super::root::masked;
+use super::{failed, refused};
+use crate::files;
+use crate::host::Host;
+use crate::layout::InstanceLayout;
+use crate::oci::{MountInput, SourcePath};
+use crate::volume;
+
+/// What was made ready.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The root file system, detached.
+    pub(super) root: OwnedFd,
+    /// Who the program runs as.
+    pub(super) user: Identity,
+    /// Its host name.
+    pub(super) hostname: String,
+    /// Paths behind its mounts.
+    pub(super) mounts: MountInput,
+    /// Paths of the base to hide.
+    pub(super) masked: Vec<PathBuf>,
+    /// Where `host-gateway` points.
+    pub(super) gateway: Option<IpAddr>,
+}
+
+pub(super) fn prepare(
+    host: &Host,
+    uid: InstanceUid,
+    instance: &InstanceContext,
+) -> Result<Prepared, StepError> {
+    let template = &instance.template;
+    let layout = host.layout.instance(&uid);
+    let lower = host.images.layers(&template.image)?;
+    let layers = Layers { lower, upper: layout.upper(), work: layout.work() };
+    let root = rootfs::assemble(&Rootfs::Layers(layers)).map_err(|error| failed(&error))?;
+    let wanted =
+        template.service.user.as_deref().or(template.image.config.user.as_deref()).unwrap_or_default();
+    let user = users::resolve(root.as_fd(), wanted, &template.service.group_add)
+        .map_err(|error| refused(error.to_string(), "name a user of the image, or a number, in `user:`"))?;
+    let hostname = hostname(&template.service, uid, host);
+    let gateway = gateway(instance);
+    let mut mounts = MountInput { files: Vec::new(), sources: sources(host, &layout, instance, &root)? };
+    mounts.files = generated_files(&layout, instance, &hostname, gateway)?;
+    let masked = match &template.image.source {
+        ImageSource::Rootfs(dir) => masked(dir, host.layout.root()),
+        ImageSource::Reference(_) | ImageSource::OciLayout { .. } => Vec::new(),
+    };
+    Ok(Prepared { root, user, hostname, mounts, masked, gateway })
+}
+
+fn hostname(service: &Service, uid: InstanceUid, host: &Host) -> String {
+    match &service.hostname {
+        Some(name) => name.clone(),
+        None if service.network_mode == NetworkMode::Host => host.hostname.clone(),
+        None => uid.short(),
+    }
+}
+
+/// The gateway of the network that its default route leads through.
+fn gateway(instance: &InstanceContext) -> Option<IpAddr> {
+    let first = instance.networks.values().next()?;
+    let subnet = first.subnets.first()?;
+    subnet.iter().nth(1)
+}
+
+/// The host path of each mount that has one; volumes are made and filled on the way.
+fn sources(
+    host: &Host,
+    layout: &InstanceLayout,
+    instance: &InstanceContext,
+    root: &OwnedFd,
+) -> Result<BTreeMap<PathBuf, SourcePath>, StepError> {
+    let mut sources = BTreeMap::new();
+    for (number, mount) in instance.template.service.mounts.iter().enumerate() {
+        let source = match &mount.kind {
+            MountKind::Tmpfs(_) => continue,
+            MountKind::Bind { source, create, .. } => bind_source(source, *create)?,
+            MountKind::Volume { id, subpath, no_copy } => {
+                let data = host.layout.volume_data(id);
+                volume::ensure(&data).map_err(|error| failed(&error))?;
+                if !no_copy && subpath.is_none() {
+                    volume::copy_up(root.as_fd(), &mount.target, &data).map_err(|error| failed(&error))?;
+                }
+                subpath.as_ref().map_or(data.clone(), |subpath| data.join(subpath))
+            }
+            MountKind::Anonymous => {
+                let data = layout.anonymous_volume(number);
+                volume::ensure(&data).map_err(|error| failed(&error))?;
+                volume::copy_up(root.as_fd(), &mount.target, &data).map_err(|error| failed(&error))?;
+                data
+            }
+            MountKind::Content { content, uid, gid, mode, .. } => {
+                let path = layout.file(&format!("content-{number}"));
+                write(&path, content, *mode, Some((*uid, *gid)))?;
+                path
+            }
+        };
+        sources.insert(mount.target.clone(), SourcePath(source));
+    }
+    Ok(sources)
+}
+
+fn bind_source(source: &Path, create: bool) -> Result<PathBuf, StepError> {
+    match fs::symlink_metadata(source) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
+            let fail = |error| {
+                refused(format!("can't make {}: {error}", source.display()), "make the folder yourself")
+            };
+            fs::create_dir_all(source).map_err(fail)?;
+        }
+        Err(error) => {
+            let what = format!("bind source {}: {error}", source.display());
+            return Err(refused(what, "make it, or correct the path under `volumes:`"));
+        }
+    }
+    Ok(source.to_owned())
+}
+
+fn generated_files(
+    layout: &InstanceLayout,
+    instance: &InstanceContext,
+    hostname: &str,
+    gateway: Option<IpAddr>,
+) -> Result<Vec<(PathBuf, PathBuf)>, StepError> {
+    let service = &instance.template.service;
+    let addresses: Vec<IpAddr> = instance.spec.addresses.values().flatten().copied().collect();
+    let extra: Vec<(String, IpAddr)> = service
+        .extra_hosts
+        .iter()
+        .filter_map(|(name, address)| {
+            let address = if address == "host-gateway" { gateway } else { address.parse().ok() };
+            Some((name.clone(), address?))
+        })
+        .collect();
+    let hosts = files::hosts(hostname, service.domainname.as_deref(), &addresses, &extra);
+    let resolv = match (&service.network_mode, gateway) {
+        (NetworkMode::Own, Some(gateway)) => {
+            // dns: is who our server asks for other names, not whom the instance asks.
+            files::resolv_conf(&[gateway], &service.dns_search, &service.dns_opt)
+        }
+        _ => fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+    };
+    let list = [("hostname", format!("{hostname}\n")), ("hosts", hosts), ("resolv.conf", resolv)];
+    let mut made = Vec::new();
+    for (name, text) in list {
+        let path = layout.file(name);
+        write(&path, text.as_bytes(), 0o644, None)?;
+        made.push((Path::new("/etc").join(name), path));
+    }
+    Ok(made)
+}
+
+/// In place, not by rename: a running instance has the file itself mounted.
+fn write(path: &Path, content: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<(), StepError> {
+    let put = || -> io::Result<()> {
+        fs::write(path, content)?;
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+        owner.map_or(Ok(()), |(uid, gid)| chown(path, Some(uid), Some(gid)))
+    };
+    put().map_err(|error| {
+        refused(format!("can't write {}: {error}", path.display()), "free space on that file system")
+    })
+}

@@ -1,0 +1,50 @@
+//! Removes an instance and everything of it: what may still run, its control group, its files.
+
+use std::io;
+use std::time::Duration;
+
+use hoist_keeper::protocol::Request;
+use hoist_model::InstanceUid;
+use hoist_planner::host::StepError;
+use hoist_runtime::cgroup::Cgroup;
+
+use super::{blocking, failed};
+use crate::host::Host;
+
+/// How often, and how long apart, the keeper is asked to forget an instance whose last process is just ending.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(20);
+
+pub(super) async fn run(host: &Host, uid: InstanceUid) -> Result<(), StepError> {
+    let (hierarchy, path) = (host.hierarchy.clone(), host.cgroup(uid));
+    blocking(move || {
+        let Ok(group) = Cgroup::open(&hierarchy, &path) else { return Ok(()) };
+        group.kill().map_err(|error| failed(&error))?;
+        group.remove().map_err(|error| failed(&error))
+    })
+    .await?;
+    forget(host, uid).await?;
+    host.held.drop_all(uid);
+    let dir = host.layout.instance(&uid).dir().to_owned();
+    blocking(move || match std::fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let what = format!("can't remove {}: {error}", dir.display());
+            Err(StepError { what, hint: None, permanent: false })
+        }
+        _ => Ok(()),
+    })
+    .await
+}
+
+/// The keeper refuses while it still drains the instance's output.
+async fn forget(host: &Host, uid: InstanceUid) -> Result<(), StepError> {
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        match host.link.tell(Request::Forget { key: Host::key(uid) }, Vec::new()).await {
+            Ok(()) => return Ok(()),
+            Err(error) => last = Some(error),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    last.map_or(Ok(()), |error| Err(failed(&error)))
+}

@@ -1,0 +1,188 @@
+//! Starts an instance: root, network and control group are made ready side by side, then the keeper launches.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use hoist_keeper::protocol::{Launch, LogSpec, Reply, Request};
+use hoist_keeper::{Limits, StdioKind, StdioSpec, WindowSize};
+use hoist_model::{InstanceUid, NetworkMode};
+use hoist_planner::host::{StepError, StepOk, StepResult};
+use hoist_runtime::cgroup::{self, Cgroup};
+use hoist_runtime::executable::{self, Search};
+use hoist_runtime::sandbox;
+use oci_spec::runtime::Spec;
+
+use super::context::InstanceContext;
+use super::prepare::{Prepared, prepare};
+use super::{blocking, failed, refused};
+use crate::host::Host;
+use crate::oci::{self, SpecInput};
+
+pub(super) async fn run(
+    host: &Host,
+    uid: InstanceUid,
+    attempt: u32,
+    instance: InstanceContext,
+) -> StepResult {
+    // Preparations are mostly kernel work: more at once than processors only makes each wait longer.
+    let _turn = host.turns.acquire().await.map_err(|error| failed(&error))?;
+    let instance = Arc::new(instance);
+    let (prepared, netns) = tokio::try_join!(
+        {
+            let (host, instance) = (host.clone(), Arc::clone(&instance));
+            blocking(move || prepare(&host, uid, &instance))
+        },
+        network(host, uid, &instance),
+    )?;
+    let (own, shared) = (host.clone(), Arc::clone(&instance));
+    let (launch, fds) = blocking(move || assemble(&own, uid, attempt, &shared, prepared, netns)).await?;
+    let pid = launched(host, uid, launch, fds).await?;
+    Ok(StepOk { pid: Some(pid) })
+}
+
+/// The network namespace, wired: nothing when it uses the host's.
+async fn network(
+    host: &Host,
+    uid: InstanceUid,
+    instance: &InstanceContext,
+) -> Result<Option<OwnedFd>, StepError> {
+    match &instance.template.service.network_mode {
+        NetworkMode::Host => Ok(None),
+        NetworkMode::Service(service) => {
+            let pid = instance.network_of.ok_or_else(|| StepError {
+                what: format!("service {service}, whose network it shares, does not run"),
+                hint: None,
+                permanent: false,
+            })?;
+            blocking(move || {
+                let gone = || failed(&rustix::io::Errno::SRCH);
+                let pid = rustix::process::Pid::from_raw(pid).ok_or_else(gone)?;
+                sandbox::network_namespace_of(pid).map(Some).map_err(|error| failed(&error))
+            })
+            .await
+        }
+        NetworkMode::None => {
+            blocking(|| sandbox::network_namespace().map(Some).map_err(|error| failed(&error))).await
+        }
+        NetworkMode::Own => {
+            let netns = blocking(|| sandbox::network_namespace().map_err(|error| failed(&error))).await?;
+            host.fabric.attach(&netns, uid, instance).await?;
+            Ok(Some(netns))
+        }
+    }
+}
+
+fn assemble(
+    host: &Host,
+    uid: InstanceUid,
+    attempt: u32,
+    instance: &InstanceContext,
+    prepared: Prepared,
+    netns: Option<OwnedFd>,
+) -> Result<(Launch, Vec<OwnedFd>), StepError> {
+    let service = &instance.template.service;
+    let input = SpecInput {
+        template: &instance.template,
+        uid: &uid,
+        slot: &instance.spec.slot,
+        user: &prepared.user,
+        hostname: &prepared.hostname,
+        own_network: netns.is_some(),
+        mounts: &prepared.mounts,
+        masked: &prepared.masked,
+        host_gateway: prepared.gateway,
+    };
+    let spec =
+        oci::spec(&input).map_err(|error| refused(crate::chain::chain(&error), "correct the stack file"))?;
+    let executable = find(&spec, &prepared, !service.mounts.is_empty())?;
+    let group = control_group(host, uid, &spec)?;
+    let layout = host.layout.instance(&uid);
+    let kind = if service.tty {
+        StdioKind::Terminal(WindowSize { rows: 24, columns: 80 })
+    } else {
+        StdioKind::Pipes { stdin: service.stdin_open }
+    };
+    let limits = {
+        let defaults = Limits::default();
+        Limits {
+            segment_bytes: service.logs.max_size.unwrap_or(defaults.segment_bytes),
+            segments: service.logs.max_files.unwrap_or(defaults.segments),
+        }
+    };
+    let launch = Launch {
+        key: Host::key(uid),
+        attempt,
+        spec,
+        stdio: StdioSpec { dir: layout.run(), uid: prepared.user.uid, gid: prepared.user.gid, kind },
+        log: (!service.logs.disabled).then(|| LogSpec { dir: layout.log(), limits }),
+        cgroup: Some(group.path().clone()),
+        cgroup_dirs: group.directories(),
+        executable,
+        init: service.init,
+        best_effort: true,
+        netns: netns.is_some(),
+    };
+    let fds = std::iter::once(prepared.root).chain(netns).collect();
+    Ok((launch, fds))
+}
+
+/// Looks the program up before anything is launched, so that a misspelt command is a clear error.
+fn find(spec: &Spec, prepared: &Prepared, mounts: bool) -> Result<Option<std::path::PathBuf>, StepError> {
+    let Some(process) = spec.process() else { return Ok(None) };
+    let Some(argv0) = process.args().as_ref().and_then(|args| args.first()) else { return Ok(None) };
+    let env = process.env().iter().flatten();
+    let path = env.filter_map(|entry| entry.strip_prefix("PATH=")).next_back().unwrap_or_default();
+    let search = Search {
+        root: prepared.root.as_fd(),
+        argv0,
+        path,
+        cwd: Path::new(process.cwd()),
+        identity: &prepared.user,
+        mounts,
+    };
+    executable::find(&search).map_err(|error| {
+        refused(error.to_string(), "correct `command` or `entrypoint`, or use an image that has it")
+    })
+}
+
+fn control_group(host: &Host, uid: InstanceUid, spec: &Spec) -> Result<Cgroup, StepError> {
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
+    let (limits, ignored) = cgroup::Limits::from_oci(&resources).map_err(|error| failed(&error))?;
+    let made = Cgroup::create(&host.hierarchy, &host.cgroup(uid), &limits);
+    let (group, unenforced) = made.map_err(|error| {
+        refused(
+            crate::chain::chain(&error),
+            "take the limit out of the stack file, or enable its controller on this host",
+        )
+    })?;
+    for what in ignored.iter().chain(&unenforced) {
+        tracing::warn!(instance = %uid.short(), "{what}");
+    }
+    Ok(group)
+}
+
+async fn launched(
+    host: &Host,
+    uid: InstanceUid,
+    launch: Launch,
+    fds: Vec<OwnedFd>,
+) -> Result<i32, StepError> {
+    match host.link.call(Request::Launch(Box::new(launch)), fds).await {
+        Ok((Reply::Launched(launched), _)) => {
+            for warning in &launched.warnings {
+                tracing::warn!(instance = %uid.short(), "{warning}");
+            }
+            Ok(launched.identity.pid)
+        }
+        Ok((Reply::LaunchFailed(failure), _)) => {
+            Err(StepError { what: failure.message, hint: failure.advice, permanent: false })
+        }
+        Ok((other, _)) => Err(StepError {
+            what: format!("the keeper answered out of place: {other:?}"),
+            hint: None,
+            permanent: false,
+        }),
+        Err(error) => Err(failed(&error)),
+    }
+}

@@ -1,0 +1,431 @@
+//! The command line. Compose's commands and flags first; what they mean is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs Compose stacks on this machine, and keeps them running.
+#[derive(Debug, Parser)]
+#[command(name = "hoist", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Stack file; may be given several times, later ones override. `-` is standard input.
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Name of the stack, instead of the one in the file or of its folder.
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub project_name: Option<String>,
+    /// Folder that relative paths start from, instead of the first file's.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub project_directory: Option<PathBuf>,
+    /// Files to read variables from, instead of `.env`.
+    #[arg(long = "env-file", global = true, value_name = "FILE")]
+    pub env_files: Vec<PathBuf>,
+    /// Switch a profile on.
+    #[arg(long = "profile", global = true, value_name = "NAME")]
+    pub profiles: Vec<String>,
+    /// Folder for all state, so that several hoists live on one machine.
+    #[arg(long, global = true, env = "HOIST_ROOT", value_name = "DIR", default_value = "/var/lib/hoist")]
+    pub root: PathBuf,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t = Ansi::Auto)]
+    pub ansi: Ansi,
+    /// How to show progress.
+    #[arg(long, global = true, value_enum, default_value_t = ProgressStyle::Auto)]
+    pub progress: ProgressStyle,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Ansi {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How to show progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressStyle {
+    /// `tty` on a terminal, else `plain`.
+    Auto,
+    /// Lines that are drawn anew.
+    Tty,
+    /// A line for each change.
+    Plain,
+    /// Nothing but errors.
+    Quiet,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make what the stack file says so, and keep it so
+    Up(Up),
+    /// Stop and remove a stack's instances and networks
+    Down(Down),
+    /// List instances
+    Ps(Ps),
+    /// Show what instances write
+    Logs(Logs),
+    /// Run a command inside a running instance
+    Exec(Exec),
+    /// Stop services; they stay stopped until started
+    Stop(Stop),
+    /// Start stopped services
+    Start(Start),
+    /// Stop and start services
+    Restart(Restart),
+    /// Show the stack file as it is understood
+    Config(Config),
+    /// Print the dependency graph in the DOT language
+    Graph(Selection),
+    /// Load images from an archive
+    Load(Load),
+    /// Print the version
+    Version(Version),
+    /// Look after the agent of this machine
+    Agent(Agent),
+}
+
+/// A stack file as the first argument where none is given by `-f`, then services.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Selection {
+    /// `[FILE] [SERVICE]...`: a first word with a `/`, or ending in .yaml or .yml, is the stack file.
+    #[arg(value_name = "FILE|SERVICE")]
+    pub words: Vec<String>,
+    /// Stack file, as before the command
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `hoist up`
+#[derive(Debug, Clone, Args)]
+pub struct Up {
+    /// What to bring up.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Return once everything is started; don't show logs
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Return once everything runs and is healthy; implies -d
+    #[arg(long)]
+    pub wait: bool,
+    /// Give up waiting after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub wait_timeout: Option<u64>,
+    /// Run so many replicas of a service, until the next up
+    #[arg(long, value_name = "SERVICE=N")]
+    pub scale: Vec<String>,
+    /// Remove services that have left the file
+    #[arg(long)]
+    pub remove_orphans: bool,
+    /// Replace instances even when nothing about them changed
+    #[arg(long)]
+    pub force_recreate: bool,
+    /// Leave the services that the named ones depend on alone
+    #[arg(long)]
+    pub no_deps: bool,
+    /// Make instances without starting them
+    #[arg(long)]
+    pub no_start: bool,
+    /// Stop everything when one instance ends
+    #[arg(long)]
+    pub abort_on_container_exit: bool,
+    /// Exit with the status of this service's instance; implies --abort-on-container-exit
+    #[arg(long, value_name = "SERVICE")]
+    pub exit_code_from: Option<String>,
+    /// Show times in logs
+    #[arg(long)]
+    pub timestamps: bool,
+    /// Show logs without the instance's name
+    #[arg(long)]
+    pub no_log_prefix: bool,
+    /// Show logs without colours
+    #[arg(long)]
+    pub no_color: bool,
+    /// Seconds between the stop signal and SIGKILL when stopping
+    #[arg(short, long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
+}
+
+/// `hoist down`
+#[derive(Debug, Clone, Args)]
+pub struct Down {
+    /// What to take down.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Remove the stack's volumes with their data
+    #[arg(short, long)]
+    pub volumes: bool,
+    /// Seconds between the stop signal and SIGKILL
+    #[arg(short, long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
+    /// Accepted as in docker compose; down removes orphans anyway
+    #[arg(long)]
+    pub remove_orphans: bool,
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// Columns.
+    Table,
+    /// One JSON object a line, with docker compose's keys.
+    Json,
+}
+
+/// `hoist ps`
+#[derive(Debug, Clone, Args)]
+pub struct Ps {
+    /// What to list.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Stopped ones too
+    #[arg(short, long)]
+    pub all: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+    /// Ids only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Names of services only
+    #[arg(long)]
+    pub services: bool,
+    /// Whole ids and commands
+    #[arg(long)]
+    pub no_trunc: bool,
+}
+
+/// `hoist logs`
+#[derive(Debug, Clone, Args)]
+pub struct Logs {
+    /// `[FILE] [SERVICE]...`, as with the other commands; `-f` is `--follow` here.
+    #[arg(value_name = "FILE|SERVICE")]
+    pub words: Vec<String>,
+    /// Go on with what comes
+    #[arg(short, long)]
+    pub follow: bool,
+    /// So many lines from the end of each instance's log
+    #[arg(short = 'n', long, value_name = "N", default_value = "all")]
+    pub tail: String,
+    /// Show times
+    #[arg(short, long)]
+    pub timestamps: bool,
+    /// From this time on (RFC 3339, or a duration back from now like 10m)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Up to this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only this replica
+    #[arg(long, value_name = "N")]
+    pub index: Option<u32>,
+    /// Without the instance's name
+    #[arg(long)]
+    pub no_log_prefix: bool,
+    /// Without colours
+    #[arg(long)]
+    pub no_color: bool,
+}
+
+/// `hoist exec`
+#[derive(Debug, Clone, Args)]
+pub struct Exec {
+    /// `[FILE] SERVICE COMMAND [ARG]...`
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "SERVICE COMMAND"
+    )]
+    pub words: Vec<String>,
+    /// Don't wait for the command
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Set an environment variable
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// Which replica
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub index: u32,
+    /// Without a terminal; so it is anyway where standard input is none
+    #[arg(short = 'T', long)]
+    pub no_tty: bool,
+    /// Accepted as in docker compose: standard input is connected anyway
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// With all capabilities
+    #[arg(long)]
+    pub privileged: bool,
+    /// As this user
+    #[arg(short, long)]
+    pub user: Option<String>,
+    /// In this folder
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+}
+
+/// `hoist stop`
+#[derive(Debug, Clone, Args)]
+pub struct Stop {
+    /// What to stop.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Seconds between the stop signal and SIGKILL
+    #[arg(short, long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
+}
+
+/// `hoist start`
+#[derive(Debug, Clone, Args)]
+pub struct Start {
+    /// What to start.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Return once everything is healthy
+    #[arg(long)]
+    pub wait: bool,
+    /// Give up waiting after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub wait_timeout: Option<u64>,
+}
+
+/// `hoist restart`
+#[derive(Debug, Clone, Args)]
+pub struct Restart {
+    /// What to restart.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Leave alone what depends on it
+    #[arg(long)]
+    pub no_deps: bool,
+    /// Seconds between the stop signal and SIGKILL
+    #[arg(short, long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
+}
+
+/// `hoist config`
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// What to show.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// yaml or json
+    #[arg(long, value_name = "FORMAT", default_value = "yaml")]
+    pub format: String,
+    /// Check only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Write to this file
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Names of services
+    #[arg(long)]
+    pub services: bool,
+    /// Names of volumes
+    #[arg(long)]
+    pub volumes: bool,
+    /// Names of networks
+    #[arg(long)]
+    pub networks: bool,
+    /// Names of profiles
+    #[arg(long)]
+    pub profiles: bool,
+    /// Names of images
+    #[arg(long)]
+    pub images: bool,
+    /// Variables used, with defaults
+    #[arg(long)]
+    pub variables: bool,
+    /// The environment used for interpolation
+    #[arg(long)]
+    pub environment: bool,
+    /// Digests that decide recreation: of a service, of several with commas, or `*`
+    #[arg(long, value_name = "SERVICE")]
+    pub hash: Option<String>,
+    /// Leave variables as written
+    #[arg(long)]
+    pub no_interpolate: bool,
+    /// Leave the model without defaults
+    #[arg(long)]
+    pub no_normalize: bool,
+    /// Leave paths as written
+    #[arg(long)]
+    pub no_path_resolution: bool,
+    /// Don't check that what is referred to exists
+    #[arg(long)]
+    pub no_consistency: bool,
+    /// Don't read env_file files into services
+    #[arg(long)]
+    pub no_env_resolution: bool,
+    /// A JSON schema of stack files, for editors
+    #[arg(long)]
+    pub schema: bool,
+}
+
+/// `hoist load`
+#[derive(Debug, Clone, Args)]
+pub struct Load {
+    /// The archive; standard input when none
+    #[arg(short, long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Print nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `hoist version`
+#[derive(Debug, Clone, Args)]
+pub struct Version {
+    /// The number only
+    #[arg(long)]
+    pub short: bool,
+    /// text or json
+    #[arg(short = 'F', long, value_name = "FORMAT", default_value = "text")]
+    pub format: String,
+}
+
+/// `hoist agent`
+#[derive(Debug, Clone, Args)]
+pub struct Agent {
+    /// What about it; without a word: run as the agent, in the foreground.
+    #[command(subcommand)]
+    pub command: Option<AgentCommand>,
+    /// Leave the session, say `ready` on standard output, end when there is nothing left to look after.
+    #[arg(long, hide = true)]
+    pub background: bool,
+    /// The keeper starts it, in place of one that was killed.
+    #[arg(long, hide = true)]
+    pub respawned: bool,
+}
+
+/// `hoist agent …`
+#[derive(Debug, Clone, Subcommand)]
+pub enum AgentCommand {
+    /// Show the agent, its processes and what it runs
+    Status {
+        /// How to print
+        #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+        format: ListFormat,
+    },
+    /// End agent, keeper and dns; refused while instances run
+    Stop {
+        /// Stop what runs first; it stays wanted, and `hoist agent` or `hoist up` brings it back
+        #[arg(long)]
+        force: bool,
+    },
+}

@@ -1,0 +1,119 @@
+//! An attached `up`: logs of what it brought up, Ctrl-C stops it, and it ends when all of it has ended. When this
+//! process is killed, the stack runs on.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use hoist_model::{Phase, ServiceName, WallTime};
+use hoist_wire::{Client, ClusterApi, InstanceStatus, Select, StackStatus, Stop};
+
+use crate::args::ProgressStyle;
+use crate::error::{CommandError, code};
+use crate::progress::{Progress, conclude};
+use crate::project::Target;
+use crate::style;
+use crate::tail::{Item, LineStyle, Range, Tail};
+
+/// What is attached to, and how.
+pub struct Attached {
+    /// The agent.
+    pub agent: Arc<Client>,
+    /// The stack.
+    pub target: Target,
+    /// The services shown, and stopped by Ctrl-C.
+    pub services: Vec<ServiceName>,
+    /// Lines from this time on.
+    pub since: WallTime,
+    /// How lines look.
+    pub style: LineStyle,
+    /// Stop all when one ends.
+    pub abort_on_exit: bool,
+    /// Whose exit code to return.
+    pub code_from: Option<String>,
+    /// `-t`.
+    pub timeout: Option<u32>,
+    /// How the stop is shown.
+    pub progress: ProgressStyle,
+}
+
+/// Runs until all has ended or a person interrupts.
+///
+/// # Errors
+/// When the agent goes away.
+pub async fn run(attached: Attached) -> Result<u8, CommandError> {
+    let api: Arc<dyn ClusterApi> = Arc::clone(&attached.agent) as _;
+    let range = Range { follow: true, since: Some(attached.since), ..Range::default() };
+    let mut tail = Tail::new(Arc::clone(&api), range, attached.style);
+    let mut changes = api.watch(attached.target.id.clone()).await?;
+    let mut exits = Exits::default();
+    let mut alive = true;
+    loop {
+        tokio::select! {
+            item = tail.next(), if tail.is_open() => match item {
+                Item::Line(line) => tail.print(&line).map_err(|_| CommandError::silent(code::OK))?,
+                Item::End(_) | Item::Broken(..) => {}
+            },
+            change = changes.next(), if alive => match change {
+                Some(Ok(status)) => {
+                    let rows = rows(&attached, &status);
+                    rows.iter().for_each(|row| tail.add(row.uid, row.report.slot.short()));
+                    exits.note(&rows, attached.code_from.as_deref());
+                    alive = exits.some_live;
+                    if attached.abort_on_exit && exits.some_ended {
+                        stop(&attached, false).await?;
+                        return Ok(exits.code);
+                    }
+                }
+                _ => alive = false,
+            },
+            _ = tokio::signal::ctrl_c() => return interrupted(&attached).await,
+        }
+        if !alive && !tail.is_open() {
+            return Ok(if attached.code_from.is_some() { exits.code } else { code::OK });
+        }
+    }
+}
+
+fn rows<'a>(attached: &Attached, status: &'a StackStatus) -> Vec<&'a InstanceStatus> {
+    status.instances.iter().filter(|row| attached.services.contains(&row.report.slot.service)).collect()
+}
+
+/// What has ended so far.
+#[derive(Default)]
+struct Exits {
+    some_live: bool,
+    some_ended: bool,
+    code: u8,
+}
+
+impl Exits {
+    fn note(&mut self, rows: &[&InstanceStatus], code_from: Option<&str>) {
+        let ended = |row: &&&InstanceStatus| matches!(row.report.phase, Phase::Exited);
+        self.some_live = rows.iter().any(|row| !matches!(row.report.phase, Phase::Exited | Phase::Failed(_)));
+        self.some_ended = rows.iter().any(|row| ended(&row));
+        let chosen =
+            |row: &&&InstanceStatus| code_from.is_none_or(|name| name == row.report.slot.service.as_str());
+        if let Some(row) = rows.iter().filter(ended).find(chosen) {
+            let status = row.report.exit.map_or(0, hoist_model::Exit::status);
+            self.code = u8::try_from(status).unwrap_or(u8::MAX);
+        }
+    }
+}
+
+/// The first Ctrl-C stops what is attached, a second one kills it.
+async fn interrupted(attached: &Attached) -> Result<u8, CommandError> {
+    anstream::eprintln!("\n{}stopping… (Ctrl-C again kills){:#}", style::DIM, style::DIM);
+    tokio::select! {
+        result = stop(attached, false) => result?,
+        _ = tokio::signal::ctrl_c() => stop(attached, true).await?,
+    }
+    Ok(code::INTERRUPTED)
+}
+
+async fn stop(attached: &Attached, kill: bool) -> Result<(), CommandError> {
+    let select = Select { stack: attached.target.id.clone(), services: attached.services.clone() };
+    let mut events = attached.agent.stop(Stop { select, timeout: attached.timeout, kill }).await?;
+    let verdict = Progress::new("stop", attached.progress).follow(&mut events).await?;
+    conclude(&verdict, true, "");
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! `hoist up`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hoist_model::ServiceName;
+use hoist_wire::{ClusterApi, PutStack, Up};
+
+use crate::args;
+use crate::attach::{self, Attached};
+use crate::connect;
+use crate::error::{CommandError, code};
+use crate::progress::{Progress, conclude};
+use crate::project::Project;
+use crate::tail::LineStyle;
+use crate::time;
+
+/// Runs the command; the exit code of an attached `up` comes from what it watched.
+///
+/// # Errors
+/// When the stack can't be brought up.
+pub async fn run(project: Project, args: &args::Up, style: args::ProgressStyle) -> Result<u8, CommandError> {
+    let began = time::now();
+    let target = project.target.clone();
+    let put = PutStack {
+        up: options(args, &target.services)?,
+        stack: project.stack,
+        project_dir: project.dir,
+        files: project.files,
+        expected: None,
+    };
+    let attach_to: Vec<ServiceName> = attached_services(&put, &target.services);
+    let agent = Arc::new(connect::connect(&target.root).await?);
+    let mut events = agent.put_stack(put).await?;
+    let mut progress = Progress::new("up", style);
+    let following = progress.follow(&mut events);
+    let verdict = match args.wait_timeout {
+        None => interruptible(following).await?,
+        Some(seconds) => {
+            tokio::time::timeout(std::time::Duration::from_secs(seconds), interruptible(following))
+                .await
+                .map_err(|_| {
+                CommandError::failed(format!("not everything was ready within {seconds} s"))
+                    .hint("`hoist ps` says what is missing; what runs goes on running")
+            })??
+        }
+    };
+    let nothing = "nothing to do: everything is as the stack file says";
+    if !conclude(&verdict, style == args::ProgressStyle::Quiet, nothing) {
+        return Err(CommandError::silent(code::FAILED));
+    }
+    if args.detach || args.wait || args.no_start {
+        return Ok(code::OK);
+    }
+    let attached = Attached {
+        agent,
+        target,
+        services: attach_to,
+        since: began,
+        style: LineStyle {
+            timestamps: args.timestamps,
+            no_prefix: args.no_log_prefix,
+            no_color: args.no_color,
+        },
+        abort_on_exit: args.abort_on_container_exit || args.exit_code_from.is_some(),
+        code_from: args.exit_code_from.clone(),
+        timeout: args.timeout,
+        progress: style,
+    };
+    attach::run(attached).await
+}
+
+/// Ctrl-C before everything is up leaves things as they are: the stack is wanted, and goes on coming up.
+async fn interruptible<T, E: Into<CommandError>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, CommandError> {
+    tokio::select! {
+        result = work => result.map_err(Into::into),
+        _ = tokio::signal::ctrl_c() => {
+            anstream::eprintln!("\ninterrupted: the stack goes on coming up; `hoist ps` shows it, `hoist down` takes it away");
+            Err(CommandError::silent(code::INTERRUPTED))
+        }
+    }
+}
+
+fn options(args: &args::Up, services: &[ServiceName]) -> Result<Up, CommandError> {
+    Ok(Up {
+        services: services.to_vec(),
+        no_deps: args.no_deps,
+        scale: scale(&args.scale)?,
+        remove_orphans: args.remove_orphans,
+        force_recreate: args.force_recreate,
+        no_start: args.no_start,
+        wait: args.wait,
+    })
+}
+
+fn scale(words: &[String]) -> Result<BTreeMap<ServiceName, u32>, CommandError> {
+    let one = |word: &String| {
+        let (service, number) = word.split_once('=')?;
+        Some((ServiceName::new(service).ok()?, number.parse().ok()?))
+    };
+    words
+        .iter()
+        .map(|word| {
+            one(word)
+                .ok_or_else(|| CommandError::usage(format!("--scale takes SERVICE=NUMBER, not {word:?}")))
+        })
+        .collect()
+}
+
+/// The services whose logs are shown: the named ones, or all that don't say `attach: false`.
+fn attached_services(put: &PutStack, named: &[ServiceName]) -> Vec<ServiceName> {
+    if !named.is_empty() {
+        return named.to_vec();
+    }
+    let shown = put.stack.services.iter().filter(|(_, service)| service.attach);
+    shown.map(|(name, _)| name.clone()).collect()
+}

@@ -1,0 +1,15 @@
+//! `hoist version`.
+
+use crate::args;
+
+/// Prints the version.
+pub fn run(args: &args::Version) {
+    let version = env!("CARGO_PKG_VERSION");
+    if args.format == "json" {
+        anstream::println!("{}", serde_json::json!({ "version": version }));
+    } else if args.short {
+        anstream::println!("{version}");
+    } else {
+        anstream::println!("hoist version {version}");
+    }
+}

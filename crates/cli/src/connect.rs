@@ -1,0 +1,108 @@
+//! Reaches the agent of a root, starting it when there is none.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use hoist_wire::Client;
+
+use crate::error::CommandError;
+
+/// How long another command's agent may take to come up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The socket of the agent that owns `root`.
+#[must_use]
+pub fn socket(root: &Path) -> PathBuf {
+    root.join("agent.sock")
+}
+
+/// Connects to the agent, if one runs.
+pub async fn running(root: &Path) -> Option<Client> {
+    Client::connect(&socket(root)).await.ok()
+}
+
+/// Connects to the agent; starts one when none runs.
+///
+/// # Errors
+/// When it can't be started; the message is the agent's own.
+pub async fn connect(root: &Path) -> Result<Client, CommandError> {
+    if let Some(client) = running(root).await {
+        return Ok(client);
+    }
+    let root = absolute(root)?;
+    if !rustix::process::geteuid().is_root() {
+        return Err(CommandError::failed("starting containers needs root").hint("run the command with sudo"));
+    }
+    let first = {
+        let root = root.clone();
+        tokio::task::spawn_blocking(move || start(&root))
+            .await
+            .map_err(|error| CommandError::failed(error.to_string()))??
+    };
+    // Of many commands at once on a cold root, one agent wins the lock; the others' agents end, and they wait here.
+    let deadline = Instant::now() + if first == Started::Ready { PATIENCE } else { PATIENCE * 2 };
+    loop {
+        match Client::connect(&socket(&root)).await {
+            Ok(client) => return Ok(client),
+            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+fn absolute(root: &Path) -> Result<PathBuf, CommandError> {
+    std::path::absolute(root).map_err(|error| CommandError::failed(format!("{}: {error}", root.display())))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Started {
+    /// Our agent listens.
+    Ready,
+    /// Another one owns the root.
+    Lost,
+}
+
+/// Starts an agent and waits for its first line: `ready`, `lost`, or what went wrong.
+fn start(root: &Path) -> Result<Started, CommandError> {
+    let fail = |what: &str, error: std::io::Error| {
+        CommandError::failed(format!("{what} {}: {error}", root.display()))
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(root)
+        .map_err(|e| fail("can't make the state folder", e))?;
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(root.join("agent.log"));
+    let log = log.map_err(|e| fail("can't write the agent's log in", e))?;
+    let exe = std::env::current_exe().map_err(|e| fail("can't find the hoist binary for", e))?;
+    let mut child = Command::new(exe)
+        .args(["agent", "--background", "--root"])
+        .arg(root)
+        // A daemon must not depend on the shell that happened to start it.
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .envs(std::env::vars_os().filter(|(name, _)| name == "HOIST_LOG" || name == "HOIST_BOOT_ID"))
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .map_err(|e| fail("can't start an agent for", e))?;
+    let mut said = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        BufReader::new(stdout).read_line(&mut said).map_err(|e| fail("can't hear the agent of", e))?;
+    }
+    match said.trim_end() {
+        "ready" => Ok(Started::Ready),
+        "lost" => Ok(Started::Lost),
+        "" => Err(CommandError::failed("the agent ended before it was ready")
+            .hint(format!("its log is {}", root.join("agent.log").display()))),
+        reason => Err(CommandError::failed(format!("the agent can't start: {reason}"))),
+    }
+}

@@ -1,0 +1,146 @@
+//! From the command line to a loaded stack, and to the stack's name for commands that need no more.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hoist_model::{ServiceName, Stack, StackId, StackName};
+use hoist_wire::{Client, ClusterApi, ErrorKind, StackStatus};
+
+use crate::args::{Global, Selection};
+use crate::connect;
+use crate::error::CommandError;
+use crate::load::{self, Loaded};
+use crate::select::{Selected, select};
+
+/// A stack to act on, by name.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Where the agent's state is.
+    pub root: PathBuf,
+    /// The stack.
+    pub id: StackId,
+    /// The services named; all when empty.
+    pub services: Vec<ServiceName>,
+}
+
+/// A loaded stack and where to bring it up.
+#[derive(Debug)]
+pub struct Project {
+    /// The stack, by name.
+    pub target: Target,
+    /// What the file says.
+    pub stack: Stack,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its files.
+    pub files: Vec<PathBuf>,
+}
+
+impl Target {
+    /// The stack that the command line names: by `-p` alone, or by the stack file.
+    ///
+    /// # Errors
+    /// When there is no stack file, or it has errors.
+    pub fn resolve(global: &Global, files: &[PathBuf], words: &[String]) -> Result<Self, CommandError> {
+        let selected = select(&global.files, files, words)?;
+        if let (Some(name), true) = (&global.project_name, selected.files.is_empty()) {
+            let name =
+                StackName::new(name.as_str()).map_err(|error| CommandError::usage(error.to_string()))?;
+            return Ok(Self {
+                root: global.root.clone(),
+                id: StackId::new(name),
+                services: selected.services,
+            });
+        }
+        let services = selected.services.clone();
+        let loaded = load::stack(global, &selected, load::Say::Nothing)?;
+        Ok(Self { root: global.root.clone(), id: loaded.stack.id, services })
+    }
+
+    /// As [`Target::resolve`], of a selection.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn of(global: &Global, selection: &Selection) -> Result<Self, CommandError> {
+        Self::resolve(global, &selection.files, &selection.words)
+    }
+
+    /// The agent, when there may be something to ask it about; none where nothing was ever brought up.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn agent(&self) -> Result<Option<Arc<Client>>, CommandError> {
+        if let Some(client) = connect::running(&self.root).await {
+            return Ok(Some(Arc::new(client)));
+        }
+        if !self.root.join("store.redb").exists() {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(connect::connect(&self.root).await?)))
+    }
+
+    /// The stack as it is; none when it isn't up. Named services must be in it.
+    ///
+    /// # Errors
+    /// When a named service isn't in it, or the agent can't be asked.
+    pub async fn status(&self) -> Result<Option<StackStatus>, CommandError> {
+        let Some(agent) = self.agent().await? else { return Ok(None) };
+        match agent.stack(self.id.clone()).await {
+            Ok(status) => {
+                self.check_services(&status)?;
+                Ok(Some(status))
+            }
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The stack as it is.
+    ///
+    /// # Errors
+    /// When it isn't up, too.
+    pub async fn up_status(&self) -> Result<(Arc<Client>, StackStatus), CommandError> {
+        let not_up = || {
+            CommandError::failed(format!("stack {} is not up", self.id)).hint("bring it up with `hoist up`")
+        };
+        let agent = self.agent().await?.ok_or_else(not_up)?;
+        let status = self.status().await?.ok_or_else(not_up)?;
+        Ok((agent, status))
+    }
+
+    fn check_services(&self, status: &StackStatus) -> Result<(), CommandError> {
+        for service in &self.services {
+            if !status.wanted.intents.contains_key(service) {
+                let known: Vec<&str> = status.wanted.intents.keys().map(ServiceName::as_str).collect();
+                return Err(CommandError::usage(format!("stack {} has no service {service}", self.id))
+                    .hint(format!("its services are {}", known.join(", "))));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Project {
+    /// Loads the stack file that the command line means, printing its warnings.
+    ///
+    /// # Errors
+    /// When there is none, or it has errors; those have been printed.
+    pub fn load(global: &Global, selection: &Selection) -> Result<Self, CommandError> {
+        let selected = select(&global.files, &selection.files, &selection.words)?;
+        let Loaded { stack, dir, files } = load::stack(global, &selected, load::Say::Warnings)?;
+        check_named(&selected, &stack)?;
+        let target = Target { root: global.root.clone(), id: stack.id.clone(), services: selected.services };
+        Ok(Self { target, stack, dir, files })
+    }
+}
+
+fn check_named(selected: &Selected, stack: &Stack) -> Result<(), CommandError> {
+    for service in &selected.services {
+        if !stack.services.contains_key(service) {
+            let known: Vec<&str> = stack.services.keys().map(ServiceName::as_str).collect();
+            return Err(CommandError::usage(format!("the stack file has no service {service}"))
+                .hint(format!("it has {}", known.join(", "))));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! Colours, and whether to use them. Everything is printed through `anstream`, which strips what a sink can't show.
+
+use anstyle::{AnsiColor, Style};
+
+use crate::args::Ansi;
+
+/// Applies the `--ansi` choice to this process's output.
+pub fn choose(ansi: Ansi) {
+    let choice = match ansi {
+        Ansi::Auto => anstream::ColorChoice::Auto,
+        Ansi::Always => anstream::ColorChoice::Always,
+        Ansi::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
+}
+
+/// Done, healthy.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// Failed.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Under way.
+pub const BUSY: Style = AnsiColor::Cyan.on_default();
+/// A warning.
+pub const WARN: Style = AnsiColor::Yellow.on_default();
+/// Beside the point.
+pub const DIM: Style = Style::new().dimmed();
+/// A heading.
+pub const BOLD: Style = Style::new().bold();
+
+/// The colours that instances' logs take in turn.
+const PREFIXES: [AnsiColor; 10] = [
+    AnsiColor::Cyan,
+    AnsiColor::Yellow,
+    AnsiColor::Green,
+    AnsiColor::Magenta,
+    AnsiColor::Blue,
+    AnsiColor::BrightCyan,
+    AnsiColor::BrightYellow,
+    AnsiColor::BrightGreen,
+    AnsiColor::BrightMagenta,
+    AnsiColor::BrightBlue,
+];
+
+/// The colour of the `n`th instance's logs.
+#[must_use]
+pub fn prefix(n: usize) -> Style {
+    PREFIXES[n % PREFIXES.len()].on_default()
+}

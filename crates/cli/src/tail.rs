@@ -1,0 +1,145 @@
+//! Log lines as people read them: prefixed with the instance's name, in its colour, in order per instance.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use hoist_model::{InstanceUid, WallTime};
+use hoist_wire::{ApiError, ClusterApi, LogLine, LogsRequest};
+use tokio::sync::mpsc;
+
+use crate::style;
+use crate::time::rfc3339;
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LineStyle {
+    /// With the time.
+    pub timestamps: bool,
+    /// Without the instance's name.
+    pub no_prefix: bool,
+    /// Without colours.
+    pub no_color: bool,
+}
+
+/// Which part of each log.
+#[derive(Debug, Clone, Default)]
+pub struct Range {
+    /// Go on with what comes.
+    pub follow: bool,
+    /// So many lines from the end; all when none.
+    pub tail: Option<u64>,
+    /// From this time on.
+    pub since: Option<WallTime>,
+    /// Up to this time.
+    pub until: Option<WallTime>,
+}
+
+/// Reads many instances' logs at once.
+pub struct Tail {
+    api: Arc<dyn ClusterApi>,
+    range: Range,
+    style: LineStyle,
+    lines: mpsc::Receiver<Item>,
+    sender: mpsc::Sender<Item>,
+    open: BTreeSet<InstanceUid>,
+    names: BTreeMap<String, usize>,
+}
+
+/// What comes out of the streams.
+pub enum Item {
+    /// A line.
+    Line(LogLine),
+    /// One instance's stream has ended: the instance has too, or the range has.
+    End(InstanceUid),
+    /// One instance's stream broke.
+    Broken(InstanceUid, ApiError),
+}
+
+/// Lines that may wait for the terminal; beyond it the agent waits.
+const QUEUE: usize = 256;
+
+impl Tail {
+    /// Reads nothing yet.
+    #[must_use]
+    pub fn new(api: Arc<dyn ClusterApi>, range: Range, style: LineStyle) -> Self {
+        let (sender, lines) = mpsc::channel(QUEUE);
+        Self { api, range, style, lines, sender, open: BTreeSet::new(), names: BTreeMap::new() }
+    }
+
+    /// Reads this instance's log as well; its name, for the width of prefixes.
+    pub fn add(&mut self, instance: InstanceUid, name: String) {
+        if !self.open.insert(instance) {
+            return;
+        }
+        let next = self.names.len();
+        self.names.entry(name).or_insert(next);
+        let request = LogsRequest {
+            instances: vec![instance],
+            follow: self.range.follow,
+            tail: self.range.tail,
+            since: self.range.since,
+            until: self.range.until,
+        };
+        let (api, lines) = (Arc::clone(&self.api), self.sender.clone());
+        tokio::spawn(async move {
+            let end = match api.logs(request).await {
+                Err(error) => Item::Broken(instance, error),
+                Ok(mut stream) => loop {
+                    match stream.next().await {
+                        None => break Item::End(instance),
+                        Some(Err(error)) => break Item::Broken(instance, error),
+                        Some(Ok(line)) => {
+                            if lines.send(Item::Line(line)).await.is_err() {
+                                return;
+                            }
+                        }
+                    }
+                },
+            };
+            let _ = lines.send(end).await;
+        });
+    }
+
+    /// Whether some stream is still open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// The next item; an ended stream is taken off the list. Pending for ever when none is open.
+    pub async fn next(&mut self) -> Item {
+        // The sender kept here means that the channel never closes.
+        let item = self.lines.recv().await.unwrap_or_else(|| unreachable!("a sender is kept"));
+        if let Item::End(uid) | Item::Broken(uid, _) = &item {
+            self.open.remove(uid);
+        }
+        item
+    }
+
+    /// Prints a line. Output goes to standard output, whichever stream it came from, as with docker compose.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn print(&self, line: &LogLine) -> std::io::Result<()> {
+        let mut out = anstream::stdout().lock();
+        let name = line.slot.short();
+        if !self.style.no_prefix {
+            let width = self.names.keys().map(String::len).max().unwrap_or(0);
+            if self.style.no_color {
+                write!(out, "{name:<width$}  | ")?;
+            } else {
+                let color = style::prefix(self.names.get(&name).copied().unwrap_or(0));
+                write!(out, "{color}{name:<width$}  |{color:#} ")?;
+            }
+        }
+        if self.style.timestamps {
+            write!(out, "{} ", rfc3339(line.time))?;
+        }
+        // Lines are bytes: what isn't UTF-8 goes through as it is when standard output is no terminal.
+        out.write_all(&line.line)?;
+        out.write_all(b"\n")?;
+        out.flush()
+    }
+}

@@ -1,0 +1,37 @@
+//! `hoist dns`: answers names on the sockets that come through its standard input.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use hoist_agent::{Layout, handover};
+use hoist_netfabric::dns::{Config, DnsSockets, Notice, Resolvers, serve};
+
+use crate::daemonize;
+
+/// Runs until it is killed.
+pub(crate) fn run(root: PathBuf) -> ExitCode {
+    daemonize::leave(&root);
+    let sockets = handover::unpack(std::io::stdin()).map_err(|error| error.to_string());
+    let sockets =
+        sockets.and_then(|fds| DnsSockets::from_descriptors(fds).map_err(|error| error.to_string()));
+    let sockets = match sockets {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            eprintln!("dns: no sockets were handed over: {error}; it is started by the agent");
+            return ExitCode::FAILURE;
+        }
+    };
+    let zone = Layout::new(root).zone();
+    let config = Config { zone, resolvers: Resolvers::File(PathBuf::from("/etc/resolv.conf")) };
+    match serve(sockets, config, |notice| {
+        if let Notice::ZoneRejected(error) = notice {
+            eprintln!("dns: the zone stays as it was: {error}");
+        }
+    }) {
+        Ok(never) => match never {},
+        Err(error) => {
+            eprintln!("dns: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `hoist keeper`: the parent of every container.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use hoist_agent::Layout;
+use hoist_keeper::Config;
+
+use crate::daemonize;
+
+/// Runs until it is told to end.
+pub(crate) fn run(root: PathBuf) -> ExitCode {
+    let layout = Layout::new(root);
+    let exe = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
+    let respawn =
+        [exe.into_os_string(), "agent".into(), "--background".into(), "--respawned".into(), "--root".into()];
+    let config = Config {
+        respawn: respawn.into_iter().chain([OsString::from(layout.root())]).collect(),
+        cgroup_procs: daemonize::group(&layout).unwrap_or_default(),
+        diary: Some(layout.daemon_log("keeper")),
+        ..Config::new(layout.keeper_state(), layout.keeper_socket())
+    };
+    match hoist_keeper::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("keeper: {}", crate::agent::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
