@@ -1,13 +1,15 @@
-//! Checks that hold for any spec, whoever planned it.
+//! Checks that hold for any spec, and for any start on a host, whoever planned them. Written apart from the planner's
+//! own rules, so that a mistake would have to be made twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use hoist_model::{HostSpec, InstanceSpec, InstanceUid, NetworkId, UpdateOrder};
+use hoist_model::{Condition, Gate, HostSpec, InstanceSpec, InstanceUid, NetworkId, UpdateOrder};
 use ipnetwork::IpNetwork;
 
 use crate::claims;
 use crate::cluster::overlap;
+use crate::host::{Instance, Life, Observed};
 
 /// A contradiction in a spec.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +42,13 @@ pub enum Problem {
         /// The address and where it should be.
         what: String,
     },
+    /// An instance that starts before it may.
+    Early {
+        /// The instance.
+        instance: InstanceUid,
+        /// What it should have waited for.
+        what: String,
+    },
 }
 
 impl fmt::Display for Problem {
@@ -52,6 +61,9 @@ impl fmt::Display for Problem {
             }
             Problem::Overlap { one, other } => write!(f, "networks {one} and {other} overlap"),
             Problem::Misplaced { instance, what } => write!(f, "instance {}: {what}", instance.short()),
+            Problem::Early { instance, what } => {
+                write!(f, "instance {} starts before {what}", instance.short())
+            }
         }
     }
 }
@@ -153,6 +165,48 @@ fn ranges(spec: &HostSpec, problems: &mut BTreeSet<Problem>) {
             if overlap(*range, *second) {
                 problems.insert(Problem::Overlap { one: (*one).clone(), other: (*other).clone() });
             }
+        }
+    }
+}
+
+/// Everything wrong with starting an instance now: a required gate that doesn't hold, a claim that another run has.
+#[must_use]
+pub fn start(spec: &HostSpec, observed: &Observed, uid: InstanceUid) -> BTreeSet<Problem> {
+    let Some(wanted) = spec.instances.get(&uid) else {
+        return BTreeSet::from([Problem::Missing {
+            instance: uid,
+            what: "its place in the spec".to_owned(),
+        }]);
+    };
+    let gates = wanted.gates.iter().filter(|gate| gate.required && !holds(spec, observed, wanted, gate));
+    let gates = gates.map(|gate| format!("{} is {}", gate.service, gate.condition));
+    let others = observed.instances.iter().filter(|(other, seen)| **other != uid && seen.alive());
+    let taken = others.flat_map(|(other, seen)| {
+        let held = claims::held(&seen.birth.slot, &seen.birth.addresses);
+        let own = claims::of_instance(wanted);
+        let both: Vec<String> =
+            held.iter().filter(|h| own.iter().any(|o| o.conflicts(h))).map(ToString::to_string).collect();
+        both.into_iter().map(|claim| format!("{} lets go of {claim}", other.short()))
+    });
+    gates.chain(taken).map(|what| Problem::Early { instance: uid, what }).collect()
+}
+
+fn holds(spec: &HostSpec, observed: &Observed, of: &InstanceSpec, gate: &Gate) -> bool {
+    let members = spec
+        .instances
+        .iter()
+        .filter(|(_, other)| other.slot.stack == of.slot.stack && other.slot.service == gate.service);
+    members
+        .map(|(uid, _)| observed.instances.get(uid))
+        .all(|seen| seen.is_some_and(|seen| meets(seen, gate.condition)))
+}
+
+fn meets(seen: &Instance, condition: Condition) -> bool {
+    match condition {
+        Condition::ServiceStarted => seen.starts > 0,
+        Condition::ServiceHealthy => seen.ready(),
+        Condition::ServiceCompletedSuccessfully => {
+            matches!(seen.life, Life::Ended { exit, .. } if exit.success())
         }
     }
 }

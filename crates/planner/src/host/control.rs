@@ -13,7 +13,7 @@ use crate::Now;
 use crate::time::sooner;
 
 /// The state of one host's agent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HostLoop {
     pub(super) host: HostId,
     pub(super) spec: HostSpec,
@@ -32,7 +32,7 @@ pub struct HostLoop {
 }
 
 /// What the shell was told last: only differences are told again.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Shown {
     pub(super) fabric: Option<FabricWanted>,
     zone: Option<Zone>,

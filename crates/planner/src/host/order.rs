@@ -1,4 +1,4 @@
-//! The order of stopping: dependents end before what they depend on.
+//! The order of stopping: dependents end before what they depend on, directly or through others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,56 +7,59 @@ use hoist_model::{InstanceUid, ServiceName, StackId};
 use super::view::View;
 use crate::graph::Dependencies;
 
-/// Instances that are to end, and whom each must wait for.
+/// Services that have a living instance to end, and whom each must wait for.
 pub(super) struct StopOrder<'a> {
-    /// By stack, the services that still have a living instance to end, each with what it depends on.
-    leaving: BTreeMap<&'a StackId, Leaving<'a>>,
-}
-
-#[derive(Default)]
-struct Leaving<'a> {
-    services: BTreeMap<&'a ServiceName, BTreeSet<&'a ServiceName>>,
-    knots: BTreeMap<&'a str, usize>,
+    dependents: BTreeMap<(&'a StackId, &'a ServiceName), &'a ServiceName>,
 }
 
 impl<'a> StopOrder<'a> {
     /// The order among all that is alive and should end.
     pub(super) fn of(view: &View<'a>) -> Self {
-        let mut leaving: BTreeMap<&StackId, Leaving<'_>> = BTreeMap::new();
+        let mut stacks: BTreeMap<&StackId, Leaving<'a>> = BTreeMap::new();
         for (uid, instance) in &view.observed.instances {
+            let slot = &instance.birth.slot;
+            let stack = stacks.entry(&slot.stack).or_default();
             if view.leaving(*uid).is_some() {
-                let birth = &instance.birth;
-                let stack = leaving.entry(&birth.slot.stack).or_default();
-                stack.services.entry(&birth.slot.service).or_default().extend(&birth.depends_on);
+                stack.services.insert(&slot.service);
             }
+            // A job that has ended still stands between those before and those after it.
+            stack.edges.extend(instance.birth.depends_on.iter().map(|need| (&slot.service, need)));
         }
-        leaving.values_mut().for_each(Leaving::find_knots);
-        Self { leaving }
+        let mut dependents = BTreeMap::new();
+        for (id, stack) in stacks.iter().filter(|(_, stack)| stack.services.len() > 1) {
+            dependents.extend(stack.dependents().into_iter().map(|(service, by)| ((*id, service), by)));
+        }
+        Self { dependents }
     }
 
     /// A service whose instances must end before this one is told to.
     pub(super) fn waits_for(&self, view: &View<'a>, uid: InstanceUid) -> Option<&'a ServiceName> {
         let slot = &view.instance(uid)?.birth.slot;
-        self.leaving.get(&slot.stack)?.dependent_on(&slot.service)
+        self.dependents.get(&(&slot.stack, &slot.service)).copied()
     }
 }
 
-impl<'a> Leaving<'a> {
-    /// Instances made at different revisions may depend on each other in a circle, though no revision does.
-    fn find_knots(&mut self) {
-        let edges = self
-            .services
-            .iter()
-            .flat_map(|(service, needs)| needs.iter().map(|need| (service.as_str(), need.as_str())));
-        self.knots = Dependencies::from_edges(edges).knots();
-    }
+#[derive(Default)]
+struct Leaving<'a> {
+    services: BTreeSet<&'a ServiceName>,
+    edges: BTreeSet<(&'a ServiceName, &'a ServiceName)>,
+}
 
-    fn dependent_on(&self, service: &ServiceName) -> Option<&'a ServiceName> {
-        let knot = self.knots.get(service.as_str());
-        let in_order = |other: &ServiceName| knot.is_none() || self.knots.get(other.as_str()) != knot;
-        self.services
-            .iter()
-            .find(|(other, needs)| needs.contains(service) && *other != &service && in_order(other))
-            .map(|(other, _)| *other)
+impl<'a> Leaving<'a> {
+    /// For each service that others wait to see gone first: one of those others.
+    fn dependents(&self) -> BTreeMap<&'a ServiceName, &'a ServiceName> {
+        let graph = Dependencies::from_edges(self.edges.iter().map(|(a, b)| (a.as_str(), b.as_str())));
+        // Instances made at different revisions may depend on each other in a circle, though no revision does.
+        let knots = graph.knots();
+        let knotted = |a: &str, b: &str| knots.get(a).is_some_and(|knot| knots.get(b) == Some(knot));
+        let mut dependents = BTreeMap::new();
+        for by in &self.services {
+            let needed = graph.with_dependencies([by.as_str()]);
+            let waiting = self.services.iter().filter(|service| {
+                service != &by && needed.contains(service.as_str()) && !knotted(service.as_str(), by.as_str())
+            });
+            dependents.extend(waiting.map(|service| (*service, *by)));
+        }
+        dependents
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hoist_model::{Condition, HostSpec, InstanceUid, Moment};
-use hoist_planner::host::{HostLoop, Life, Prober, Probing};
+use hoist_model::{InstanceUid, Moment};
+use hoist_planner::host::{HostLoop, Prober, Probing};
 
 /// A running agent.
 #[derive(Debug)]
@@ -38,34 +38,5 @@ impl Agent {
             self.probers.insert(*uid, (probing.attempt, prober));
         }
         new
-    }
-
-    /// Whether every required gate of an instance holds, by what the agent knows. Written apart from the planner's
-    /// own rule, to check it.
-    pub(super) fn closed_gate(&self, uid: InstanceUid) -> Option<String> {
-        let spec: &HostSpec = self.host.spec();
-        let wanted = spec.instances.get(&uid)?;
-        for gate in wanted.gates.iter().filter(|gate| gate.required) {
-            let members = spec.instances.iter().filter(|(_, other)| {
-                other.slot.stack == wanted.slot.stack && other.slot.service == gate.service
-            });
-            for (member, _) in members {
-                let holds =
-                    self.host.observed().instances.get(member).is_some_and(|seen| match gate.condition {
-                        Condition::ServiceStarted => seen.starts > 0,
-                        Condition::ServiceHealthy => seen.ready(),
-                        Condition::ServiceCompletedSuccessfully => {
-                            matches!(seen.life, Life::Ended { exit, .. } if exit.success())
-                        }
-                    });
-                if !holds {
-                    return Some(format!(
-                        "{} started before {} was {}",
-                        wanted.slot, gate.service, gate.condition
-                    ));
-                }
-            }
-        }
-        None
     }
 }

@@ -82,10 +82,11 @@ impl World {
 
     pub(super) fn begin(&mut self, step: Step) {
         let Some(agent) = &self.agent else { return };
-        if let Step::StartInstance { uid, .. } = step
-            && let Some(closed) = agent.closed_gate(uid)
-        {
-            self.fail(&closed);
+        if let Step::StartInstance { uid, .. } = step {
+            let problems = hoist_planner::check::start(agent.host.spec(), agent.host.observed(), uid);
+            if !problems.is_empty() {
+                self.fail(&format!("a start comes too early: {problems:?}"));
+            }
         }
         let spec = agent.host.spec().clone();
         let wait = self.rng.duration(self.faults.slowest);

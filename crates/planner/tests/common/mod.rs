@@ -1,0 +1,131 @@
+//! A cluster plan and a host, without a simulator: what the plan's tests need.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hoist_model::{
+    BootId, Endpoints, Generation, HostId, HostReport, HostSpec, Moment, Stack, StackId, WallTime,
+    WantedStack,
+};
+use hoist_planner::Now;
+use hoist_planner::cluster::intent::{self, Put, UpOptions};
+use hoist_planner::cluster::{self, ClusterPlan, PlanInput, Pool, Record};
+use hoist_planner::host::{Adopted, HostLoop, Input, Restored, StartedBy};
+use hoist_planner::project::{Oracle, Projection, project};
+use hoist_testbed::{CountedIds, build};
+
+pub fn now() -> Now {
+    let moment = Moment { boot: BootId("boot".to_owned()), since_boot: Duration::from_secs(100) };
+    Now { moment, wall: WallTime(0) }
+}
+
+pub fn here() -> HostId {
+    HostId::new("here").unwrap()
+}
+
+/// Everything wanted and known; plans are taken over as the loop does.
+#[derive(Clone)]
+pub struct Cluster {
+    pub wanted: BTreeMap<StackId, WantedStack>,
+    pub view: BTreeMap<HostId, HostReport>,
+    pub specs: BTreeMap<HostId, HostSpec>,
+    pub endpoints: BTreeMap<HostId, Endpoints>,
+    pub record: Record,
+    pub ids: CountedIds,
+    pub host: HostLoop,
+}
+
+impl Cluster {
+    pub fn new() -> Self {
+        let restored = Restored {
+            host: here(),
+            boot: now().moment.boot,
+            started_by: StartedBy::Person,
+            daemon: None,
+            spec: None,
+            endpoints: None,
+            instances: BTreeMap::new(),
+        };
+        let (mut host, _) = HostLoop::restore(restored, &now());
+        host.step(&now(), Input::Adopted(Adopted::default()));
+        let view = BTreeMap::from([(here(), host.report(&now()))]);
+        Self {
+            wanted: BTreeMap::new(),
+            view,
+            specs: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            record: Record::default(),
+            ids: CountedIds::default(),
+            host,
+        }
+    }
+
+    pub fn put(&mut self, stack: &Stack, options: &UpOptions) {
+        let images = stack.services.iter().map(|(name, s)| (name.clone(), build::image(&s.image))).collect();
+        let put = Put {
+            stack: stack.clone(),
+            images,
+            project_dir: "/srv".into(),
+            files: vec!["/srv/stack.yaml".into()],
+            created: WallTime(0),
+        };
+        let applied = intent::up(self.wanted.get(&stack.id), put, options, &self.view).unwrap();
+        self.wanted.insert(stack.id.clone(), applied.wanted);
+        self.record.retired.extend(applied.retired);
+    }
+
+    /// The plan, without taking it over.
+    pub fn peek(&self) -> ClusterPlan {
+        let input = PlanInput {
+            wanted: &self.wanted,
+            view: &self.view,
+            previous: &self.specs,
+            endpoints: &self.endpoints,
+            record: &self.record,
+            pool: &Pool::default(),
+            leadership: Generation::default(),
+            now: &now().moment,
+        };
+        cluster::plan(&input, &mut self.ids.clone())
+    }
+
+    /// The plan, taken over.
+    pub fn plan(&mut self) -> ClusterPlan {
+        let plan = self.peek();
+        for spec in plan.specs.values() {
+            for uid in spec.instances.keys() {
+                if !self.specs.values().any(|known| known.instances.contains_key(uid)) {
+                    cluster::IdSource::instance(&mut self.ids);
+                }
+            }
+        }
+        self.specs.clone_from(&plan.specs);
+        self.endpoints.clone_from(&plan.endpoints);
+        self.record.clone_from(&plan.record);
+        plan
+    }
+
+    pub fn spec(&self) -> HostSpec {
+        self.specs.get(&here()).cloned().unwrap_or_default()
+    }
+
+    /// Plans, and lets the host do it all.
+    pub fn settle(&mut self, oracle: &mut dyn Oracle) -> Projection {
+        self.plan();
+        let endpoints = self.endpoints.get(&here()).cloned().unwrap_or_default();
+        let projection = project(self.host.clone(), self.spec(), endpoints, &now(), oracle);
+        self.host = projection.host.clone();
+        self.view.insert(here(), self.host.report(&projection.end));
+        projection
+    }
+
+    pub fn up(&mut self, stack: &Stack) -> Projection {
+        self.up_with(stack, &UpOptions::default(), &mut hoist_planner::project::AllWell)
+    }
+
+    pub fn up_with(&mut self, stack: &Stack, options: &UpOptions, oracle: &mut dyn Oracle) -> Projection {
+        self.put(stack, options);
+        self.settle(oracle)
+    }
+}
