@@ -1,6 +1,6 @@
 //! Capabilities by name: capabilities(7).
 
-use oci_spec::runtime::{Capabilities as OciSet, Capability};
+use oci_spec::runtime::{Capabilities as OciSet, Capability, LinuxCapabilities};
 use rustix::thread::CapabilitySet;
 
 /// What Docker gives a container that asks for nothing.
@@ -76,6 +76,15 @@ pub fn by_name(name: &str) -> Option<Capability> {
     let name = name.to_ascii_lowercase();
     let name = name.strip_prefix("cap_").unwrap_or(&name);
     TABLE.iter().find(|(_, known)| *known == name).map(|(capability, _)| *capability)
+}
+
+/// All five sets empty. (The type's own default is a set of its makers' choosing.)
+pub(crate) fn none() -> LinuxCapabilities {
+    let nothing = || Some(OciSet::new());
+    let mut sets = LinuxCapabilities::default();
+    sets.set_bounding(nothing()).set_effective(nothing()).set_permitted(nothing());
+    sets.set_inheritable(nothing()).set_ambient(nothing());
+    sets
 }
 
 /// The kernel's set of an OCI one.

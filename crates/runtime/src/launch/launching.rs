@@ -111,7 +111,7 @@ impl Launching {
     fn reap(&mut self) -> Option<Option<WaitIdStatus>> {
         let id = WaitId::PidFd(self.pidfd());
         match waitid(id, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
-            Ok(None) | Err(Errno::INTR) => return None,
+            Ok(None) | Err(Errno::INTR) => None,
             result => {
                 let status = result.unwrap_or(None);
                 self.pidfd = None;

@@ -35,7 +35,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    pub(crate) const ROOM: usize = 112;
+    pub(crate) const ROOM: usize = 96;
     pub(crate) const EMPTY: Self = Self { bytes: [0; Self::ROOM], length: 0 };
 
     /// Keeps what fits.

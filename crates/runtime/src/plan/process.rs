@@ -5,17 +5,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{LinuxCapabilities, Process};
+use oci_spec::runtime::Process;
 use rustix::process::Gid;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::{Host, Plan, c_string, enter, limits};
-use crate::capabilities;
 use crate::launch::{PrepareError, Shortfall};
 use crate::op::{
     Ambient, Become, Bounding, Capabilities, CloseDescriptors, ConnectStdio, Execute, LeadSession,
     NoNewPrivileges, ResetSignals, StayAsInit, StringArray, TakeTerminal, Umask,
 };
+use crate::{capabilities, defaults};
 
 /// What a process is given besides its specification.
 #[derive(Debug)]
@@ -26,9 +26,6 @@ pub(crate) struct ProcessParts {
     pub(crate) init: bool,
     pub(crate) shortfall: Shortfall,
 }
-
-/// Where programs are looked for when the environment does not say: Docker's default.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) fn plan(
     plan: &mut Plan,
@@ -63,7 +60,7 @@ fn credentials(
 ) -> Result<(), PrepareError> {
     let user = process.user();
     // Without the field, none: what is not asked for is not given.
-    let wanted = process.capabilities().clone().unwrap_or_else(none);
+    let wanted = process.capabilities().clone().unwrap_or_else(capabilities::none);
     let set = |oci: &Option<_>| capabilities::set(oci.as_ref());
     let permitted = grantable(plan, set(wanted.permitted()), shortfall, host)?;
     let bounding = set(wanted.bounding());
@@ -79,18 +76,6 @@ fn credentials(
         plan.push(NoNewPrivileges);
     }
     Ok(())
-}
-
-fn none() -> LinuxCapabilities {
-    let nothing = || Some(oci_spec::runtime::Capabilities::new());
-    let mut capabilities = LinuxCapabilities::default();
-    capabilities
-        .set_bounding(nothing())
-        .set_effective(nothing())
-        .set_permitted(nothing())
-        .set_inheritable(nothing())
-        .set_ambient(nothing());
-    capabilities
 }
 
 /// What of the wanted capabilities the caller has to give.
@@ -131,7 +116,7 @@ fn program(process: &Process, executable: Option<PathBuf>) -> Result<Execute, Pr
 /// The name in each directory of the process's own PATH; an empty one is the working directory.
 fn search(process: &Process, name: &str) -> Vec<PathBuf> {
     let path = process.env().iter().flatten().rev().find_map(|variable| variable.strip_prefix("PATH="));
-    let directories = path.unwrap_or(DEFAULT_PATH).split(':');
+    let directories = path.unwrap_or(defaults::PATH).split(':');
     directories
         .map(|directory| Path::new(if directory.is_empty() { "." } else { directory }).join(name))
         .collect()

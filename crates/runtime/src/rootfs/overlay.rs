@@ -85,7 +85,7 @@ impl Parts {
                 ..Refusal { said: said(context.as_fd()), ..errno.into() }
             })?;
         }
-        finish(context, &[], self)
+        finish(context.as_fd(), &[], self)
     }
 
     /// All layers in one string: by fsconfig when it is short enough, else by mount(2).
@@ -95,7 +95,7 @@ impl Parts {
         let mounted = if lower.len() <= LONGEST_VALUE {
             fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)
                 .map_err(Refusal::from)
-                .and_then(|context| finish(context, &[(c"lowerdir", &lower)], self))
+                .and_then(|context| finish(context.as_fd(), &[(c"lowerdir", &lower)], self))
         } else {
             self.mount_classic(&lower)?
         };
@@ -132,18 +132,22 @@ fn mount_in_private(options: &[u8]) -> Result<OwnedFd, Errno> {
 }
 
 /// Adds what every overlay has, and makes it.
-fn finish(context: OwnedFd, lower: &[(&std::ffi::CStr, &[u8])], parts: &Parts) -> Result<OwnedFd, Refusal> {
+fn finish(
+    context: BorrowedFd<'_>,
+    lower: &[(&std::ffi::CStr, &[u8])],
+    parts: &Parts,
+) -> Result<OwnedFd, Refusal> {
     let configure = || {
         for (key, value) in lower {
-            fsconfig_set_string(&context, *key, *value)?;
+            fsconfig_set_string(context, *key, *value)?;
         }
-        fsconfig_set_string(&context, c"upperdir", &parts.upper.name)?;
-        fsconfig_set_string(&context, c"workdir", &parts.work.name)?;
-        fsconfig_set_string(&context, c"source", c"overlay")?;
-        fsconfig_create(&context)
+        fsconfig_set_string(context, c"upperdir", &parts.upper.name)?;
+        fsconfig_set_string(context, c"workdir", &parts.work.name)?;
+        fsconfig_set_string(context, c"source", c"overlay")?;
+        fsconfig_create(context)
     };
-    configure().map_err(|errno| Refusal { said: said(context.as_fd()), ..Refusal::from(errno) })?;
-    Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+    configure().map_err(|errno| Refusal { said: said(context), ..Refusal::from(errno) })?;
+    Ok(fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
 }
 
 /// What the file system wrote about its refusal.

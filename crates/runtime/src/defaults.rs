@@ -1,0 +1,88 @@
+//! What a container gets that asks for nothing: Docker's defaults, as parts of an OCI specification.
+
+use std::path::PathBuf;
+
+use oci_spec::runtime::{LinuxCapabilities, LinuxNamespace, LinuxNamespaceType, Mount};
+
+use crate::capabilities;
+
+/// Where programs are looked for when the image does not say.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Size of `/dev/shm` in bytes.
+pub const SHM_SIZE: u64 = 64 << 20;
+
+/// Parts of `/proc` and `/sys` that tell of the host or reach into it.
+pub const MASKED_PATHS: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// Parts of `/proc` that may be read, but where a write would change the host.
+pub const READONLY_PATHS: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The kernel's file systems, in an order in which they can be mounted.
+pub fn mounts(shm_size: u64) -> Vec<Mount> {
+    let shm_size = format!("size={shm_size}");
+    let table: [(&str, &str, &str, &[&str]); 7] = [
+        ("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+        ("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        (
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+        ("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+        ("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm_size]),
+        ("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+        ("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "ro"]),
+    ];
+    table.into_iter().map(|(target, typ, source, options)| mount(target, typ, source, options)).collect()
+}
+
+/// A mount of a specification, with its options as words.
+pub fn mount(target: impl Into<PathBuf>, typ: &str, source: impl Into<PathBuf>, options: &[&str]) -> Mount {
+    let mut mount = Mount::default();
+    mount
+        .set_destination(target.into())
+        .set_typ(Some(typ.to_owned()))
+        .set_source(Some(source.into()))
+        .set_options(Some(options.iter().map(ToString::to_string).collect()));
+    mount
+}
+
+/// All kinds of namespace new, but user and time.
+pub fn namespaces() -> Vec<LinuxNamespace> {
+    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Uts};
+    let new = |typ| {
+        let mut namespace = LinuxNamespace::default();
+        namespace.set_typ(typ);
+        namespace
+    };
+    [Mount, Cgroup, Uts, Ipc, Pid, Network].into_iter().map(new).collect()
+}
+
+/// The capability sets of a process that may have these: a user other than root can only gain them, by a
+/// program with file capabilities or by one that is set-uid root.
+pub fn capabilities(
+    granted: impl IntoIterator<Item = oci_spec::runtime::Capability>,
+    uid: u32,
+) -> LinuxCapabilities {
+    let granted: oci_spec::runtime::Capabilities = granted.into_iter().collect();
+    let held = if uid == 0 { granted.clone() } else { oci_spec::runtime::Capabilities::new() };
+    let mut sets = capabilities::none();
+    sets.set_bounding(Some(granted)).set_effective(Some(held.clone())).set_permitted(Some(held));
+    sets
+}
