@@ -2,9 +2,10 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::{Bytes, Entry, Query, Reader, Start};
+use super::{Bytes, Entry, Query, Reader, Start, Watch};
 use crate::clock::Ticker;
 use crate::peek::Peek;
 use crate::segments::{Filled, Limits, Stream, Writer, index_path, list, segment_path};
@@ -201,4 +202,20 @@ fn a_segment_emptied_by_a_person_is_written_on_without_a_hole() {
     log.write("new\n");
     assert_eq!(fs::read(&path).unwrap(), b"new\n");
     assert_eq!(read(dir.path(), &Query::default()), ["new"]);
+}
+
+#[test]
+fn a_watch_wakes_when_the_log_grows() {
+    let is_ready = |watch: &Watch| {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(watch, PollFlags::IN)], Some(&now)).unwrap() > 0
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::open(dir.path(), SMALL);
+    let watch = Watch::new(dir.path()).unwrap();
+    assert!(!is_ready(&watch));
+    log.write("x\n");
+    assert!(is_ready(&watch));
+    watch.clear().unwrap();
+    assert!(!is_ready(&watch));
 }

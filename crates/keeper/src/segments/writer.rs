@@ -95,7 +95,7 @@ impl Writer {
     /// Writes down that `lost` bytes are missing at this point. False when even that found no room.
     #[must_use]
     pub(crate) fn note_gap(&mut self, lost: u64) -> bool {
-        self.index.append(Record::Gap { offset: self.size, lost })
+        self.notice_cut().is_ok() && self.index.append(Record::Gap { offset: self.size, lost })
     }
 
     fn room(&self) -> u64 {

@@ -46,6 +46,8 @@ pub(crate) struct Instance {
     pub(crate) stdin: Option<OwnedFd>,
     pub(crate) terminal: Option<Terminal>,
     ticker: Ticker,
+    /// Which outputs are not watched for now.
+    paused: [bool; Stream::ALL.len()],
 }
 
 impl Instance {
@@ -57,6 +59,7 @@ impl Instance {
             stdin: None,
             terminal: None,
             ticker: Ticker::default(),
+            paused: Default::default(),
         }
     }
 
@@ -123,14 +126,8 @@ impl Instance {
         plumbing: &mut Plumbing,
     ) -> Option<(Stream, LogState)> {
         let pump = self.outputs.get_mut(place)?;
-        let token = output_token(id, place);
-        match pump.turn(&mut self.ticker, plumbing) {
-            Turn::Drained | Turn::More => drop(poller.watch(pump.pipe(), token)),
-            Turn::NotBefore(at) => {
-                poller.unwatch(pump.pipe());
-                poller.wake_at(at, token);
-            }
-        }
+        let turn = pump.turn(&mut self.ticker, plumbing);
+        pause(turn, pump.pipe(), output_token(id, place), poller, &mut self.paused[place]);
         pump.take_news().map(|news| (Stream::ALL[place], news))
     }
 
@@ -142,13 +139,9 @@ impl Instance {
         plumbing: &mut Plumbing,
     ) -> Option<(Stream, LogState)> {
         let (terminal, pump) = (self.terminal.as_ref()?, self.outputs.first_mut()?);
-        match pump.relay_turn(terminal, &mut self.ticker, plumbing) {
-            Turn::Drained | Turn::More => drop(poller.watch(terminal.master(), Token::Terminal(id))),
-            Turn::NotBefore(at) => {
-                poller.unwatch(terminal.master());
-                poller.wake_at(at, Token::Terminal(id));
-            }
-        }
+        let turn = pump.relay_turn(terminal, &mut self.ticker, plumbing);
+        // The place of stderr, which a terminal doesn't have.
+        pause(turn, terminal.master(), Token::Terminal(id), poller, &mut self.paused[1]);
         pump.take_news().map(|news| (Stream::Stdout, news))
     }
 
@@ -171,6 +164,19 @@ impl Instance {
             }
         }
         self.stdin = None;
+    }
+}
+
+/// Stops watching what must not be read before some time, and watches it again afterwards.
+fn pause(turn: Turn, fd: BorrowedFd<'_>, token: Token, poller: &mut Poller, paused: &mut bool) {
+    match (turn, *paused) {
+        (Turn::NotBefore(at), _) => {
+            poller.unwatch(fd);
+            poller.wake_at(at, token);
+            *paused = true;
+        }
+        (_, true) => *paused = poller.watch(fd, token).is_err(),
+        (_, false) => {}
     }
 }
 

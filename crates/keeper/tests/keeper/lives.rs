@@ -2,16 +2,20 @@
 
 use std::collections::HashSet;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 
 use hoist_keeper::protocol::{Event, Exec, Message, Phase, Refusal, Reply, Request};
-use hoist_keeper::{StdioKind, WindowSize, open_stdin};
+use hoist_keeper::{LogState, StdioKind, WindowSize, open_stdin};
 use hoist_runtime::identity::Exit;
 use oci_spec::runtime::{Capability, LinuxCapabilitiesBuilder, LinuxNamespaceType};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::Test;
-use crate::host::{Host, eventually, key};
+use crate::host::{Host, eventually, key, lines};
 
 pub const TESTS: &[Test] = &[
     ("a_container_runs_its_output_is_kept_and_its_end_told", a_container_runs),
@@ -26,6 +30,7 @@ pub const TESTS: &[Test] = &[
     ("a_key_is_launched_again_only_after_its_end", launched_again),
     ("a_large_specification_arrives", a_large_specification),
     ("what_a_container_leaves_behind_is_reaped", strays),
+    ("a_full_disk_holds_a_container_up_then_costs_output_never_the_container", full_disk),
 ];
 
 fn a_container_runs() {
@@ -235,4 +240,38 @@ fn strays() {
     eventually("the keeper has no children", || {
         std::fs::read_to_string(&children).unwrap().trim().is_empty().then_some(())
     });
+}
+
+/// A file system of 256 KiB that is mounted nowhere, and where others find it.
+fn small_disk() -> (OwnedFd, PathBuf) {
+    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+    fsconfig_set_string(&context, "size", "256k").unwrap();
+    fsconfig_create(&context).unwrap();
+    let disk = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).unwrap();
+    let path = format!("/proc/{}/fd/{}", std::process::id(), disk.as_raw_fd()).into();
+    (disk, path)
+}
+
+fn full_disk() {
+    let (_disk, path) = small_disk();
+    let mut host = Host::new();
+    let mut launch = host.shell("web", "i=0; while :; do echo $i; i=$((i+1)); done");
+    launch.log.as_mut().unwrap().dir = path.join("log");
+    host.launch_as(launch);
+    let mut log_state = || {
+        host.event(|received| match &received.message {
+            Message::Event(Event::Log { state, .. }) => Some(*state),
+            _ => None,
+        })
+    };
+    assert!(matches!(log_state(), LogState::Stalled { errno: libc::ENOSPC }));
+    assert_eq!(log_state(), LogState::Dropping);
+    std::fs::File::create(path.join("log/stdout.00000001.log")).unwrap();
+    let LogState::Resumed { lost } = log_state() else { panic!("not resumed") };
+    assert!(lost > 0);
+    assert_eq!(host.phase("web"), Some(Phase::Running));
+    let recorded = eventually("the gap is in the log", || {
+        lines(&path.join("log")).iter().find_map(|line| line.strip_prefix("gap of ")?.parse::<u64>().ok())
+    });
+    assert!(recorded <= lost, "{recorded} of {lost}");
 }
