@@ -1,7 +1,7 @@
 //! Carrying operations out, in order. No decisions.
 
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use crate::family::Family;
 use crate::netlink::link::{self, Peer, Veth};
 use crate::netlink::route::{self, Hop, Prefix};
 use crate::netlink::{KernelError, Request, Socket};
-use crate::netns::NetnsError;
 use crate::nft::element::{self, SetRef};
 use crate::observed::{Observed, RouteObserved};
 use crate::op::{Flows, Op};
@@ -47,16 +46,14 @@ pub(crate) struct Places<'a> {
 pub(crate) fn apply(places: Places<'_>, ops: &[Op], observed: &mut Observed) -> Result<(), ApplyError> {
     let mut rest = ops;
     while let Some(first) = rest.first() {
-        let side = first.nft_side();
-        // Neighbouring changes of one side's rules are one transaction.
-        let count = match side {
-            Some(_) => rest.iter().take_while(|op| op.nft_side() == side).count(),
-            None => 1,
-        };
+        // Neighbouring changes of one side's rules are one transaction, and flows are looked for once.
+        let kind = Kind::of(first);
+        let count = rest.iter().take_while(|op| kind != Kind::Single && Kind::of(op) == kind).count().max(1);
         let (now, later) = rest.split_at(count);
-        let outcome = match side {
-            Some(side) => places.commit(side, now),
-            None => places.carry_out(first),
+        let outcome = match kind {
+            Kind::Rules(side) => places.commit(side, now),
+            Kind::Flows => places.forget(now),
+            Kind::Single => places.carry_out(first),
         };
         outcome.map_err(|source| ApplyError { op: Box::new(first.clone()), source })?;
         now.iter().for_each(|op| op.project(observed));
@@ -64,6 +61,27 @@ pub(crate) fn apply(places: Places<'_>, ops: &[Op], observed: &mut Observed) -> 
     }
     places.look_again(ops);
     Ok(())
+}
+
+/// How operations are carried out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Together, as one transaction.
+    Rules(Side),
+    /// Together, in one search.
+    Flows,
+    /// One by one.
+    Single,
+}
+
+impl Kind {
+    fn of(op: &Op) -> Self {
+        match (op.nft_side(), op) {
+            (Some(side), _) => Self::Rules(side),
+            (None, Op::ForgetFlows(_)) => Self::Flows,
+            (None, _) => Self::Single,
+        }
+    }
 }
 
 impl Places<'_> {
@@ -82,12 +100,6 @@ impl Places<'_> {
     fn carry_out(&self, op: &Op) -> Result<(), KernelError> {
         match op {
             Op::SetSysctl { side, key, value } => sysctl::write(self.place(*side).netns(), key, value),
-            Op::ForgetFlows(flows) => {
-                for side in flows.sides() {
-                    forget_on(*side, &mut self.place(*side).sockets(), flows)?;
-                }
-                Ok(())
-            }
             Op::RemoveLink { side, name } => link::remove(&mut self.place(*side).sockets().route, name),
             Op::AddUplink { name, mtu } => {
                 let veth = Veth { name, mtu: *mtu, master: None };
@@ -108,43 +120,48 @@ impl Places<'_> {
         }
     }
 
+    fn forget(&self, ops: &[Op]) -> Result<(), KernelError> {
+        for side in [Side::Fabric, Side::Host] {
+            forget(side, &mut self.place(side).sockets(), &flows(ops))?;
+        }
+        Ok(())
+    }
+
     /// Deletes the same flows once more after a moment, on a thread of its own.
     fn look_again(&self, ops: &[Op]) {
-        let flows: Vec<Flows> = ops
-            .iter()
-            .filter_map(|op| match op {
-                Op::ForgetFlows(flows) => Some(*flows),
-                _ => None,
-            })
-            .collect();
+        let flows = flows(ops);
         let clone = |place: &Place| place.netns().try_clone_to_owned();
         if let (false, Ok(host), Ok(fabric)) = (flows.is_empty(), clone(self.host), clone(self.fabric)) {
             // Without a thread the second look is left out: the first one has deleted what there was.
             let _ = thread::Builder::new().name("hoist-flows".to_owned()).spawn(move || {
                 thread::sleep(SECOND_LOOK);
-                let _ = forget_all(&flows, &host, &fabric);
+                for (side, netns) in [(Side::Host, host), (Side::Fabric, fabric)] {
+                    // Nobody waits for it; what fails here is seen by the next flip.
+                    let _ =
+                        Sockets::open(netns.as_fd()).map(|mut sockets| forget(side, &mut sockets, &flows));
+                }
             });
         }
     }
 }
 
-fn forget_all(flows: &[Flows], host: &OwnedFd, fabric: &OwnedFd) -> Result<(), NetnsError> {
-    for (side, netns) in [(Side::Host, host), (Side::Fabric, fabric)] {
-        let mut sockets = Sockets::open(netns.as_fd())?;
-        for flows in flows.iter().filter(|flows| flows.sides().contains(&side)) {
-            let _ = forget_on(side, &mut sockets, flows);
-        }
-    }
-    Ok(())
+fn flows(ops: &[Op]) -> Vec<Flows> {
+    let flows = ops.iter().filter_map(|op| match op {
+        Op::ForgetFlows(flows) => Some(*flows),
+        _ => None,
+    });
+    flows.collect()
 }
 
-/// Deletes flows on one side.
-pub(crate) fn forget_on(side: Side, sockets: &mut Sockets, flows: &Flows) -> Result<(), KernelError> {
-    let local = match (side, flows) {
-        (Side::Host, Flows::UdpToPort { .. }) => observe::local_addresses(&mut sockets.route)?,
-        _ => BTreeSet::new(),
+/// Deletes those of the flows that are on a side.
+pub(crate) fn forget(side: Side, sockets: &mut Sockets, flows: &[Flows]) -> Result<(), KernelError> {
+    let here: Vec<Flows> = flows.iter().filter(|flows| flows.sides().contains(&side)).copied().collect();
+    let local = match side {
+        _ if here.is_empty() => return Ok(()),
+        Side::Host => observe::local_addresses(&mut sockets.route)?,
+        Side::Fabric => BTreeSet::new(),
     };
-    conntrack::forget(&mut sockets.nft, flows, &local).map(drop)
+    conntrack::forget(&mut sockets.nft, &here, &local)
 }
 
 fn change_ip(socket: &mut Socket, op: &Op) -> Result<(), KernelError> {

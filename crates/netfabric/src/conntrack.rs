@@ -6,20 +6,23 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use netlink_packet_core::NLM_F_ACK;
+use netlink_packet_core::{DefaultNla, Nla};
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol as TrackedProtocol, Tuple,
 };
-use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner};
+use netlink_packet_netfilter::{
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
+};
 
-use crate::family::Family;
 use crate::netlink::{KernelError, Request, Socket};
-use crate::nft::protocol_family;
 use crate::op::Flows;
 use crate::side::Side;
 
 /// `CTA_ID`: tells a flow from a later one with the same tuple.
 const ID: u16 = 12;
+/// `IPCTNL_MSG_CT_GET_STATS`, which answers for the socket's namespace, and `CTA_STATS_GLOBAL_ENTRIES`.
+const GET_STATS: u8 = 5;
+const GLOBAL_ENTRIES: u16 = 1;
 
 /// What matters of a flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +52,6 @@ impl Flows {
         }
     }
 
-    fn family(&self) -> Family {
-        match self {
-            Self::UdpToBackend { service, .. } | Self::UdpToNobody { service } => Family::of(*service),
-            Self::UdpToPort { at, .. } => at.family,
-            Self::Instance { address } => Family::of(*address),
-        }
-    }
-
     /// Whether a flow is one of these. `local` are the addresses of the side's own.
     pub(crate) fn contain(&self, flow: &Flow, local: &BTreeSet<IpAddr>) -> bool {
         match self {
@@ -74,36 +69,72 @@ impl Flows {
     }
 }
 
-/// Deletes the flows of one side that `flows` contain; returns how many there were.
+/// Deletes the tracked flows of one namespace that any of `flows` contain.
+///
+/// A listing goes through the kernel's whole table, which all namespaces share and which may have
+/// hundreds of thousands of rows: some 10 ms. So there is one for everything, and none when the
+/// namespace tracks nothing.
 pub(crate) fn forget(
     socket: &mut Socket,
-    flows: &Flows,
+    flows: &[Flows],
     local: &BTreeSet<IpAddr>,
-) -> Result<usize, KernelError> {
-    let header = || NetfilterHeader::new(protocol_family(flows.family()), 0, 0);
-    let get = NetfilterMessage::new(header(), ConntrackMessage::Get(Vec::new()));
-    let tracked = socket.dump(Request::new("list tracked flows", get, 0))?;
-    let mut count = 0;
-    for message in &tracked {
-        let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) = &message.inner else {
+) -> Result<(), KernelError> {
+    if tracked(socket)? == 0 {
+        return Ok(());
+    }
+    let get = message(NetfilterProtoFamily::Unspec, ConntrackMessage::Get(Vec::new()));
+    let listed = socket.dump(Request::new("list tracked flows", get, 0))?;
+    for found in &listed {
+        let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) = &found.inner else {
             continue;
         };
-        if !read(attributes).is_some_and(|flow| flows.contain(&flow, local)) {
-            continue;
-        }
-        let delete = NetfilterMessage::new(header(), ConntrackMessage::Delete(identity(attributes)));
-        match socket.request(Request::new("delete a tracked flow", delete, NLM_F_ACK)) {
-            // It ended by itself meanwhile.
-            Err(error) if error.is(libc::ENOENT) => {}
-            Err(error) => return Err(error),
-            Ok(_) => count += 1,
+        let doomed = |flow: &Flow| flows.iter().any(|flows| flows.contain(flow, local));
+        if read(attributes).as_ref().is_some_and(doomed) {
+            delete(socket, found.header.family, attributes)?;
         }
     }
-    Ok(count)
+    Ok(())
+}
+
+fn delete(
+    socket: &mut Socket,
+    family: NetfilterProtoFamily,
+    attributes: &[ConntrackAttribute],
+) -> Result<(), KernelError> {
+    let delete = message(family, ConntrackMessage::Delete(identity(attributes)));
+    match socket.request(Request::new("delete a tracked flow", delete, 0)) {
+        // ENOENT: it ended by itself meanwhile.
+        Err(error) if !error.is(libc::ENOENT) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// How many flows the namespace tracks.
+fn tracked(socket: &mut Socket) -> Result<u32, KernelError> {
+    let get = ConntrackMessage::Other { message_type: GET_STATS, attributes: Vec::new() };
+    let request = Request::new("count tracked flows", message(NetfilterProtoFamily::Unspec, get), 0);
+    let count = socket.request(request)?.into_iter().find_map(|answer| match answer.inner {
+        NetfilterMessageInner::Conntrack(ConntrackMessage::Other { attributes, .. }) => {
+            read_count(&attributes)
+        }
+        _ => None,
+    });
+    // A kernel that doesn't say may have any number.
+    Ok(count.unwrap_or(u32::MAX))
+}
+
+fn read_count(attributes: &[DefaultNla]) -> Option<u32> {
+    let entries = attributes.iter().find(|attribute| attribute.kind() == GLOBAL_ENTRIES)?;
+    let mut value = vec![0; entries.value_len()];
+    entries.emit_value(&mut value);
+    Some(u32::from_be_bytes(value.try_into().ok()?))
+}
+
+fn message(family: NetfilterProtoFamily, inner: ConntrackMessage) -> NetfilterMessage {
+    NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), inner)
 }
 
 fn identity(attributes: &[ConntrackAttribute]) -> Vec<ConntrackAttribute> {
-    use netlink_packet_core::Nla;
     let names = |attribute: &&ConntrackAttribute| match attribute {
         ConntrackAttribute::CtaTupleOrig(_) => true,
         ConntrackAttribute::Other(other) => other.kind() == ID,

@@ -127,6 +127,9 @@ impl Found<'_> {
     fn read(&self, sockets: &mut Sockets) -> Result<SideObserved, KernelError> {
         let mut state = SideObserved { links: self.ours(), ..SideObserved::default() };
         for listed in route::addresses(&mut sockets.route)? {
+            if listed.address.ip().is_loopback() {
+                continue;
+            }
             if let Some(link) = self.link_name(Some(listed.link)) {
                 state.addresses.insert((link, listed.address));
             }

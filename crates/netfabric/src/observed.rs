@@ -38,7 +38,7 @@ pub struct Observed {
 pub struct SideObserved {
     /// Links by name.
     pub links: BTreeMap<String, LinkObserved>,
-    /// Link and address; IPv6 link-local ones are left out.
+    /// Link and address, but those that the kernel gives: loopback and IPv6 link-local ones.
     pub addresses: BTreeSet<(String, IpNetwork)>,
     /// Routes that the kernel didn't make itself.
     pub routes: BTreeSet<RouteObserved>,

@@ -117,7 +117,7 @@ impl Plan<'_> {
     fn addresses(&mut self, side: Side) {
         let wanted = wanted::addresses(self.config, self.spec, side);
         let found = self.observed.side(side).addresses.clone();
-        for (link, address) in found.difference(&wanted).filter(|(link, _)| link != "lo").cloned() {
+        for (link, address) in found.difference(&wanted).cloned() {
             self.push(Op::RemoveAddress { side, link, address });
         }
         for (link, address) in wanted.difference(&found).cloned() {

@@ -17,15 +17,15 @@ use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 /// Long enough for a loaded machine; nothing waits this long when all is well.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Says why a test doesn't run, in the form that the test command counts.
-pub fn skipped(test: &str, reason: &str) {
+pub(crate) fn skipped(test: &str, reason: &str) {
     println!("{test}: skipped, because {reason}");
 }
 
 /// Whether the tests can run at all; tells when not.
-pub fn ready(test: &str, tools: &[&str]) -> bool {
+pub(crate) fn ready(test: &str, tools: &[&str]) -> bool {
     if !rustix::process::geteuid().is_root() {
         skipped(test, "it needs root");
         return false;
@@ -42,10 +42,10 @@ pub fn ready(test: &str, tools: &[&str]) -> bool {
 
 /// A network namespace.
 #[derive(Clone)]
-pub struct Ns(Arc<OwnedFd>);
+pub(crate) struct Ns(Arc<OwnedFd>);
 
 impl Ns {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let made = thread::spawn(|| {
             // SAFETY: only this thread changes namespace, and it ends here.
             unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
@@ -54,16 +54,16 @@ impl Ns {
         made.join().unwrap()
     }
 
-    pub fn current() -> Self {
+    pub(crate) fn current() -> Self {
         Self(Arc::new(std::fs::File::open("/proc/thread-self/ns/net").unwrap().into()))
     }
 
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
     /// Runs something on a thread inside; sockets opened there stay usable.
-    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 move_into_link_name_space(self.fd(), Some(LinkNameSpaceType::Network)).unwrap();
@@ -73,7 +73,7 @@ impl Ns {
         })
     }
 
-    pub fn output(&self, command: &str) -> Output {
+    pub(crate) fn output(&self, command: &str) -> Output {
         let fd = self.0.as_raw_fd();
         let mut shell = Command::new("sh");
         shell.args(["-c", command]);
@@ -88,19 +88,19 @@ impl Ns {
     }
 
     /// Runs a command that must succeed, and returns what it printed.
-    pub fn run(&self, command: &str) -> String {
+    pub(crate) fn run(&self, command: &str) -> String {
         let output = self.output(command);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "{command}: {}{}", text(&output.stdout), text(&output.stderr));
         text(&output.stdout)
     }
 
-    pub fn succeeds(&self, command: &str) -> bool {
+    pub(crate) fn succeeds(&self, command: &str) -> bool {
         self.output(command).status.success()
     }
 
     /// Starts a TCP server that tells `NAME PEER` and then echoes.
-    pub fn serve(&self, name: &str, address: &str) {
+    pub(crate) fn serve(&self, name: &str, address: &str) {
         let listener = self.enter(|| TcpListener::bind(address)).unwrap();
         let name = name.to_owned();
         thread::spawn(move || {
@@ -123,7 +123,7 @@ impl Ns {
     }
 
     /// Starts a UDP server that answers `NAME PEER`.
-    pub fn serve_udp(&self, name: &str, address: &str) {
+    pub(crate) fn serve_udp(&self, name: &str, address: &str) {
         let socket = self.enter(|| UdpSocket::bind(address)).unwrap();
         let name = name.to_owned();
         thread::spawn(move || {
@@ -134,11 +134,11 @@ impl Ns {
         });
     }
 
-    pub fn connect(&self, address: &str) -> io::Result<TcpStream> {
+    pub(crate) fn connect(&self, address: &str) -> io::Result<TcpStream> {
         self.connect_within(address, PATIENCE)
     }
 
-    pub fn connect_within(&self, address: &str, patience: Duration) -> io::Result<TcpStream> {
+    pub(crate) fn connect_within(&self, address: &str, patience: Duration) -> io::Result<TcpStream> {
         let address: SocketAddr = address.parse().unwrap();
         let stream = self.enter(|| TcpStream::connect_timeout(&address, patience))?;
         stream.set_read_timeout(Some(patience))?;
@@ -146,12 +146,12 @@ impl Ns {
     }
 
     /// Connects, and returns what the server tells: its name and whom it sees.
-    pub fn ask(&self, address: &str) -> io::Result<String> {
+    pub(crate) fn ask(&self, address: &str) -> io::Result<String> {
         greeting(&mut self.connect(address)?)
     }
 
     /// A UDP socket with a fixed peer.
-    pub fn udp(&self, address: &str) -> UdpSocket {
+    pub(crate) fn udp(&self, address: &str) -> UdpSocket {
         let any = if address.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
         let socket = self.enter(|| UdpSocket::bind(any)).unwrap();
         socket.connect(address).unwrap();
@@ -161,7 +161,7 @@ impl Ns {
 }
 
 /// Reads a server's first line.
-pub fn greeting(stream: &mut TcpStream) -> io::Result<String> {
+pub(crate) fn greeting(stream: &mut TcpStream) -> io::Result<String> {
     let mut line = String::new();
     let mut byte = [0];
     while stream.read(&mut byte)? == 1 && byte[0] != b'\n' {
@@ -171,7 +171,7 @@ pub fn greeting(stream: &mut TcpStream) -> io::Result<String> {
 }
 
 /// Sends one datagram and returns the answer.
-pub fn datagram(socket: &UdpSocket) -> io::Result<String> {
+pub(crate) fn datagram(socket: &UdpSocket) -> io::Result<String> {
     socket.send(b"?")?;
     let mut buffer = [0; 64];
     let length = socket.recv(&mut buffer)?;
@@ -179,7 +179,7 @@ pub fn datagram(socket: &UdpSocket) -> io::Result<String> {
 }
 
 /// Waits until something holds.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < end, "never: {what}");
@@ -188,21 +188,27 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// A host: the calling thread moves there and stays.
-pub struct Host {
-    pub ns: Ns,
-    pub outside: Ns,
+pub(crate) struct Host {
+    pub(crate) ns: Ns,
+    pub(crate) outside: Ns,
     folder: tempfile::TempDir,
 }
 
 impl Host {
-    /// `198.51.100.1` is the host, `198.51.100.2` is outside; the same with `2001:db8::`.
-    pub fn new() -> Self {
+    /// A host that is connected to nothing.
+    pub(crate) fn alone() -> Self {
         // SAFETY: the calling thread is a test's own; what it starts inherits both namespaces.
         unsafe { unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWNS) }.unwrap();
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
         let host = Self { ns: Ns::current(), outside: Ns::new(), folder: tempfile::tempdir().unwrap() };
-        let outside = host.outside.fd().as_raw_fd();
         host.ns.run("ip link set lo up");
+        host
+    }
+
+    /// `198.51.100.1` is the host, `198.51.100.2` is outside; the same with `2001:db8::`.
+    pub(crate) fn new() -> Self {
+        let host = Self::alone();
+        let outside = host.outside.fd().as_raw_fd();
         host.outside.run("ip link set lo up");
         host.ns.run(&format!(
             "ip link add ext0 type veth peer name ext0 netns /proc/{}/fd/{outside}",
@@ -218,7 +224,7 @@ impl Host {
         host
     }
 
-    pub fn config(&self, tag: &str) -> FabricConfig {
+    pub(crate) fn config(&self, tag: &str) -> FabricConfig {
         // Fabrics of one host need ranges of their own.
         let number = tag.bytes().map(u32::from).sum::<u32>() % 60;
         FabricConfig {
@@ -233,7 +239,7 @@ impl Host {
     }
 
     /// Everything the kernel tells about this host that a fabric could leave behind.
-    pub fn listing(&self) -> String {
+    pub(crate) fn listing(&self) -> String {
         let mut listing = self.ns.run(
             "ip -o link | sed 's/@[^:]*//; s/link-netns[^ ]*//' | grep -v ext0; ip -o addr | grep -v ext0; \
              ip route show table all | grep -v ext0; ip -6 route show table all | grep -v ext0; nft list ruleset; \
@@ -246,23 +252,23 @@ impl Host {
 }
 
 /// A host with one fabric and a spec that tests change.
-pub struct World {
-    pub host: Host,
-    pub fabric: Fabric,
-    pub spec: FabricSpec,
+pub(crate) struct World {
+    pub(crate) host: Host,
+    pub(crate) fabric: Fabric,
+    pub(crate) spec: FabricSpec,
     instances: u32,
 }
 
 /// An instance that is only a namespace.
-pub struct Instance {
-    pub ns: Ns,
-    pub v4: String,
-    pub v6: String,
+pub(crate) struct Instance {
+    pub(crate) ns: Ns,
+    pub(crate) v4: String,
+    pub(crate) v6: String,
 }
 
 impl World {
     /// With networks `a` (10.1.1.0/24), `b` (10.1.2.0/24) and `inner` (10.1.3.0/24, internal).
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let host = Host::new();
         let fabric = Fabric::open(host.config("t")).unwrap();
         let mut world = Self { spec: spec(fabric.config()), host, fabric, instances: 0 };
@@ -270,12 +276,12 @@ impl World {
         world
     }
 
-    pub fn converge(&mut self) -> Converged {
+    pub(crate) fn converge(&mut self) -> Converged {
         self.fabric.converge(&self.spec).unwrap()
     }
 
     /// Starts an instance `10.1.<network>.<n>`, where n counts from 2 over all networks.
-    pub fn instance(&mut self, network: &str) -> Instance {
+    pub(crate) fn instance(&mut self, network: &str) -> Instance {
         self.instances += 1;
         let ns = Ns::new();
         let range4 = range(&self.spec.networks[&NetworkId::new(network)], true);
@@ -300,7 +306,7 @@ impl World {
     }
 
     /// Declares a service in a network; its address has the number `n` in the network's range.
-    pub fn service(&mut self, network: &str, n: u32, backends: &[&Instance]) -> Service {
+    pub(crate) fn service(&mut self, network: &str, n: u32, backends: &[&Instance]) -> Service {
         let networks = &self.spec.networks[&NetworkId::new(network)];
         let address = |v4| nth(range(networks, v4).services.unwrap().network(), n);
         let addresses = vec![address(true), address(false)];
@@ -318,20 +324,20 @@ impl World {
         service
     }
 
-    pub fn publish(&mut self, port: PublishedPort) {
+    pub(crate) fn publish(&mut self, port: PublishedPort) {
         self.spec.ports.push(port);
         self.converge();
     }
 }
 
 /// A service's addresses.
-pub struct Service {
-    pub v4: String,
-    pub v6: String,
+pub(crate) struct Service {
+    pub(crate) v4: String,
+    pub(crate) v6: String,
 }
 
 /// Networks `a`, `b` and `inner`.
-pub fn spec(config: &FabricConfig) -> FabricSpec {
+pub(crate) fn spec(config: &FabricConfig) -> FabricSpec {
     let mut spec = FabricSpec::default();
     for (number, name, internal) in [(1_u8, "a", false), (2, "b", false), (3, "inner", true)] {
         let services4 = nth(config.services4.network().into(), u32::from(number) * 32);

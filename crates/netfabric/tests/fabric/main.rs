@@ -1,6 +1,8 @@
 //! The fabric on the real kernel: each test in a network and mount namespace of its own that stands
 //! for a host, with another that stands for the world outside. Needs root.
 
+#![allow(clippy::unwrap_used, reason = "a test says where it failed by panicking there")]
+
 mod foreign;
 mod harness;
 mod isolation;
