@@ -50,6 +50,14 @@ fn record(node: &Node, record: &'static Record, dialect: Dialect) -> Node {
             (None, Form::ShownNamed(_)) => {
                 out.insert(name.to_owned(), Node::new(Value::Map(Map::new())));
             }
+            (None, form) if field.shown => {
+                let nothing = match form {
+                    Form::Text => Value::Text(String::new()),
+                    Form::Bytes => Value::Text("0".to_owned()),
+                    _ => Value::Int(0),
+                };
+                out.insert(name.to_owned(), Node::new(nothing));
+            }
             (None, _) => {}
         }
     }

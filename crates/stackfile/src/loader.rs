@@ -6,12 +6,11 @@ use crate::place::Path as Place;
 use crate::reader::FileReader;
 use crate::schema::Site;
 use crate::source::Span;
-use crate::stages::expand::{self, Mode};
 use crate::stages::extends::Base;
 use crate::stages::interpolate::{Environment, Interpolation};
 use crate::stages::paths::Resolver;
 use crate::stages::reset::Resets;
-use crate::stages::{check, defaults, environment, merge, unique, values};
+use crate::stages::{defaults, environment, values};
 use crate::syntax::dotenv::{self, Variables};
 use crate::syntax::template;
 use crate::yaml;
@@ -54,11 +53,11 @@ impl Default for Options {
     }
 }
 
-/// A file whose text is at hand.
-#[derive(Clone, Debug)]
+/// A file that has been read and parsed.
+#[derive(Debug)]
 pub(crate) struct Opened {
     pub path: String,
-    pub text: String,
+    pub documents: Vec<Node>,
     pub included_at: Span,
 }
 
@@ -105,7 +104,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Files of one project, merged, in their long form with defaults, paths resolved.
-    pub(crate) fn load_model(&mut self, files: &[Opened], context: &Context) -> Option<Node> {
+    pub(crate) fn load_model(&mut self, files: Vec<Opened>, context: &Context) -> Option<Node> {
         let errors = self.report.errors();
         let mut model = Node::new(Value::Map(Map::new()));
         for file in files {
@@ -125,44 +124,42 @@ impl<'a> Loader<'a> {
         (self.report.errors() == errors).then_some(model)
     }
 
-    fn load_file(&mut self, file: &Opened, model: &mut Node, context: &Context) {
-        for (mut top, resets) in self.documents(&file.path, &file.text, context) {
-            let mut inner = context.clone();
-            inner.including.push((file.path.clone(), file.included_at));
-            let errors = self.report.errors();
+    fn load_file(&mut self, file: Opened, model: &mut Node, context: &Context) {
+        let mut inner = context.clone();
+        inner.including.push((file.path.clone(), file.included_at));
+        for (mut top, resets) in self.documents(file.documents, context) {
             self.apply_include(&mut top, &resets, &inner);
             resets.apply(model);
             self.apply_extends(&mut top, &file.path, &resets, &inner);
-            self.merge_document(model, top);
+            self.take_in(model, top, self.options.validate);
             if self.options.validate {
-                check::check(model, &mut self.report);
                 self.drop_version(model);
             }
-            if self.report.errors() > errors {
-                continue;
-            }
-            self.expand(model);
         }
     }
 
     /// A file that services extend: nothing of it is included or checked, only its own values are read.
-    pub(crate) fn base_file(&mut self, path: &str, text: &str, context: &Context) -> Option<(Node, Resets)> {
+    pub(crate) fn base_file(&mut self, file: Opened, context: &Context) -> Option<(Node, Resets)> {
         let errors = self.report.errors();
         let mut model = Node::new(Value::Map(Map::new()));
         let mut last = Resets::default();
-        for (top, resets) in self.documents(path, text, context) {
+        for (top, resets) in self.documents(file.documents, context) {
             resets.apply(&mut model);
-            self.merge_document(&mut model, top);
-            self.expand(&mut model);
+            self.take_in(&mut model, top, false);
             last = resets;
         }
         (self.report.errors() == errors).then_some((model, last))
     }
 
-    /// The documents of a text with their variables replaced.
-    fn documents(&mut self, name: &str, text: &str, context: &Context) -> Vec<(Node, Resets)> {
-        let file = self.report.sources.add(name, text);
-        let Some(documents) = yaml::parse(file, text, &mut self.report) else { return Vec::new() };
+    /// Parses a text. `None` when an error was reported.
+    pub(crate) fn open(&mut self, path: &str, text: &str, included_at: Span) -> Option<Opened> {
+        let file = self.report.sources.add(path, text);
+        let documents = yaml::parse(file, text, &mut self.report)?;
+        Some(Opened { path: path.to_owned(), documents, included_at })
+    }
+
+    /// Documents with their tags read and their variables replaced.
+    fn documents(&mut self, documents: Vec<Node>, context: &Context) -> Vec<(Node, Resets)> {
         let mut out = Vec::with_capacity(documents.len());
         for mut top in documents {
             let resets = Resets::take(&mut top);
@@ -196,23 +193,6 @@ impl<'a> Loader<'a> {
             Value::Map(map) => map.values().for_each(|node| self.note_variables(node)),
             _ => {}
         }
-    }
-
-    fn merge_document(&mut self, model: &mut Node, top: Node) {
-        let base = std::mem::replace(model, Node::new(Value::Null));
-        *model = if base.as_map().is_some_and(Map::is_empty) {
-            top
-        } else {
-            merge::merge(base, top, Site::TOP, &Place::TOP, &mut self.report)
-        };
-        unique::enforce(model, Site::TOP, &Place::TOP, &mut self.report);
-    }
-
-    fn expand(&mut self, model: &mut Node) {
-        let mode = if self.options.interpolate { Mode::Strict } else { Mode::Templates };
-        expand::expand(model, mode, &mut self.report);
-        // Ranges of ports can reveal items that say the same.
-        unique::enforce(model, Site::TOP, &Place::TOP, &mut self.report);
     }
 
     fn drop_version(&mut self, model: &mut Node) {

@@ -6,7 +6,6 @@ use crate::node::Value;
 use crate::project::Sources;
 use crate::stages::interpolate::Environment;
 use crate::syntax::{path, template};
-use crate::yaml;
 
 /// Small letters, digits, `-` and `_`, beginning with a letter or digit: what is left of a text.
 #[must_use]
@@ -58,18 +57,10 @@ fn interpolate(written: &str, sources: &Sources, environment: &Environment) -> S
 
 /// The last `name` in the files.
 fn written_name(files: &[Opened]) -> Option<String> {
-    let mut found = None;
-    for file in files.iter().filter(|file| file.text.contains("name")) {
-        // Parsed apart, as the name must be known before variables are replaced.
-        let mut scratch = crate::diagnostic::Report::default();
-        let id = scratch.sources.add("", "");
-        for document in yaml::parse(id, &file.text, &mut scratch).into_iter().flatten() {
-            if let Some(Value::Text(name)) = document.get("name").map(|node| &node.value)
-                && !name.is_empty()
-            {
-                found = Some(name.clone());
-            }
-        }
-    }
-    found
+    let documents = files.iter().flat_map(|file| &file.documents);
+    let names = documents.filter_map(|document| match document.get("name").map(|node| &node.value) {
+        Some(Value::Text(name)) if !name.is_empty() => Some(name.clone()),
+        _ => None,
+    });
+    names.last()
 }

@@ -7,8 +7,78 @@ use crate::source::Span;
 use crate::trail::Trail;
 use indexmap::IndexMap;
 
-/// A mapping in the order of the file.
-pub type Map = IndexMap<String, Node>;
+type Entries = IndexMap<String, Node, foldhash::fast::RandomState>;
+
+/// A mapping in the order of the file. Boxed, as most nodes are scalars and a tree has many of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Map(Box<Entries>);
+
+impl Map {
+    /// An empty mapping.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty mapping with room.
+    #[must_use]
+    pub fn with_capacity(entries: usize) -> Self {
+        Self(Box::new(Entries::with_capacity_and_hasher(entries, foldhash::fast::RandomState::default())))
+    }
+}
+
+impl std::ops::Deref for Map {
+    type Target = Entries;
+
+    fn deref(&self) -> &Entries {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Map {
+    fn deref_mut(&mut self) -> &mut Entries {
+        &mut self.0
+    }
+}
+
+impl FromIterator<(String, Node)> for Map {
+    fn from_iter<I: IntoIterator<Item = (String, Node)>>(entries: I) -> Self {
+        Self(Box::new(entries.into_iter().collect()))
+    }
+}
+
+impl Extend<(String, Node)> for Map {
+    fn extend<I: IntoIterator<Item = (String, Node)>>(&mut self, entries: I) {
+        self.0.extend(entries);
+    }
+}
+
+impl IntoIterator for Map {
+    type Item = (String, Node);
+    type IntoIter = indexmap::map::IntoIter<String, Node>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        (*self.0).into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Map {
+    type Item = (&'a String, &'a Node);
+    type IntoIter = indexmap::map::Iter<'a, String, Node>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a mut Map {
+    type Item = (&'a String, &'a mut Node);
+    type IntoIter = indexmap::map::IterMut<'a, String, Node>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter_mut()
+    }
+}
 
 /// A value with its place.
 #[derive(Clone, Debug)]
@@ -184,6 +254,15 @@ impl Node {
 }
 
 impl Value {
+    /// The mapping inside.
+    #[must_use]
+    pub fn into_map(self) -> Option<Map> {
+        match self {
+            Self::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
     /// The word for people.
     #[must_use]
     pub fn kind(&self) -> &'static str {

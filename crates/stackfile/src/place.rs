@@ -26,6 +26,18 @@ impl<'a> Path<'a> {
         Path { parent: Some(self), step: Step::Key(key) }
     }
 
+    /// One step back.
+    #[must_use]
+    pub fn parent(&self) -> Path<'a> {
+        self.parent.copied().unwrap_or(Path::TOP)
+    }
+
+    /// Number of steps from the top.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.parent.map_or(0, |parent| parent.depth() + 1)
+    }
+
     /// One item further.
     #[must_use]
     pub fn index(&'a self, index: usize) -> Path<'a> {

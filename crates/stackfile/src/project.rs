@@ -109,7 +109,7 @@ pub fn load(sources: &Sources, reader: &dyn FileReader) -> Result<Loaded, Vec<Di
 /// All errors found.
 pub fn load_model(sources: &Sources, reader: &dyn FileReader) -> Result<Node, Vec<Diagnostic>> {
     let mut loader = Loader::new(reader, sources.options, sources.home.clone());
-    let model = Setup::new(sources, &mut loader).and_then(|setup| setup.model(sources, &mut loader));
+    let model = Setup::new(sources, &mut loader).and_then(|mut setup| setup.model(sources, &mut loader));
     match model {
         Some(model) if loader.report.errors() == 0 => Ok(model),
         _ => Err(loader.report.into_findings()),
@@ -137,7 +137,7 @@ impl Setup {
     }
 
     /// Files merged and normalised.
-    fn model(&self, sources: &Sources, loader: &mut Loader<'_>) -> Option<Node> {
+    fn model(&mut self, sources: &Sources, loader: &mut Loader<'_>) -> Option<Node> {
         let folder = match sources.project_dir.as_str() {
             "" => String::new(),
             folder => path::clean(folder),
@@ -148,8 +148,8 @@ impl Setup {
             environment: self.environment.clone(),
             including: Vec::new(),
         };
-        let mut model = loader.load_model(&self.files, &context)?;
-        if model.as_map().is_none_or(Map::is_empty) {
+        let mut model = loader.load_model(std::mem::take(&mut self.files), &context)?;
+        if model.as_map().is_none_or(|map| map.is_empty()) {
             loader.report.push(Diagnostic::error("empty-file", "the stack file is empty"));
             return None;
         }
@@ -175,7 +175,7 @@ impl Setup {
 }
 
 fn load_with(sources: &Sources, loader: &mut Loader<'_>) -> Option<Project> {
-    let setup = Setup::new(sources, loader)?;
+    let mut setup = Setup::new(sources, loader)?;
     let model = setup.model(sources, loader)?;
     let errors = loader.report.errors();
     let tree = decode::decode(model, &mut loader.report);
@@ -192,7 +192,7 @@ fn load_with(sources: &Sources, loader: &mut Loader<'_>) -> Option<Project> {
         environment: setup.environment,
         variables: BTreeMap::new(),
         sources: SourceMap::default(),
-        files: setup.files.into_iter().map(|file| file.path).collect(),
+        files: sources.files.iter().map(|file| file.path.clone()).collect(),
     };
     project.apply_profiles();
     if sources.options.consistency {
@@ -247,7 +247,7 @@ fn open(sources: &Sources, loader: &mut Loader<'_>) -> Option<Vec<Opened>> {
             Some(text) => yaml::decode(&file.path, text.clone().into_bytes(), &mut loader.report),
             None => loader.read_text(&file.path, Span::NONE),
         };
-        files.extend(text.map(|text| Opened { path: file.path.clone(), text, included_at: Span::NONE }));
+        files.extend(text.and_then(|text| loader.open(&file.path, &text, Span::NONE)));
     }
     (loader.report.errors() == errors).then_some(files)
 }

@@ -1,7 +1,7 @@
 //! Reading the attributes of one service in its canonical form.
 
 use crate::diagnostic::{Diagnostic, Report};
-use crate::node::{Map, Node, Value};
+use crate::node::{Node, Value};
 use crate::source::Span;
 use crate::syntax::{bytes, duration};
 use hoist_model::Command;
@@ -80,7 +80,7 @@ impl<'a> Attributes<'a, '_> {
     }
 
     pub(super) fn map(&self, path: &str) -> impl Iterator<Item = (&'a String, &'a Node)> + use<'a> {
-        self.get(path).and_then(Node::as_map).into_iter().flat_map(Map::iter)
+        self.get(path).and_then(Node::as_map).into_iter().flat_map(|map| map.iter())
     }
 
     pub(super) fn pairs(&self, path: &str) -> BTreeMap<String, String> {

@@ -110,6 +110,8 @@ pub struct Field {
     pub cast: Option<Cast>,
     /// The key in canonical JSON, where the reference writes it differently.
     pub json: Option<&'static str>,
+    /// Whether the canonical form shows it where it says nothing.
+    pub shown: bool,
 }
 
 /// The canonical form of a value.
@@ -236,7 +238,7 @@ pub enum Cast {
 
 impl Field {
     const fn new(name: &'static str, shape: Shape, form: Form) -> Self {
-        Self { name, shape, form, merge: Merge::Deep, unique: None, cast: None, json: None }
+        Self { name, shape, form, merge: Merge::Deep, unique: None, cast: None, json: None, shown: false }
     }
 
     const fn merge(self, merge: Merge) -> Self {
@@ -249,6 +251,10 @@ impl Field {
 
     const fn cast(self, cast: Cast) -> Self {
         Self { cast: Some(cast), ..self }
+    }
+
+    const fn shown(self) -> Self {
+        Self { shown: true, ..self }
     }
 
     const fn json(self, name: &'static str) -> Self {

@@ -1,7 +1,7 @@
 //! Every value against the table: kinds, unknown keys with a suggestion, required keys, limits, repetitions.
 
 use crate::diagnostic::{Diagnostic, Report};
-use crate::node::{Map, Node, Value};
+use crate::node::{Node, Value};
 use crate::place::Path;
 use crate::scalar::spell;
 use crate::schema::{BOOL, INT, Limit, MapShape, NULL, NUM, Record, STR, Shape, Site};
@@ -14,6 +14,33 @@ pub fn check(top: &Node, report: &mut Report) {
     if let Some(shape) = Site::TOP.shape {
         check_shape(top, shape, &Path::TOP, report);
     }
+}
+
+/// Checks one entry of a record whose site is known; tells whether it is right.
+pub(super) fn check_entry(key: &str, node: &Node, site: Site, path: &Path<'_>, report: &mut Report) -> bool {
+    let errors = report.errors();
+    match site.shape {
+        Some(shape) => check_shape(node, shape, path, report),
+        None if key.starts_with("x-") => {}
+        None => {
+            let record = if path.depth() > 1 { &crate::schema::SERVICE } else { &crate::schema::PROJECT };
+            unknown_key(key, node.place(), record, &path.parent(), report);
+        }
+    }
+    report.errors() == errors
+}
+
+/// Checks the name of a service.
+pub(super) fn check_name(name: &str, node: &Node, path: &Path<'_>, report: &mut Report) {
+    if !crate::schema::Keys::Name.allows(name) {
+        invalid_name(name, node, &path.parent(), report);
+    }
+}
+
+fn invalid_name(name: &str, node: &Node, path: &Path<'_>, report: &mut Report) {
+    let message = format!("`{name}` is no valid name in `{path}`");
+    let finding = Diagnostic::error("invalid-name", message).label(node.place(), "");
+    report.push(finding.help("names are made of letters, digits, `.`, `_` and `-`"));
 }
 
 /// Checks a value against a shape.
@@ -162,9 +189,7 @@ fn check_map(node: &Node, shape: &'static MapShape, path: &Path<'_>, report: &mu
         if shape.keys.allows(key) {
             check_shape(value, &shape.value, &path.key(key), report);
         } else if shape.closed {
-            let message = format!("`{key}` is no valid name in `{path}`");
-            let finding = Diagnostic::error("invalid-name", message).label(value.place(), "");
-            report.push(finding.help("names are made of letters, digits, `.`, `_` and `-`"));
+            invalid_name(key, value, path, report);
         }
     }
 }
@@ -218,21 +243,30 @@ pub fn nearest<'a>(typed: &str, words: impl Iterator<Item = &'a str>) -> Option<
 }
 
 fn check_unique(items: &[Node], path: &Path<'_>, report: &mut Report) {
-    if items.len() < 2 {
-        return;
+    for (first, again) in repetitions(items) {
+        let message = format!("`{path}` says the same twice");
+        let finding = Diagnostic::error("repeated-item", message)
+            .label(again.span, "here again")
+            .label(first.span, "first here");
+        report.push(finding);
+    }
+}
+
+/// Pairs of equal items. Short lists, the usual ones, are compared in place.
+fn repetitions(items: &[Node]) -> Vec<(&Node, &Node)> {
+    const SHORT: usize = 16;
+    if items.len() <= SHORT {
+        let first = |at: usize| items[..at].iter().find(|first| **first == items[at]);
+        return (1..items.len()).filter_map(|at| Some((first(at)?, &items[at]))).collect();
     }
     let mut seen: HashMap<String, &Node> = HashMap::with_capacity(items.len());
+    let mut pairs = Vec::new();
     for item in items {
         let mut print = String::new();
         fingerprint(&item.value, &mut print);
-        if let Some(first) = seen.insert(print, item) {
-            let message = format!("`{path}` says the same twice");
-            let finding = Diagnostic::error("repeated-item", message)
-                .label(item.span, "here again")
-                .label(first.span, "first here");
-            report.push(finding);
-        }
+        pairs.extend(seen.insert(print, item).map(|first| (first, item)));
     }
+    pairs
 }
 
 /// A text that two values share exactly when they are equal.
@@ -260,5 +294,5 @@ fn fingerprint(value: &Value, out: &mut String) {
 
 /// The mapping of a section, when it is one.
 pub(crate) fn section<'a>(top: &'a Node, name: &str) -> impl Iterator<Item = (&'a String, &'a Node)> {
-    top.get(name).and_then(Node::as_map).into_iter().flat_map(Map::iter)
+    top.get(name).and_then(Node::as_map).into_iter().flat_map(|map| map.iter())
 }

@@ -20,48 +20,34 @@ pub enum Mode {
 
 /// Expands every short form of a stack file. Does nothing to what is long already.
 pub fn expand(top: &mut Node, mode: Mode, report: &mut Report) {
-    let Some(top) = top.as_map_mut() else { return };
-    for (section, node) in top.iter_mut() {
-        let Some(map) = node.as_map_mut() else { continue };
-        match section.as_str() {
-            "services" => {
-                for (name, service) in map {
-                    let path = Path::TOP.key("services");
-                    expand_service(service, mode, &path.key(name), report);
-                }
-            }
-            "volumes" | "networks" | "secrets" | "configs" => {
-                for (name, resource) in map {
-                    let path = Path::TOP.key(section);
-                    external(resource, &path.key(name), report);
-                }
-            }
-            _ => {}
+    let services = top.as_map_mut().and_then(|top| top.get_mut("services"));
+    for (name, service) in services.and_then(Node::as_map_mut).into_iter().flatten() {
+        let path = Path::TOP.key("services");
+        let path = path.key(name);
+        for (key, node) in service.as_map_mut().into_iter().flatten() {
+            expand_attribute(key, node, mode, &path.key(key), report);
         }
     }
 }
 
-fn expand_service(service: &mut Node, mode: Mode, path: &Path<'_>, report: &mut Report) {
-    let Some(map) = service.as_map_mut() else { return };
-    for (key, node) in map.iter_mut() {
-        let path = path.key(key);
-        match key.as_str() {
-            "build" => build(node, &path, mode, report),
-            "depends_on" => depends_on(node),
-            "env_file" => env_files(node),
-            "label_file" => text_to_list(node),
-            "dns" => dns(node),
-            "extends" => text_to_map(node, "service"),
-            "gpus" => gpus(node),
-            "networks" | "models" => names_to_map(node),
-            "volumes" => items(node, |item, index| volume_item(item, &path.index(index), mode, report)),
-            "devices" => items(node, |item, index| device(item, &path.index(index), mode, report)),
-            "secrets" | "configs" => items(node, |item, _| text_to_map(item, "source")),
-            "ports" => ports(node, &path, mode, report),
-            "ulimits" => ulimits(node, &path, report),
-            "develop" => watch(node),
-            _ => {}
-        }
+/// Expands one attribute of a service.
+pub(super) fn expand_attribute(key: &str, node: &mut Node, mode: Mode, path: &Path<'_>, report: &mut Report) {
+    match key {
+        "build" => build(node, path, mode, report),
+        "depends_on" => depends_on(node),
+        "env_file" => env_files(node),
+        "label_file" => text_to_list(node),
+        "dns" => dns(node),
+        "extends" => text_to_map(node, "service"),
+        "gpus" => gpus(node),
+        "networks" | "models" => names_to_map(node),
+        "volumes" => items(node, |item, index| volume_item(item, &path.index(index), mode, report)),
+        "devices" => items(node, |item, index| device(item, &path.index(index), mode, report)),
+        "secrets" | "configs" => items(node, |item, _| text_to_map(item, "source")),
+        "ports" => ports(node, path, mode, report),
+        "ulimits" => ulimits(node, path, report),
+        "develop" => watch(node),
+        _ => {}
     }
 }
 
@@ -384,7 +370,7 @@ fn ssh(node: &mut Node, path: &Path<'_>, report: &mut Report) {
 }
 
 /// `external: {name: X}` is the old way to write `external: true` with `name: X`.
-fn external(node: &mut Node, path: &Path<'_>, report: &mut Report) {
+pub(super) fn expand_resource(node: &mut Node, path: &Path<'_>, report: &mut Report) {
     let Some(map) = node.as_map_mut() else { return };
     let Some(external) = map.get_mut("external") else { return };
     if external.as_map().is_none() {

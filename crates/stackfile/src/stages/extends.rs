@@ -199,7 +199,8 @@ impl Loader<'_> {
 
     fn read_base(&mut self, file: &str, full: &str, at: Span, context: &Context) -> Option<Base> {
         let text = self.read_text(full, at)?;
-        let (mut top, resets) = self.base_file(full, &text, context)?;
+        let opened = self.open(full, &text, at)?;
+        let (mut top, resets) = self.base_file(opened, context)?;
         let folder = path::relative(&context.folder, &path::parent(full));
         let folder = folder.unwrap_or_else(|| path::parent(full));
         self.resolver(&folder).run(&mut top);

@@ -104,7 +104,7 @@ impl Loader<'_> {
         };
         let inner = Context { folder, base, environment, including: context.including.clone() };
         let bases = std::mem::take(&mut self.bases);
-        let model = self.load_model(&files, &inner);
+        let model = self.load_model(files, &inner);
         self.bases = bases;
         model
     }
@@ -125,7 +125,7 @@ impl Loader<'_> {
                 return None;
             }
             let text = self.read_text(&full, *at)?;
-            files.push(Opened { path: full, text, included_at: *at });
+            files.push(self.open(&full, &text, *at)?);
         }
         Some(files)
     }

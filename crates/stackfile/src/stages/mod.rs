@@ -17,5 +17,6 @@ pub mod normalize;
 pub mod paths;
 pub mod prune;
 pub mod reset;
+mod take_in;
 pub mod unique;
 pub mod values;
