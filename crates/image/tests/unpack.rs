@@ -8,13 +8,71 @@ use std::fs;
 use std::path::Path;
 
 use hoist_image::digest::Digest;
-use hoist_image::layer::{UnpackError, Unpacked, unpack};
+use hoist_image::layer::{UnpackError, Unpacked, pack, unpack};
 use support::{archive, dir, file, hard_link, have, pax, sh, symlink, tree};
 
 fn unpacked(bytes: &[u8]) -> (tempfile::TempDir, Unpacked) {
     let into = tempfile::tempdir().unwrap();
     let unpacked = unpack(bytes, into.path(), None).unwrap_or_else(|error| panic!("{error:?}"));
     (into, unpacked)
+}
+
+/// Packed and unpacked again, by us and by GNU tar, a tree is the same, but for parts of seconds.
+#[test]
+fn what_is_packed_unpacks_to_the_same_tree() {
+    let tmp = tempfile::tempdir().unwrap();
+    let at = tmp.path();
+    everything(at);
+    sh(&format!("cd {at}; find in -exec touch -h -d @1500000000 {{}} +; touch -d 1960-01-01 in/older; chown 3000000:4000000 in/empty
+                 mkdir ours gnu", at = at.display()));
+    let mut bytes = Vec::new();
+    let packed = pack(&at.join("in"), &mut bytes, None).unwrap();
+    assert_eq!((packed.diff_id, packed.bytes), (Digest::of(&bytes), bytes.len() as u64));
+    fs::write(at.join("a.tar"), &bytes).unwrap();
+    sh(&format!("cd {}; tar --xattrs --xattrs-include='*' --numeric-owner -xpf a.tar -C gnu", at.display()));
+    unpack(&bytes[..], &at.join("ours"), Some(packed.diff_id)).unwrap();
+    let wanted = tree(&at.join("in"));
+    assert_eq!(tree(&at.join("ours")), wanted);
+    assert_eq!(tree(&at.join("gnu")), wanted);
+
+    let mut again = Vec::new();
+    pack(&at.join("ours"), &mut again, None).unwrap();
+    assert_eq!(again, bytes, "the same tree gives the same bytes");
+    let epoch = pack(&at.join("in"), std::io::sink(), Some(1_000_000_000)).unwrap();
+    sh(&format!("find {}/in -exec touch -h {{}} +; touch -d 1960-01-01 {0}/in/older", at.display()));
+    assert_eq!(
+        pack(&at.join("in"), std::io::sink(), Some(1_000_000_000)).unwrap(),
+        epoch,
+        "time does not count"
+    );
+}
+
+/// What was done to a mounted overlay comes back as a layer that does the same.
+#[test]
+fn an_upper_directory_packs_to_a_layer_with_whiteouts() {
+    let tmp = tempfile::tempdir().unwrap();
+    let at = tmp.path().display().to_string();
+    sh(&format!(
+        "cd {at}; mkdir -p lower/dir/sub lower/again upper work mnt again seen; echo 1 > lower/gone; echo 1 > lower/dir/x; echo 1 > lower/again/old
+         unshare -m sh -euc 'mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work mnt
+           cd mnt; rm gone; rm -r dir/sub; echo 2 > dir/new; rm -r again; mkdir again; echo 2 > again/new; ln again/new linked
+           chmod 700 dir; find . -exec touch -h -d @1500000000 {{}} +; cp -a . ../seen'"
+    ));
+    let mut bytes = Vec::new();
+    pack(&tmp.path().join("upper"), &mut bytes, None).unwrap();
+    fs::write(tmp.path().join("a.tar"), &bytes).unwrap();
+    let names = sh(&format!("tar -tf {at}/a.tar | LC_ALL=C sort | tr '\\n' ' '"));
+    assert_eq!(
+        names,
+        "./ .wh.gone again/ again/.wh..wh..opq again/new dir/ dir/.wh.sub dir/new dir/x linked "
+    );
+    let into = tmp.path().join("unpacked");
+    fs::create_dir(&into).unwrap();
+    unpack(&bytes[..], &into, None).unwrap();
+    sh(&format!(
+        "cd {at}; mkdir out; unshare -m sh -euc 'mount -t overlay overlay -o lowerdir=unpacked:lower mnt; cp -a mnt/. out'"
+    ));
+    assert_eq!(tree(&tmp.path().join("out")), tree(&tmp.path().join("seen")));
 }
 
 /// A directory with one of everything that a layer can hold.

@@ -1,10 +1,11 @@
 //! Layers: from a compressed tar stream to a directory that overlayfs takes as a lower one.
 //!
 //! `tar` reads entries, `extract` places them below one directory and nowhere else, `compression`
-//! recognises formats, `unpack` joins them and checks digests. Where layers live is the store's matter.
+//! recognises formats, `unpack` joins them and checks digests; `pack` goes the other way. Where layers live is the store's matter.
 
 mod compression;
 mod extract;
+mod pack;
 mod pax;
 mod place;
 mod sparse;
@@ -14,6 +15,7 @@ mod unpack;
 pub use compression::Compression;
 pub(crate) use compression::decoder;
 pub use extract::ExtractError;
+pub use pack::{PackError, Packed, pack};
 pub use tar::TarError;
 pub(crate) use tar::{Kind, TarReader};
 pub use unpack::{UnpackError, Unpacked, unpack};
