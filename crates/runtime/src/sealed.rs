@@ -18,7 +18,7 @@ const OWN: &std::ffi::CStr = c"/proc/self/exe";
 
 /// The calling process's binary behind a read-only mount of its own that is attached nowhere. To be
 /// executed with execveat(2) and AT_EMPTY_PATH: `/proc/PID/exe` then leads there, and a write through it
-/// fails. Nobody can make it writable again without CAP_SYS_ADMIN over the host. It takes no memory, which
+/// fails. The caller must be in the mount namespace it was executed in. Nobody can make it writable again without CAP_SYS_ADMIN over the host. It takes no memory, which
 /// a sealed copy would.
 ///
 /// # Errors

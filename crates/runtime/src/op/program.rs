@@ -43,7 +43,7 @@ impl StringArray {
 
 impl Step for Execute {
     fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
-        let starting = Failure::noted(Errno::from_raw_os_error(0), Note::Executing);
+        let starting = Failure::noted(Errno::INPROGRESS, Note::Executing);
         rustix::io::write(child.report, &Record { op: 0, failure: starting }.to_bytes())?;
         let mut refused = Failure::from(Errno::NOENT);
         for candidate in &self.candidates {

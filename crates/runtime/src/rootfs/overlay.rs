@@ -5,6 +5,7 @@
 //! its own. A layer is therefore named by itself where that is short and plain, so that the mount table
 //! tells what it is, and else by a descriptor's path, which always is.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -44,16 +45,15 @@ pub(super) fn mount_layers(layers: &Layers) -> Result<OwnedFd, RootfsError> {
     }
     let parts = Parts::open(layers)?;
     match parts.mount_appending() {
-        // Linux before 6.8 has no "lowerdir+".
-        Err(Refusal { errno: Errno::INVAL, unknown_parameter: true, .. }) => parts.mount_joined(),
+        // Linux before 6.8 does not know "lowerdir+", and says so at once or at the end, by this and no word.
+        Err(Refusal { errno: Errno::INVAL, said }) if said.is_empty() => mount_old(layers),
         mounted => mounted.map_err(|refusal| refusal.of(&parts)),
     }
 }
 
-/// The kernel's no, and whether it is the parameter it does not know.
+/// The kernel's no, with the words it gave, led by ": ", or none.
 struct Refusal {
     errno: Errno,
-    unknown_parameter: bool,
     said: String,
 }
 
@@ -65,7 +65,7 @@ impl Refusal {
 
 impl From<Errno> for Refusal {
     fn from(errno: Errno) -> Self {
-        Self { errno, unknown_parameter: false, said: String::new() }
+        Self { errno, said: String::new() }
     }
 }
 
@@ -78,54 +78,73 @@ impl Parts {
     /// One parameter for each layer.
     fn mount_appending(&self) -> Result<OwnedFd, Refusal> {
         let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        for (index, part) in self.lower.iter().enumerate() {
-            let appended = fsconfig_set_string(&context, c"lowerdir+", &part.name);
-            appended.map_err(|errno| Refusal {
-                unknown_parameter: index == 0,
-                ..Refusal { said: said(context.as_fd()), ..errno.into() }
-            })?;
+        for part in &self.lower {
+            fsconfig_set_string(&context, c"lowerdir+", &part.name)?;
         }
         finish(context.as_fd(), &[], self)
     }
 
-    /// All layers in one string: by fsconfig when it is short enough, else by mount(2).
-    fn mount_joined(&self) -> Result<OwnedFd, RootfsError> {
-        let names: Vec<_> = self.lower.iter().map(|part| part.name.as_os_str().as_bytes()).collect();
-        let lower = names.join(&b':');
-        let mounted = if lower.len() <= LONGEST_VALUE {
-            fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)
-                .map_err(Refusal::from)
-                .and_then(|context| finish(context.as_fd(), &[(c"lowerdir", &lower)], self))
-        } else {
-            self.mount_classic(&lower)?
-        };
-        mounted.map_err(|refusal| refusal.of(self))
+    /// All layers in one string, as kernels before 6.8 want them.
+    fn mount_joined(&self) -> Result<OwnedFd, Refusal> {
+        let lower = self.joined();
+        if lower.len() > LONGEST_VALUE {
+            return Err(Errno::NAMETOOLONG.into());
+        }
+        let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        finish(context.as_fd(), &[(c"lowerdir", &lower)], self)
     }
 
-    /// By mount(2), which needs a place: that of a throw-away thread in a mount namespace of its own.
-    fn mount_classic(&self, lower: &[u8]) -> Result<Result<OwnedFd, Refusal>, RootfsError> {
-        let mut options = [b"lowerdir=", lower, b",upperdir="].concat();
-        options.extend(self.upper.name.as_os_str().as_bytes());
-        options.extend(b",workdir=");
-        options.extend(self.work.name.as_os_str().as_bytes());
+    fn joined(&self) -> Vec<u8> {
+        let names: Vec<_> = self.lower.iter().map(|part| part.name.as_os_str().as_bytes()).collect();
+        names.join(&b':')
+    }
+
+    /// The options of mount(2).
+    fn options(&self) -> Result<CString, Refusal> {
+        let name = |part: &Part| part.name.as_os_str().as_bytes().to_vec();
+        let parts = [b"lowerdir=".to_vec(), self.joined(), b",upperdir=".to_vec(), name(&self.upper)];
+        let options = [parts.concat(), b",workdir=".to_vec(), name(&self.work)].concat();
         if options.len() > LONGEST_OPTIONS {
-            return Ok(Err(Errno::NAMETOOLONG.into()));
+            return Err(Errno::NAMETOOLONG.into());
         }
-        let work = move || mount_in_private(&options).map_err(Refusal::from);
-        let thread = std::thread::Builder::new().name("overlay".to_owned()).spawn(work);
-        let joined = thread.map_err(RootfsError::Thread)?.join();
-        Ok(joined.unwrap_or(Err(Errno::CANCELED.into())))
+        CString::new(options).map_err(|_| Errno::INVAL.into())
     }
 }
 
-/// In a thread that ends with the call: its mount namespace ends with it, what is left is the clone.
-fn mount_in_private(options: &[u8]) -> Result<OwnedFd, Errno> {
+/// For kernels before 6.8: by fsconfig when the layers fit in one string, else by mount(2).
+fn mount_old(layers: &Layers) -> Result<OwnedFd, RootfsError> {
+    let parts = Parts::open(layers)?;
+    match parts.mount_joined() {
+        Err(Refusal { errno: Errno::NAMETOOLONG, .. }) => {}
+        mounted => return mounted.map_err(|refusal| refusal.of(&parts)),
+    }
+    // mount(2) needs a place: that of a throw-away thread in a mount namespace of its own. The parts are
+    // opened there once more: overlayfs takes directories of the mounting namespace only.
+    let place = || {
+        enter_private().map_err(|errno| Refusal::from(errno).of(&parts))?;
+        let parts = Parts::open(layers)?;
+        parts
+            .options()
+            .and_then(|options| Ok(mount_over_root(&options)?))
+            .map_err(|refusal| refusal.of(&parts))
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("overlay".to_owned()).spawn_scoped(scope, place);
+        let joined = thread.map_err(RootfsError::Thread)?.join();
+        joined.unwrap_or_else(|_| Err(Refusal::from(Errno::CANCELED).of(&parts)))
+    })
+}
+
+fn enter_private() -> Result<(), Errno> {
     // SAFETY: FILES is not unshared: descriptors stay shared with the other threads.
     unsafe { unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }?;
-    mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    let options = std::ffi::CString::new(options).map_err(|_| Errno::INVAL)?;
+    mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+}
+
+/// In a thread that ends with the call: its mount namespace ends with it, what is left is the clone.
+fn mount_over_root(options: &CString) -> Result<OwnedFd, Errno> {
     mount(c"overlay", c"/", c"overlay", MountFlags::empty(), options.as_c_str())?;
-    // The working directory is not below the mount that now covers "/": ".." of the root is.
+    // "/" is still the directory below the new mount; "/.." crosses into it.
     let top = openat(CWD, c"/..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let itself = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_EMPTY_PATH;
     open_tree(top, c"", itself | OpenTreeFlags::OPEN_TREE_CLOEXEC)
@@ -146,7 +165,7 @@ fn finish(
         fsconfig_set_string(context, c"source", c"overlay")?;
         fsconfig_create(context)
     };
-    configure().map_err(|errno| Refusal { said: said(context), ..Refusal::from(errno) })?;
+    configure().map_err(|errno| Refusal { said: said(context), errno })?;
     Ok(fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
 }
 
@@ -172,5 +191,41 @@ impl Part {
             format!("/proc/self/fd/{}", directory.as_raw_fd()).into()
         };
         Ok(Self { _directory: directory, name })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn layers(directory: &Path, count: usize, name: &str) -> Layers {
+        let make = |name: String| {
+            let path = directory.join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let lower = (0..count).map(|number| {
+            let layer = make(format!("{name}{number}"));
+            fs::write(layer.join("who"), number.to_string()).unwrap();
+            layer
+        });
+        Layers { lower: lower.collect(), upper: make("upper".to_owned()), work: make("work".to_owned()) }
+    }
+
+    /// The ways of kernels before 6.8, which newer ones still know.
+    #[test]
+    fn old_kernels_get_one_string() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped old_kernels_get_one_string, because it needs root");
+            return;
+        }
+        // Short enough for fsconfig; too long for it; with names that need descriptors' paths.
+        for (count, name) in [(2, "l"), (30, "layer"), (30, "with:colon")] {
+            let directory = tempfile::tempdir().unwrap();
+            let root = mount_old(&layers(directory.path(), count, name)).unwrap();
+            let who = crate::rootfs::read(root.as_fd(), Path::new("/who"), 9).unwrap();
+            assert_eq!(who.as_deref(), Some(&b"0"[..]), "{count} {name}");
+        }
     }
 }

@@ -1,0 +1,81 @@
+//! Root file systems, assembled without a place.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use hoist_runtime::launch;
+use hoist_runtime::rootfs::{self, Layers, Rootfs};
+
+use crate::world::*;
+
+fn read(root: &impl AsFd, path: &str) -> Option<String> {
+    let content = rootfs::read(root.as_fd(), Path::new(path), 1 << 20).unwrap();
+    content.map(|content| String::from_utf8(content).unwrap())
+}
+
+#[test]
+fn upper_layers_hide_lower_ones() {
+    let Some(world) = World::new("upper_layers_hide_lower_ones") else { return };
+    // Names with a meaning to overlayfs, and longer in sum than any option string may be.
+    let long = "long,name:with\\everything".repeat(9);
+    let mut layers = world.layers();
+    layers.lower.clear();
+    for number in 0..40 {
+        let layer = world.dir.path().join(format!("{long}{number}"));
+        fs::create_dir(&layer).unwrap();
+        fs::write(layer.join("who"), number.to_string()).unwrap();
+        fs::write(layer.join(format!("only{number}")), "").unwrap();
+        layers.lower.push(layer);
+    }
+    let root = rootfs::assemble(&Rootfs::Layers(layers)).unwrap();
+    assert_eq!(read(&root, "/who").as_deref(), Some("0"));
+    assert!((0..40).all(|number| read(&root, &format!("/only{number}")).is_some()));
+}
+
+#[test]
+fn the_hosts_root_can_be_a_layer_with_the_writable_one_below_it() {
+    let Some(world) = World::new("the_hosts_root_can_be_a_layer_with_the_writable_one_below_it") else {
+        return;
+    };
+    let layers = Layers { lower: vec!["/".into()], ..world.layers() };
+    let mut input = world.input(shell("echo mine > /etc/hostname; cat /etc/hostname")).0;
+    input.rootfs = rootfs::assemble(&Rootfs::Layers(layers)).unwrap();
+    let before = fs::read_to_string("/etc/hostname").ok();
+    let (reading, writing) = rustix::pipe::pipe().unwrap();
+    input.stdio = stdio(&writing);
+    drop(writing);
+    assert_eq!(finish(launch::prepare(input).unwrap(), reading).ok(), "mine\n");
+    assert_eq!(fs::read_to_string("/etc/hostname").ok(), before);
+    assert_eq!(fs::read_to_string(world.dir.path().join("upper/etc/hostname")).unwrap(), "mine\n");
+}
+
+#[test]
+fn a_directory_is_used_as_it_is() {
+    let Some(world) = World::new("a_directory_is_used_as_it_is") else { return };
+    let (mut input, output) = world.input(shell("echo written > /tmp/file"));
+    input.rootfs = rootfs::assemble(&Rootfs::Directory(world.base())).unwrap();
+    finish(launch::prepare(input).unwrap(), output).ok();
+    assert_eq!(fs::read_to_string(world.base().join("tmp/file")).unwrap(), "written\n");
+}
+
+#[test]
+fn a_look_into_the_root_stays_there() {
+    let Some(world) = World::new("a_look_into_the_root_stays_there") else { return };
+    std::os::unix::fs::symlink("/../../etc/shadow", world.base().join("etc/out")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, world.base().join("etc/fifo"), rustix::fs::Mode::RUSR).unwrap();
+    let root = world.root();
+    assert_eq!(read(&root, "/etc/out"), None);
+    assert!(read(&root, "/bin/../../../etc/passwd").unwrap().contains("app:x:1000"));
+    assert!(rootfs::read(root.as_fd(), Path::new("/etc/fifo"), 10).is_err());
+    let error = rootfs::read(root.as_fd(), Path::new("/etc/passwd"), 10).unwrap_err();
+    assert_eq!(error.to_string(), "/etc/passwd of the root file system is larger than 10 bytes");
+}
+
+#[test]
+fn a_missing_layer_is_named() {
+    let Some(world) = World::new("a_missing_layer_is_named") else { return };
+    let layers = Layers { lower: vec!["/no/such/layer".into()], ..world.layers() };
+    let error = rootfs::assemble(&Rootfs::Layers(layers)).unwrap_err();
+    assert_eq!(error.to_string(), "can't open /no/such/layer");
+}
