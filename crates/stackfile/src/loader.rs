@@ -81,6 +81,7 @@ pub(crate) struct Loader<'a> {
     pub report: Report,
     pub bases: HashMap<String, Base>,
     pub variables: BTreeMap<String, template::Use>,
+    pub variable_files: BTreeMap<String, String>,
     warned: HashSet<String>,
 }
 
@@ -99,6 +100,7 @@ impl<'a> Loader<'a> {
             report: Report::default(),
             bases: HashMap::new(),
             variables: BTreeMap::new(),
+            variable_files: BTreeMap::new(),
             warned: HashSet::new(),
         }
     }

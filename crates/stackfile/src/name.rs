@@ -58,9 +58,8 @@ fn interpolate(written: &str, sources: &Sources, environment: &Environment) -> S
 /// The last `name` in the files.
 fn written_name(files: &[Opened]) -> Option<String> {
     let documents = files.iter().flat_map(|file| &file.documents);
-    let names = documents.filter_map(|document| match document.get("name").map(|node| &node.value) {
+    documents.rev().find_map(|document| match document.get("name").map(|node| &node.value) {
         Some(Value::Text(name)) if !name.is_empty() => Some(name.clone()),
         _ => None,
-    });
-    names.last()
+    })
 }

@@ -68,6 +68,8 @@ pub struct Project {
     pub profiles: Vec<String>,
     /// The variables that templates saw.
     pub environment: Environment,
+    /// The file of variables that each variable came from, where one did.
+    pub variable_files: BTreeMap<String, String>,
     /// The variables that templates use.
     pub variables: BTreeMap<String, Use>,
     /// The texts that places point into.
@@ -190,6 +192,7 @@ fn load_with(sources: &Sources, loader: &mut Loader<'_>) -> Option<Project> {
         disabled: Map::new(),
         profiles,
         environment: setup.environment,
+        variable_files: std::mem::take(&mut loader.variable_files),
         variables: BTreeMap::new(),
         sources: SourceMap::default(),
         files: sources.files.iter().map(|file| file.path.clone()).collect(),
@@ -231,6 +234,9 @@ fn environment(sources: &Sources, loader: &mut Loader<'_>) -> Option<Environment
     }
     let mut environment = sources.environment.clone();
     for (name, value) in loader.variables_of(&files, &sources.environment)? {
+        if let (false, Some((file, _))) = (environment.contains_key(&name), files.last()) {
+            loader.variable_files.insert(name.clone(), file.clone());
+        }
         environment.entry(name).or_insert(value);
     }
     if !sources.working_dir.is_empty() {

@@ -21,6 +21,7 @@ use hoist_model::{
     Copy, Dependency, Network, NetworkName, Service, ServiceName, Stack, StackId, StackName, Volume,
     VolumeName,
 };
+pub(crate) use process::is_sensitive;
 use std::collections::BTreeMap;
 
 /// What the command line adds to the file.

@@ -66,8 +66,10 @@ static GENERIC: Record = record(
     "a generic resource",
     &[field("discrete_resource_spec", Shape::Record(&DISCRETE), Form::Record(&DISCRETE))],
 );
-static DISCRETE: Record =
-    record("a discrete resource", &[field("kind", TEXT, Form::Text).shown(), field("value", NUMBER, Form::Int).shown()]);
+static DISCRETE: Record = record(
+    "a discrete resource",
+    &[field("kind", TEXT, Form::Text).shown(), field("value", NUMBER, Form::Int).shown()],
+);
 
 /// Devices of a reservation.
 pub(super) const DEVICE_REQUESTS: Shape = list!(&Shape::Record(&DEVICE_REQUEST));

@@ -6,11 +6,15 @@
 
 mod build;
 mod deploy;
+mod hoist;
+mod json;
 mod mounts;
 mod service;
 mod shapes;
 mod top;
 
+pub use hoist::{HOIST_PROJECT, HOIST_SERVICE};
+pub use json::json_schema;
 pub use service::SERVICE;
 pub use shapes::{BOOL, INT, NULL, NUM, STR};
 pub use top::{INCLUDE, PROJECT};

@@ -219,14 +219,20 @@ static BLKIO_WEIGHT: Record = Record {
     extensible: false,
     ..record(
         "a device weight",
-        &[field("path", TEXT, Form::Text).json("Path").shown(), field("weight", INTEGER, Form::Uint).json("Weight").shown()],
+        &[
+            field("path", TEXT, Form::Text).json("Path").shown(),
+            field("weight", INTEGER, Form::Uint).json("Weight").shown(),
+        ],
     )
 };
 static BLKIO_RATE: Record = Record {
     extensible: false,
     ..record(
         "a device rate",
-        &[field("path", TEXT, Form::Text).json("Path").shown(), field("rate", INTEGER, Form::Bytes).json("Rate").shown()],
+        &[
+            field("path", TEXT, Form::Text).json("Path").shown(),
+            field("rate", INTEGER, Form::Bytes).json("Rate").shown(),
+        ],
     )
 };
 

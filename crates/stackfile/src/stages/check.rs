@@ -4,7 +4,9 @@ use crate::diagnostic::{Diagnostic, Report};
 use crate::node::{Node, Value};
 use crate::place::Path;
 use crate::scalar::spell;
-use crate::schema::{BOOL, INT, Limit, MapShape, NULL, NUM, Record, STR, Shape, Site};
+use crate::schema::{
+    BOOL, HOIST_PROJECT, HOIST_SERVICE, INT, Limit, MapShape, NULL, NUM, Record, STR, Shape, Site,
+};
 use crate::source::Span;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -21,6 +23,10 @@ pub(super) fn check_entry(key: &str, node: &Node, site: Site, path: &Path<'_>, r
     let errors = report.errors();
     match site.shape {
         Some(shape) => check_shape(node, shape, path, report),
+        None if key == "x-hoist" => {
+            let shape = if path.depth() > 1 { &HOIST_SERVICE } else { &HOIST_PROJECT };
+            check_shape(node, shape, path, report);
+        }
         None if key.starts_with("x-") => {}
         None => {
             let record = if path.depth() > 1 { &crate::schema::SERVICE } else { &crate::schema::PROJECT };

@@ -259,6 +259,9 @@ fn ports(node: &mut Node, path: &Path<'_>, mode: Mode, report: &mut Report) {
             }
         };
         match port::parse(&short) {
+            Ok(ports) if ports.iter().any(|port| port.target == 0) => {
+                invalid(&mut item, "invalid-port", &path.index(index), "there is no port 0", report);
+            }
             Ok(ports) => expanded.extend(ports.into_iter().map(|port| {
                 let mut node = item.clone();
                 set_map(&mut node, port_entries(port, item.span));

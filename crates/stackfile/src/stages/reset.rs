@@ -15,6 +15,9 @@ impl Resets {
     /// Reads and removes the tags of a document.
     pub fn take(top: &mut Node) -> Self {
         let mut resets = Self::default();
+        if !is_tagged(top) {
+            return resets;
+        }
         let mut path = Vec::new();
         if top.tag == Tag::Reset {
             top.value = Value::Null;
@@ -81,6 +84,16 @@ impl Resets {
             }
         }
     }
+}
+
+/// Whether a tag is anywhere below: hardly any file has one.
+fn is_tagged(node: &Node) -> bool {
+    node.tag != Tag::None
+        || match &node.value {
+            Value::Map(map) => map.values().any(is_tagged),
+            Value::List(list) => list.iter().any(is_tagged),
+            _ => false,
+        }
 }
 
 fn remove(node: &mut Node, path: &[String]) {

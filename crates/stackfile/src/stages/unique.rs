@@ -28,6 +28,11 @@ pub fn enforce(node: &mut Node, site: Site, path: &Path<'_>, report: &mut Report
     }
 }
 
+/// Whether an attribute of a service is a list to make unique, or has one inside.
+pub(super) fn concerns(key: &str, site: Site) -> bool {
+    site.unique.is_some() || matches!(key, "build" | "deploy" | "networks")
+}
+
 fn dedup(mut items: Vec<Node>, unique: Unique, path: &Path<'_>, report: &mut Report) -> Vec<Node> {
     for (index, item) in items.iter_mut().enumerate() {
         if let Err(reason) = item_key(item, unique) {
