@@ -137,7 +137,7 @@ impl Projector<'_> {
         self.note(&before);
         for effect in effects {
             match effect {
-                Effect::Perform(step) => self.perform(step),
+                Effect::Perform(step) => self.perform(&step),
                 Effect::ApplyFabric(wanted) => self.inputs.push_back(applied(&wanted)),
                 Effect::Probe(wanted) => self.probe(&wanted),
                 Effect::WakeAt(moment) => self.wake = Some(moment),
@@ -166,22 +166,22 @@ impl Projector<'_> {
         self.rounds.push(plan.text(&input));
     }
 
-    fn perform(&mut self, step: Step) {
-        self.oracle.begins(&step, &self.host);
-        let result = self.oracle.step(&step);
+    fn perform(&mut self, step: &Step) {
+        self.oracle.begins(step, &self.host);
+        let result = self.oracle.step(step);
         let worked = result.is_ok();
         self.inputs.push_back(Input::StepDone { step: step.clone(), result });
         if !worked {
             return;
         }
         match step {
-            Step::StartInstance { uid, attempt } => {
+            &Step::StartInstance { uid, attempt } => {
                 if let Fate::Ends(exit) = self.fate(uid, attempt) {
                     self.inputs.push_back(Input::Exited { uid, attempt, exit, oom_killed: false });
                 }
             }
-            Step::SignalInstance { uid, .. } => self.end(uid, Exit::Signal(15)),
-            Step::KillInstance(uid) => self.end(uid, Exit::Signal(9)),
+            Step::SignalInstance { uid, .. } => self.end(*uid, Exit::Signal(15)),
+            Step::KillInstance(uid) => self.end(*uid, Exit::Signal(9)),
             _ => {}
         }
     }

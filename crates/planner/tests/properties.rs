@@ -106,7 +106,7 @@ impl<'a> Drawing<'a> {
 
 impl Oracle for Drawing<'_> {
     fn run(&mut self, slot: &Slot, _attempt: u32) -> Fate {
-        let n: usize = slot.service.as_str()[1..].parse().unwrap();
+        let n: usize = slot.service.as_str()[1..].parse().expect("drawn services are numbered");
         match self.drawings[n].kind {
             Kind::Server | Kind::Checked => Fate::Runs { healthy: true },
             Kind::Sick => Fate::Runs { healthy: false },

@@ -15,29 +15,29 @@ use hoist_planner::host::{Adopted, HostLoop, Input, Restored, StartedBy};
 use hoist_planner::project::{Oracle, Projection, project};
 use hoist_testbed::{CountedIds, build};
 
-pub fn now() -> Now {
+pub(crate) fn now() -> Now {
     let moment = Moment { boot: BootId("boot".to_owned()), since_boot: Duration::from_secs(100) };
     Now { moment, wall: WallTime(0) }
 }
 
-pub fn here() -> HostId {
-    HostId::new("here").unwrap()
+pub(crate) fn here() -> HostId {
+    HostId::new("here").expect("a valid name")
 }
 
 /// Everything wanted and known; plans are taken over as the loop does.
 #[derive(Clone)]
-pub struct Cluster {
-    pub wanted: BTreeMap<StackId, WantedStack>,
-    pub view: BTreeMap<HostId, HostReport>,
-    pub specs: BTreeMap<HostId, HostSpec>,
-    pub endpoints: BTreeMap<HostId, Endpoints>,
-    pub record: Record,
-    pub ids: CountedIds,
-    pub host: HostLoop,
+pub(crate) struct Cluster {
+    pub(crate) wanted: BTreeMap<StackId, WantedStack>,
+    pub(crate) view: BTreeMap<HostId, HostReport>,
+    pub(crate) specs: BTreeMap<HostId, HostSpec>,
+    pub(crate) endpoints: BTreeMap<HostId, Endpoints>,
+    pub(crate) record: Record,
+    pub(crate) ids: CountedIds,
+    pub(crate) host: HostLoop,
 }
 
 impl Cluster {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let restored = Restored {
             host: here(),
             boot: now().moment.boot,
@@ -61,7 +61,7 @@ impl Cluster {
         }
     }
 
-    pub fn put(&mut self, stack: &Stack, options: &UpOptions) {
+    pub(crate) fn put(&mut self, stack: &Stack, options: &UpOptions) {
         let images = stack.services.iter().map(|(name, s)| (name.clone(), build::image(&s.image))).collect();
         let put = Put {
             stack: stack.clone(),
@@ -70,13 +70,14 @@ impl Cluster {
             files: vec!["/srv/stack.yaml".into()],
             created: WallTime(0),
         };
-        let applied = intent::up(self.wanted.get(&stack.id), put, options, &self.view).unwrap();
+        let applied = intent::up(self.wanted.get(&stack.id), put, options, &self.view)
+            .expect("the file has every service that is named");
         self.wanted.insert(stack.id.clone(), applied.wanted);
         self.record.retired.extend(applied.retired);
     }
 
     /// The plan, without taking it over.
-    pub fn peek(&self) -> ClusterPlan {
+    pub(crate) fn peek(&self) -> ClusterPlan {
         let input = PlanInput {
             wanted: &self.wanted,
             view: &self.view,
@@ -91,7 +92,7 @@ impl Cluster {
     }
 
     /// The plan, taken over.
-    pub fn plan(&mut self) -> ClusterPlan {
+    pub(crate) fn plan(&mut self) -> ClusterPlan {
         let plan = self.peek();
         for spec in plan.specs.values() {
             for uid in spec.instances.keys() {
@@ -106,12 +107,12 @@ impl Cluster {
         plan
     }
 
-    pub fn spec(&self) -> HostSpec {
+    pub(crate) fn spec(&self) -> HostSpec {
         self.specs.get(&here()).cloned().unwrap_or_default()
     }
 
     /// Plans, and lets the host do it all.
-    pub fn settle(&mut self, oracle: &mut dyn Oracle) -> Projection {
+    pub(crate) fn settle(&mut self, oracle: &mut dyn Oracle) -> Projection {
         self.plan();
         let endpoints = self.endpoints.get(&here()).cloned().unwrap_or_default();
         let projection = project(self.host.clone(), self.spec(), endpoints, &now(), oracle);
@@ -120,11 +121,16 @@ impl Cluster {
         projection
     }
 
-    pub fn up(&mut self, stack: &Stack) -> Projection {
+    pub(crate) fn up(&mut self, stack: &Stack) -> Projection {
         self.up_with(stack, &UpOptions::default(), &mut hoist_planner::project::AllWell)
     }
 
-    pub fn up_with(&mut self, stack: &Stack, options: &UpOptions, oracle: &mut dyn Oracle) -> Projection {
+    pub(crate) fn up_with(
+        &mut self,
+        stack: &Stack,
+        options: &UpOptions,
+        oracle: &mut dyn Oracle,
+    ) -> Projection {
         self.put(stack, options);
         self.settle(oracle)
     }
