@@ -1,17 +1,19 @@
 //! From tar entries to a directory as overlayfs wants it.
 //!
 //! Owns what an entry means: whiteouts (OCI image specification, "Layer", section Whiteouts),
-//! replacement of earlier entries, links, attributes. `place` owns how a path is reached.
+//! replacement of earlier entries, links. `attributes` sets content and attributes; `place` owns how a
+//! path is reached.
 //! Attributes of directories come last, since each thing placed inside changes their times.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use super::attributes::{check_xattrs, set_xattrs, times, umask, write_content};
 use super::place::{Made, OPAQUE, Tree, make_directory, set_xattr, white_out};
 use super::tar::{Entry, Kind, TarError, TarReader};
 
@@ -308,21 +310,6 @@ impl Extractor {
     }
 }
 
-/// Sets extended attributes; which ones the file system can't keep is added to `lost`.
-fn set_xattrs(
-    lost: &mut BTreeSet<String>,
-    xattrs: &[(Vec<u8>, Vec<u8>)],
-    set: impl Fn(&[u8], &[u8]) -> Result<(), Errno>,
-) -> Result<(), Fault> {
-    for (key, value) in xattrs {
-        match set(key, value) {
-            Err(Errno::NOTSUP) => drop(lost.insert(String::from_utf8_lossy(key).into_owned())),
-            other => other.map_err(|errno| Fault::Io("setting an extended attribute", errno))?,
-        }
-    }
-    Ok(())
-}
-
 /// The path without empty and `.` parts. Whoever writes `..` means something else than we would make of it.
 fn normal(path: &[u8]) -> Result<Vec<u8>, Fault> {
     let mut normal = Vec::with_capacity(path.len());
@@ -346,56 +333,6 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Attributes that steer overlayfs are ours to set: in an archive they could hide or redirect.
-fn check_xattrs(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Fault> {
-    let steers = |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
-    if xattrs.iter().any(|(name, _)| steers(name)) {
-        return Err(Fault::Refused("it has an extended attribute of overlayfs"));
-    }
-    let spoilt = xattrs.iter().any(|(name, _)| name.contains(&0) || name.is_empty());
-    if spoilt { Err(Fault::Refused("it has an extended attribute without a proper name")) } else { Ok(()) }
-}
-
-fn write_content(file: &OwnedFd, entry: &Entry, content: &mut TarReader<impl BufRead>) -> Result<(), Fault> {
-    let failed = |errno| Fault::Io("writing it", errno);
-    let Some(map) = &entry.sparse else {
-        return content.for_each_chunk(|chunk| write_all(file, chunk).map_err(failed));
-    };
-    let mut fragments = map.fragments.iter().copied();
-    let mut fragment = super::sparse::Fragment { offset: 0, length: 0 };
-    content.for_each_chunk(|mut chunk| {
-        while !chunk.is_empty() {
-            while fragment.length == 0 {
-                fragment = fragments.next().ok_or(Fault::Refused("its sparse map is too short"))?;
-            }
-            let piece = chunk.len().min(usize::try_from(fragment.length).unwrap_or(usize::MAX));
-            write_all_at(file, &chunk[..piece], fragment.offset).map_err(failed)?;
-            fragment.offset += piece as u64;
-            fragment.length -= piece as u64;
-            chunk = &chunk[piece..];
-        }
-        Ok::<(), Fault>(())
-    })?;
-    fs::ftruncate(file, map.real_size).map_err(failed)
-}
-
-fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        let n = rustix::io::retry_on_intr(|| rustix::io::write(file, bytes))?;
-        bytes = &bytes[n..];
-    }
-    Ok(())
-}
-
-fn write_all_at(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        let n = rustix::io::retry_on_intr(|| rustix::io::pwrite(file, bytes, offset))?;
-        bytes = &bytes[n..];
-        offset += n as u64;
-    }
-    Ok(())
-}
-
 fn make_node(parent: BorrowedFd<'_>, name: &[u8], kind: FileType, entry: &Entry) -> Result<(), Errno> {
     let (major, minor) = entry.device;
     fs::mknodat(parent, name, kind, Mode::from_raw_mode(entry.mode), fs::makedev(major, minor))
@@ -404,18 +341,4 @@ fn make_node(parent: BorrowedFd<'_>, name: &[u8], kind: FileType, entry: &Entry)
 fn is_same(parent: BorrowedFd<'_>, name: &[u8], stat: &fs::Stat) -> bool {
     fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|found| (found.st_dev, found.st_ino) == (stat.st_dev, stat.st_ino))
-}
-
-fn times(entry: &Entry) -> Timestamps {
-    let (seconds, nanos) = entry.mtime;
-    let time = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
-    Timestamps { last_access: time, last_modification: time }
-}
-
-/// The process's umask, read where reading doesn't change it.
-fn umask() -> u32 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    // Unknown: as if all bits were masked, so that each mode is set by a call of its own.
-    mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o777)
 }

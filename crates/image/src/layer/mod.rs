@@ -3,6 +3,7 @@
 //! `tar` reads entries, `extract` places them below one directory and nowhere else, `compression`
 //! recognises formats, `unpack` joins them and checks digests; `pack` goes the other way. Where layers live is the store's matter.
 
+mod attributes;
 mod compression;
 mod extract;
 mod pack;
