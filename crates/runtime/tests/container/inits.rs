@@ -5,7 +5,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::world::*;
 
-fn with_init(world: &World, script: &str) -> (launch::Running, std::os::fd::OwnedFd) {
+fn with_init(world: &World, script: &str) -> (Started, std::os::fd::OwnedFd) {
     let (mut input, output) = world.input(shell(script));
     input.init = true;
     (start(launch::prepare(input).unwrap()).unwrap(), output)

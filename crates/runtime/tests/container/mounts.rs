@@ -143,10 +143,11 @@ fn the_cgroup_tree_shows_the_containers_own() {
                   mkdir /sys/fs/cgroup/memory/x /sys/fs/cgroup/x 2>/dev/null; true";
     let (mut input, output) = world.input(shell(script));
     input.cgroups = groups.clone();
-    let text = finish(launch::prepare(input).unwrap(), output).ok();
+    let output = finish(launch::prepare(input).unwrap(), output);
     for group in &groups {
         fs::remove_dir(group).unwrap();
     }
+    let text = output.ok();
     let own: Vec<_> = text.lines().filter(|line| line.ends_with(":/")).collect();
     assert_eq!(own.len(), groups.len(), "{text}");
     // The shell and its grep.

@@ -28,7 +28,6 @@ fn every_namespace_is_new() {
     let inside = tool("nsenter", &["-t", &pid, "-u", "-n", "sh", "-c", "hostname; ip -br link show lo"]);
     assert!(inside.starts_with("box\nlo "), "{inside}");
     assert!(inside.contains("<LOOPBACK,UP,LOWER_UP>"), "{inside}");
-    kill(&running);
 }
 
 #[test]
@@ -58,7 +57,7 @@ fn another_containers_namespaces_are_joined_by_path() {
     fs::create_dir(&layers.upper).unwrap();
     fs::create_dir(&layers.work).unwrap();
 
-    let mut spec = shell("for n in pid uts ipc net; do readlink /proc/self/ns/$n; done; cat /proc/1/comm");
+    let mut spec = shell("for n in pid uts ipc net; do readlink /proc/self/ns/$n; done");
     spec.set_hostname(None);
     edit_linux(&mut spec, |linux| {
         for namespace in linux.namespaces_mut().as_mut().unwrap() {
@@ -75,10 +74,8 @@ fn another_containers_namespaces_are_joined_by_path() {
     let (mut input, output) = world.input(spec);
     input.rootfs = hoist_runtime::rootfs::assemble(&hoist_runtime::rootfs::Rootfs::Layers(layers)).unwrap();
     let text = finish(launch::prepare(input).unwrap(), output).ok();
-    let mut expected: Vec<_> = ["pid", "uts", "ipc", "net"].map(|kind| namespace(&pid, kind)).into();
-    expected.push("sleep".to_owned());
+    let expected: Vec<_> = ["pid", "uts", "ipc", "net"].map(|kind| namespace(&pid, kind)).into();
     assert_eq!(text.lines().collect::<Vec<_>>(), expected);
-    kill(&first);
 }
 
 #[test]

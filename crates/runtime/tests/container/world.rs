@@ -195,16 +195,35 @@ pub(crate) fn finish(launch: Launch, output: OwnedFd) -> Output {
     Output { text, code: wait(&running) }
 }
 
+/// A running process that does not outlive its test, however that ends.
+#[derive(Debug)]
+pub(crate) struct Started(Running);
+
+impl std::ops::Deref for Started {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.0
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        let _ = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
+    }
+}
+
 /// Spawns and waits for the execve.
-pub(crate) fn start(launch: Launch) -> Result<Running, LaunchError> {
+pub(crate) fn start(launch: Launch) -> Result<Started, LaunchError> {
     settle(launch.spawn().unwrap())
 }
 
-pub(crate) fn settle(mut launching: Launching) -> Result<Running, LaunchError> {
+pub(crate) fn settle(mut launching: Launching) -> Result<Started, LaunchError> {
     loop {
         match launching.poll() {
             Progress::Pending => until_readable(launching.fd()),
-            Progress::Running(running) => return Ok(running),
+            Progress::Running(running) => return Ok(Started(running)),
             Progress::Failed(error) => return Err(error),
         }
     }
@@ -220,11 +239,6 @@ pub(crate) fn wait(running: &Running) -> i32 {
     until_readable(&running.pidfd);
     let status = waitid(WaitId::PidFd(running.pidfd.as_fd()), WaitIdOptions::EXITED).unwrap().unwrap();
     status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal)).unwrap()
-}
-
-pub(crate) fn kill(running: &Running) {
-    pidfd_send_signal(&running.pidfd, Signal::KILL).unwrap();
-    wait(running);
 }
 
 pub(crate) fn read_all(fd: OwnedFd) -> String {
