@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hoist_keeper::StdioSpec;
 use hoist_model::InstanceUid;
 
 /// What is held for all instances. Cheap to clone.
@@ -18,8 +17,8 @@ pub(crate) struct Held {
 #[derive(Debug, Default)]
 struct Descriptors {
     pidfd: Option<OwnedFd>,
-    terminal: Option<OwnedFd>,
-    outputs: Vec<OwnedFd>,
+    /// Output pipes, and the terminal's master or the writing end of standard input.
+    ends: Vec<OwnedFd>,
 }
 
 impl Held {
@@ -27,20 +26,20 @@ impl Held {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds a run's pidfd and terminal, in the keeper's order, and opens its outputs by name.
-    pub(crate) fn hold(&self, uid: InstanceUid, fds: Vec<OwnedFd>, stdio: &StdioSpec) {
+    /// Holds what the keeper passed on: a run's pidfd, then its ends.
+    pub(crate) fn hold(&self, uid: InstanceUid, fds: Vec<OwnedFd>) {
         let mut fds = fds.into_iter();
-        let (pidfd, terminal) = (fds.next(), fds.next());
-        let outputs = hoist_keeper::hold_outputs(stdio).unwrap_or_default();
-        self.lock().insert(uid, Descriptors { pidfd, terminal, outputs });
+        let pidfd = fds.next();
+        self.lock().insert(uid, Descriptors { pidfd, ends: fds.collect() });
     }
 
     /// Duplicates of the pidfd and the terminal's master, for a keeper that was restarted.
     pub(crate) fn copies(&self, uid: InstanceUid) -> (Option<OwnedFd>, Option<OwnedFd>) {
         let instances = self.lock();
         let Some(held) = instances.get(&uid) else { return (None, None) };
-        let copy = |fd: &Option<OwnedFd>| fd.as_ref().and_then(|fd| fd.try_clone().ok());
-        (copy(&held.pidfd), copy(&held.terminal))
+        let terminal = held.ends.iter().find(|end| rustix::termios::isatty(end));
+        let copy = |fd: Option<&OwnedFd>| fd.and_then(|fd| fd.try_clone().ok());
+        (copy(held.pidfd.as_ref()), copy(terminal))
     }
 
     /// Lets go of everything of an instance that has ended or is gone.

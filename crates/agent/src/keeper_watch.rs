@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use hoist_keeper::protocol::{Event, ExitRecord, HandBack, Phase, Reply, Request, Status};
-use hoist_keeper::{StdioKind, StdioSpec};
 use hoist_model::{Exit, InstanceUid, Moment};
 use hoist_planner::host::{Adopted, Input, Process};
 use hoist_runtime::identity::{self, ProcessIdentity};
@@ -104,19 +103,8 @@ impl KeeperWatch {
         } else if let Ok((Reply::Descriptors { .. }, fds)) =
             self.host.link.call(Request::Descriptors { key: status.key.clone() }, Vec::new()).await
         {
-            self.hold(uid, fds);
+            self.host.held.hold(uid, fds);
         }
-    }
-
-    /// A terminal's output pipe is held here too: its container has the terminal open, not the pipe.
-    fn hold(&self, uid: InstanceUid, fds: Vec<OwnedFd>) {
-        let dir = self.host.layout.instance(&uid).run();
-        let kind = if fds.len() > 1 {
-            StdioKind::Terminal(hoist_keeper::WindowSize { rows: 24, columns: 80 })
-        } else {
-            StdioKind::Pipes { stdin: false }
-        };
-        self.host.held.hold(uid, fds, &StdioSpec { dir, uid: 0, gid: 0, kind });
     }
 
     fn process(&self, status: &Status) -> Option<(InstanceUid, Process)> {
@@ -182,7 +170,7 @@ impl KeeperWatch {
         match event {
             Event::Spawned { key, .. } => {
                 if let Ok(uid) = key.as_str().parse() {
-                    self.hold(uid, fds);
+                    self.host.held.hold(uid, fds);
                 }
             }
             Event::Exited(record) => self.exited(&record),

@@ -122,6 +122,7 @@ impl Shell {
                 durable::write(&self.host.layout.ledger(), &*spec)?;
                 let spec = Arc::new(*spec);
                 self.host.set_known(|known| known.spec = spec);
+                self.answer(Ok(()));
             }
             Effect::StoreEndpoints(endpoints) => durable::write(&self.host.layout.endpoints(), &*endpoints)?,
             Effect::SpecAccepted => self.answer(Ok(())),
