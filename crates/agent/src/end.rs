@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hoist_keeper::protocol::{Phase, Reply, Request, Status};
+use hoist_runtime::cgroup::Cgroup;
 use hoist_wire::ApiError;
 
 use crate::api::Agent;
@@ -91,8 +92,9 @@ impl Agent {
         let _ = self.host.link.tell(Request::Goodbye, Vec::new()).await;
         if !running {
             let _ = self.host.link.tell(Request::Shutdown { force: false }, Vec::new()).await;
+            remove_groups(&self.host);
         }
-        remove_sockets(&self.host);
+        let _ = std::fs::remove_file(self.host.layout.agent_socket());
     }
 
     async fn until_dns_ends(&self) {
@@ -103,6 +105,12 @@ impl Agent {
     }
 }
 
-fn remove_sockets(host: &Host) {
-    let _ = std::fs::remove_file(host.layout.agent_socket());
+/// The control groups of instances that have ended; the next start makes them anew.
+fn remove_groups(host: &Host) {
+    let known = host.known();
+    for uid in known.spec.instances.keys() {
+        if let Ok(group) = Cgroup::open(&host.hierarchy, &host.cgroup(*uid)) {
+            let _ = group.remove();
+        }
+    }
 }

@@ -1,11 +1,10 @@
-//! Starts the other two processes from this binary: keeper and dns, each in a process group of its own, with nothing
-//! of the agent's environment. They leave its session and control group by themselves.
+//! Starts the other two processes from this binary: keeper and dns, with nothing of the agent's environment. They leave
+//! its session and control group by themselves; a process group of their own would keep them from it (setsid(2)).
 
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -33,7 +32,6 @@ impl Spawner {
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .current_dir("/")
-            .process_group(0)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
@@ -42,7 +40,8 @@ impl Spawner {
 
     /// Starts a keeper.
     pub(crate) fn keeper(&self) -> io::Result<()> {
-        reap(self.command("keeper")?.spawn()?)
+        // The keeper runs from a sealed copy of the binary, and can't tell where the binary is: it starts agents by it.
+        reap(self.command("keeper")?.arg("--exe").arg(&self.exe).spawn()?)
     }
 
     /// Starts dns with these sockets; returns its pidfd and its process id.

@@ -3,7 +3,6 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -88,7 +87,6 @@ fn start(root: &Path) -> Result<Started, CommandError> {
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .envs(std::env::vars_os().filter(|(name, _)| name == "HOIST_LOG" || name == "HOIST_BOOT_ID"))
         .current_dir("/")
-        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)

@@ -9,10 +9,10 @@ use hoist_keeper::Config;
 
 use crate::daemonize;
 
-/// Runs until it is told to end.
-pub(crate) fn run(root: PathBuf) -> ExitCode {
+/// Runs until it is told to end. `exe` is the binary to start agents from.
+pub(crate) fn run(root: PathBuf, exe: Option<PathBuf>) -> ExitCode {
     let layout = Layout::new(root);
-    let exe = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
+    let exe = exe.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
     let respawn =
         [exe.into_os_string(), "agent".into(), "--background".into(), "--respawned".into(), "--root".into()];
     let config = Config {

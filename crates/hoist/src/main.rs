@@ -6,6 +6,7 @@ mod daemonize;
 mod dns;
 mod keeper;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,10 +15,10 @@ use hoist_cli::args::{Cli, Command};
 
 fn main() -> ExitCode {
     // Keeper and dns have no options for people, and must stay small: they don't go through the command line.
-    let mut words = std::env::args_os().skip(1);
-    match words.next().as_deref().and_then(|word| word.to_str()) {
-        Some("keeper") => return keeper::run(root(words)),
-        Some("dns") => return dns::run(root(words)),
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match words.first().and_then(|word| word.to_str()) {
+        Some("keeper") => return keeper::run(root(&words), after(&words, "--exe")),
+        Some("dns") => return dns::run(root(&words)),
         _ => {}
     }
     let cli = Cli::parse();
@@ -39,8 +40,13 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The folder after `--root`.
-fn root(mut words: impl Iterator<Item = std::ffi::OsString>) -> PathBuf {
-    let named = words.find(|word| word == "--root").and_then(|_| words.next());
-    named.map_or_else(|| PathBuf::from("/var/lib/hoist"), PathBuf::from)
+fn root(words: &[OsString]) -> PathBuf {
+    after(words, "--root").unwrap_or_else(|| PathBuf::from("/var/lib/hoist"))
+}
+
+/// The path after an option.
+fn after(words: &[OsString], option: &str) -> Option<PathBuf> {
+    let mut words = words.iter();
+    words.find(|word| *word == option)?;
+    words.next().map(PathBuf::from)
 }
