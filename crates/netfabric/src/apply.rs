@@ -1,6 +1,7 @@
 //! Carrying operations out, in order. No decisions.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
@@ -156,12 +157,32 @@ fn flows(ops: &[Op]) -> Vec<Flows> {
 /// Deletes those of the flows that are on a side.
 pub(crate) fn forget(side: Side, sockets: &mut Sockets, flows: &[Flows]) -> Result<(), KernelError> {
     let here: Vec<Flows> = flows.iter().filter(|flows| flows.sides().contains(&side)).copied().collect();
-    let local = match side {
-        _ if here.is_empty() => return Ok(()),
-        Side::Host => observe::local_addresses(&mut sockets.route)?,
-        Side::Fabric => BTreeSet::new(),
-    };
-    conntrack::forget(&mut sockets.nft, &here, &local)
+    if here.is_empty() {
+        return Ok(());
+    }
+    let local = local_addresses(side, sockets)?;
+    conntrack::forget(&mut sockets.nft, |flow| here.iter().any(|flows| flows.contain(flow, &local)))
+}
+
+/// Deletes UDP flows that lead elsewhere than the rules do.
+pub(crate) fn forget_strays(places: Places<'_>, observed: &Observed) -> Result<(), KernelError> {
+    for side in [Side::Fabric, Side::Host] {
+        let mut sockets = places.place(side).sockets();
+        let state = observed.side(side);
+        if !state.services.is_empty() || !state.entries.is_empty() {
+            let local = local_addresses(side, &mut sockets)?;
+            conntrack::forget(&mut sockets.nft, |flow| conntrack::is_stray(flow, state, &local))?;
+        }
+    }
+    Ok(())
+}
+
+/// The host's own addresses; the fabric's don't matter to flows.
+fn local_addresses(side: Side, sockets: &mut Sockets) -> Result<BTreeSet<IpAddr>, KernelError> {
+    match side {
+        Side::Host => observe::local_addresses(&mut sockets.route),
+        Side::Fabric => Ok(BTreeSet::new()),
+    }
 }
 
 fn change_ip(socket: &mut Socket, op: &Op) -> Result<(), KernelError> {

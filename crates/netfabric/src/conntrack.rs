@@ -14,9 +14,13 @@ use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
 };
 
+use crate::entry::Entry;
+use crate::family::Family;
 use crate::netlink::{KernelError, Request, Socket};
+use crate::observed::SideObserved;
 use crate::op::Flows;
 use crate::side::Side;
+use crate::spec::Protocol;
 
 /// `CTA_ID`: tells a flow from a later one with the same tuple.
 const ID: u16 = 12;
@@ -69,16 +73,12 @@ impl Flows {
     }
 }
 
-/// Deletes the tracked flows of one namespace that any of `flows` contain.
+/// Deletes the tracked flows of one namespace that `doomed` picks.
 ///
 /// A listing goes through the kernel's whole table, which all namespaces share and which may have
 /// hundreds of thousands of rows: some 10 ms. So there is one for everything, and none when the
 /// namespace tracks nothing.
-pub(crate) fn forget(
-    socket: &mut Socket,
-    flows: &[Flows],
-    local: &BTreeSet<IpAddr>,
-) -> Result<(), KernelError> {
+pub(crate) fn forget(socket: &mut Socket, doomed: impl Fn(&Flow) -> bool) -> Result<(), KernelError> {
     if tracked(socket)? == 0 {
         return Ok(());
     }
@@ -88,12 +88,27 @@ pub(crate) fn forget(
         let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) = &found.inner else {
             continue;
         };
-        let doomed = |flow: &Flow| flows.iter().any(|flows| flows.contain(flow, local));
-        if read(attributes).as_ref().is_some_and(doomed) {
+        if read(attributes).is_some_and(|flow| doomed(&flow)) {
             delete(socket, found.header.family, attributes)?;
         }
     }
     Ok(())
+}
+
+/// Whether a UDP flow leads elsewhere than the rules of its side lead now: what a process that died
+/// between changing rules and forgetting flows leaves behind.
+pub(crate) fn is_stray(flow: &Flow, side: &SideObserved, local: &BTreeSet<IpAddr>) -> bool {
+    let backends = side.services.get(&flow.to.ip());
+    let strays = backends.is_some_and(|slots| !slots.backends().contains(&flow.answered_by.ip()));
+    let misled = side.entries.iter().any(|entry| match entry {
+        Entry::Port { at, target } => {
+            let addressed = at.address.map_or(local.contains(&flow.to.ip()), |ip| ip == flow.to.ip());
+            let udp = at.protocol == Protocol::Udp && at.family == Family::of(flow.to.ip());
+            udp && at.port == flow.to.port() && addressed && flow.answered_by != *target
+        }
+        _ => false,
+    });
+    flow.udp && (strays || misled)
 }
 
 fn delete(

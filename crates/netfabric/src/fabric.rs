@@ -60,6 +60,9 @@ pub enum ConvergeError {
     /// The kernel refused something; what came before it is done.
     #[error("the network couldn't be changed")]
     Apply(#[from] ApplyError),
+    /// The network is as asked for, but flows may be left that lead elsewhere.
+    #[error("stray flows couldn't be ended")]
+    Strays(#[source] KernelError),
 }
 
 /// Why something of a fabric is still there. Everything that could be removed is.
@@ -113,13 +116,15 @@ impl Fabric {
         }
         spec.check(&self.config)?;
         // Taken out: after a failure the state isn't known.
-        let mut observed = match seen.take() {
-            Some(seen) => seen.observed,
-            None => self.observe()?,
-        };
+        let known = seen.take();
+        let first_round = known.is_none();
+        let mut observed = known.map_or_else(|| self.observe(), |seen| Ok(seen.observed))?;
         let ops = plan(&self.config, spec, &observed);
         let notices = notices(&self.config, &observed, &ops);
         self.apply(&ops, &mut observed)?;
+        if first_round {
+            apply::forget_strays(self.places(), &observed).map_err(ConvergeError::Strays)?;
+        }
         *seen = Some(Seen { observed, spec: spec.clone() });
         Ok(Converged { ops, notices })
     }

@@ -242,3 +242,6 @@ impl Plan<'_> {
         self.observed.families().any(|known| known == family)
     }
 }
+
+#[cfg(test)]
+mod tests;
