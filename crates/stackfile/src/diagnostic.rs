@@ -118,14 +118,12 @@ impl Diagnostic {
     }
 
     fn snippet<'a>(&'a self, source: &'a Arc<SourceText>) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-        let length = source.text.len();
         let annotations = self.labels.iter().enumerate().filter_map(|(index, label)| {
             if !label.source.as_ref().is_some_and(|s| Arc::ptr_eq(s, source)) {
                 return None;
             }
             let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-            let start = (label.span.start as usize).min(length);
-            let end = (label.span.end as usize).clamp(start, length);
+            let (start, end) = source.boundaries(label.span);
             let text = (!label.text.is_empty()).then_some(label.text.as_str());
             Some(kind.span(start..end).label(text))
         });

@@ -78,12 +78,13 @@ fn describe(step: &Step, node: &Node, project: &Project) -> Vec<String> {
             let mut lines = vec![format!("variables replaced in `{before}`")];
             for variable in template::uses(before) {
                 let name = &variable.name;
-                let line = match (project.environment.get(name), project.variable_files.get(name)) {
-                    (Some(value), Some(file)) => format!("{name} is `{value}`, from {file}"),
+                let origin = project.variable_files.get(name);
+                lines.push(match (project.environment.get(name), origin) {
+                    (Some(value), Some(origin)) => format!("{name} is `{value}`, from {}", origin.file),
                     (Some(value), None) => format!("{name} is `{value}`, from the environment"),
-                    (None, _) => format!("{name} is not set"),
-                };
-                lines.push(line);
+                    (None, Some(origin)) => format!("{name} is `{}`, from {}", origin.value, origin.file),
+                    (None, None) => format!("{name} is not set"),
+                });
             }
             lines
         }
@@ -95,7 +96,7 @@ fn describe(step: &Step, node: &Node, project: &Project) -> Vec<String> {
         Action::Expanded => vec![format!("spelled out from `{before}`")],
         Action::Resolved => vec![format!("made absolute from `{before}`")],
         Action::Defaulted => vec!["the default: nobody wrote it".to_owned()],
-        Action::FromFile => vec!["read from this file of variables".to_owned()],
+        Action::FromFile => vec![format!("read from {before}")],
         Action::FromEnvironment => vec!["taken from the environment".to_owned()],
     }
 }

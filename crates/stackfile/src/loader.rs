@@ -53,6 +53,15 @@ impl Default for Options {
     }
 }
 
+/// A variable that a file of variables gave, to the project or to a part that it includes.
+#[derive(Clone, Debug)]
+pub struct VariableOrigin {
+    /// The file.
+    pub file: String,
+    /// The value.
+    pub value: String,
+}
+
 /// A file that has been read and parsed.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -81,7 +90,7 @@ pub(crate) struct Loader<'a> {
     pub report: Report,
     pub bases: HashMap<String, Base>,
     pub variables: BTreeMap<String, template::Use>,
-    pub variable_files: BTreeMap<String, String>,
+    pub variable_files: BTreeMap<String, VariableOrigin>,
     warned: HashSet<String>,
 }
 

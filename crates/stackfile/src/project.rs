@@ -2,7 +2,7 @@
 
 use crate::canonical::{self, Dialect};
 use crate::diagnostic::Diagnostic;
-use crate::loader::{Context, Loader, Opened, Options};
+use crate::loader::{Context, Loader, Opened, Options, VariableOrigin};
 use crate::name;
 use crate::node::{Map, Node, Value};
 use crate::reader::{FileKind, FileReader};
@@ -69,7 +69,7 @@ pub struct Project {
     /// The variables that templates saw.
     pub environment: Environment,
     /// The file of variables that each variable came from, where one did.
-    pub variable_files: BTreeMap<String, String>,
+    pub variable_files: BTreeMap<String, VariableOrigin>,
     /// The variables that templates use.
     pub variables: BTreeMap<String, Use>,
     /// The texts that places point into.
@@ -235,7 +235,8 @@ fn environment(sources: &Sources, loader: &mut Loader<'_>) -> Option<Environment
     let mut environment = sources.environment.clone();
     for (name, value) in loader.variables_of(&files, &sources.environment)? {
         if let (false, Some((file, _))) = (environment.contains_key(&name), files.last()) {
-            loader.variable_files.insert(name.clone(), file.clone());
+            let origin = VariableOrigin { file: file.clone(), value: value.clone() };
+            loader.variable_files.insert(name.clone(), origin);
         }
         environment.entry(name).or_insert(value);
     }

@@ -35,20 +35,22 @@ impl Loader<'_> {
         }
         let mut variables: Variables =
             own.iter().filter_map(|(name, node)| Some((name.clone(), node.as_text()?.to_owned()))).collect();
-        let mut origins: Vec<(String, Span)> = Vec::new();
+        let mut origins: Vec<(String, Span, String)> = Vec::new();
         let files = service.get("env_file").and_then(Node::as_list).unwrap_or_default().to_vec();
         for file in &files {
             let before = variables.clone();
-            self.read_env_file(file, &mut variables, environment, &own);
+            let text = self.read_env_file(file, &mut variables, environment, &own).unwrap_or_default();
+            let path = file.get("path").and_then(Node::as_text).unwrap_or_default();
             let changed = variables.iter().filter(|(name, value)| before.get(*name) != Some(*value));
-            origins.extend(changed.map(|(name, _)| (name.clone(), file.span)));
+            origins.extend(changed.map(|(name, _)| {
+                (name.clone(), file.span, format!("{path}:{}", dotenv::line_of(&text, name)))
+            }));
         }
         let mut merged = Map::new();
         for (name, value) in variables {
             let mut node = Node::text(value);
-            if let Some((_, at)) = origins.iter().rev().find(|(origin, _)| *origin == name) {
-                node.trail.push(Action::FromFile, *at, "");
-                node.span = *at;
+            if let Some((_, at, origin)) = origins.iter().rev().find(|(origin, ..)| *origin == name) {
+                node.trail.push(Action::FromFile, *at, origin.as_str());
             }
             merged.insert(name, node);
         }
@@ -62,8 +64,15 @@ impl Loader<'_> {
         }
     }
 
-    fn read_env_file(&mut self, file: &Node, variables: &mut Variables, outer: &Environment, own: &Map) {
-        let Some(path) = file.get("path").and_then(Node::as_text) else { return };
+    /// Reads one file; gives its text.
+    fn read_env_file(
+        &mut self,
+        file: &Node,
+        variables: &mut Variables,
+        outer: &Environment,
+        own: &Map,
+    ) -> Option<String> {
+        let path = file.get("path").and_then(Node::as_text)?;
         let at = file.get("path").map_or(file.span, |node| node.span);
         let required = file.get("required").is_none_or(|node| node.value != Value::Bool(false));
         if self.reader.kind(Path::new(path)).is_none() {
@@ -72,9 +81,9 @@ impl Loader<'_> {
                 let help = "create it, or write it as a mapping with `required: false`";
                 self.report.push(finding.label(at, "").help(help));
             }
-            return;
+            return None;
         }
-        let Some(text) = self.read_text(path, at) else { return };
+        let text = self.read_text(path, at)?;
         let lookup = |name: &str| {
             let own = || own.get(name).and_then(Node::as_text).map(str::to_owned);
             outer.get(name).cloned().or_else(own)
@@ -85,12 +94,13 @@ impl Loader<'_> {
             Some(other) => {
                 let message = format!("unknown env file format `{other}`: only `raw` is known");
                 self.report.error("invalid-value", at, message);
-                return;
+                return None;
             }
         };
         if let Err(error) = result {
             self.dotenv_error(path, &text, &error, at);
         }
+        Some(text)
     }
 
     fn read_label_files(&mut self, service: &mut Map) {
@@ -118,7 +128,7 @@ impl Loader<'_> {
                 .into_iter()
                 .map(|(name, value)| {
                     let mut node = Node::text(value);
-                    node.trail.push(Action::FromFile, files[0].span, "");
+                    node.trail.push(Action::FromFile, files[0].span, files[0].as_text().unwrap_or_default());
                     (name, node)
                 })
                 .collect();

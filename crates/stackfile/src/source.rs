@@ -104,7 +104,7 @@ impl SourceMap {
         let source = self.get(span.file)?;
         let line = source.line_index(span.start);
         let line_start = source.line_starts[line] as usize;
-        let before = source.text.get(line_start..span.start as usize).unwrap_or_default();
+        let before = source.text.get(line_start..source.boundaries(span).0).unwrap_or_default();
         Some(Place { file: &source.name, line: clamp(line + 1), column: clamp(before.chars().count() + 1) })
     }
 
@@ -116,6 +116,20 @@ impl SourceMap {
 }
 
 impl SourceText {
+    /// A span's range, widened to whole characters.
+    pub(crate) fn boundaries(&self, span: Span) -> (usize, usize) {
+        let length = self.text.len();
+        let mut start = (span.start as usize).min(length);
+        let mut end = (span.end as usize).clamp(start, length);
+        while !self.text.is_char_boundary(start) {
+            start -= 1;
+        }
+        while !self.text.is_char_boundary(end) {
+            end += 1;
+        }
+        (start, end)
+    }
+
     /// The 0-based line that holds a byte.
     fn line_index(&self, byte: u32) -> usize {
         self.line_starts.partition_point(|start| *start <= byte).saturating_sub(1)

@@ -5,7 +5,7 @@ use super::interpolate::Environment;
 use super::merge::merge;
 use super::reset::Resets;
 use crate::diagnostic::Diagnostic;
-use crate::loader::{Context, Loader, Opened};
+use crate::loader::{Context, Loader, Opened, VariableOrigin};
 use crate::node::{Map, Node, Value};
 use crate::place::Path as Place;
 use crate::reader::FileKind;
@@ -167,7 +167,14 @@ impl Loader<'_> {
                 }
             }
         }
-        self.variables_of(&files, &context.environment)
+        let variables = self.variables_of(&files, &context.environment)?;
+        for (name, value) in &variables {
+            if let Some((file, _)) = files.last().filter(|_| !context.environment.contains_key(name)) {
+                let origin = VariableOrigin { file: file.clone(), value: value.clone() };
+                self.variable_files.entry(name.clone()).or_insert(origin);
+            }
+        }
+        Some(variables)
     }
 
     /// Adds what was included; what this file says itself wins.

@@ -41,3 +41,27 @@ fn factor(unit: &str) -> Option<f64> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn sizes() {
+        let table = [
+            ("64m", 64 << 20),
+            ("1.5GiB", 3 << 29),
+            ("512", 512),
+            ("-1", -1),
+            ("10 kB", 10 << 10),
+            ("0", 0),
+            ("1b", 1),
+        ];
+        for (text, bytes) in table {
+            assert_eq!(parse(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "m", "1x", "-1m", "1mm", "1 2 m", "inf", "1e"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

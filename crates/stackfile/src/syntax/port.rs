@@ -114,3 +114,29 @@ fn parse_number(text: &str) -> Option<u16> {
     }
     text.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn ports() {
+        let spelled = |text: &str| -> Vec<String> {
+            let ports = parse(text).unwrap();
+            ports
+                .iter()
+                .map(|p| format!("{}|{}|{}/{}", p.host_ip, p.published, p.target, p.protocol))
+                .collect()
+        };
+        assert_eq!(spelled("80"), ["||80/tcp"]);
+        assert_eq!(spelled("127.0.0.1:8080:80/UDP"), ["127.0.0.1|8080|80/udp"]);
+        assert_eq!(spelled("[::1]:8080:80"), ["::1|8080|80/tcp"]);
+        assert_eq!(spelled("127.0.0.1::80"), ["127.0.0.1||80/tcp"]);
+        assert_eq!(spelled("8000-8010:80"), ["|8000-8010|80/tcp"]);
+        // In the order of their text, as elsewhere.
+        assert_eq!(spelled("98-100:98-100"), ["|100|100/tcp", "|98|98/tcp", "|99|99/tcp"]);
+        for text in ["", "x", "80:", "1-2:3-5", "99999:80", "::1:80:80", "80/icmp", "1.2.3:80:80", "9-8:80"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

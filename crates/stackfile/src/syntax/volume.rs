@@ -105,3 +105,23 @@ fn set_option(volume: &mut Volume, option: &str) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn volumes() {
+        let bind = parse("./a:/b:ro,z,rshared").unwrap();
+        assert!(bind.is_bind() && bind.read_only);
+        assert_eq!((bind.selinux.as_deref(), bind.propagation.as_deref()), (Some("z"), Some("rshared")));
+        let named = parse("data:/b:nocopy").unwrap();
+        assert!(!named.is_bind() && named.no_copy);
+        assert_eq!(parse("/b").unwrap().target, "/b");
+        assert_eq!(parse("C:\\a:D:\\b").unwrap().source, "C:\\a");
+        assert_eq!(parse("${A:-x:y}:/b").unwrap().source, "${A:-x:y}");
+        for text in ["", ":/b", "aa::b", "aa:/b:ro:x"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

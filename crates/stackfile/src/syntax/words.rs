@@ -86,3 +86,28 @@ pub fn split(line: &str) -> Result<Words, String> {
     out.words.extend(word);
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn words() {
+        let table: [(&str, &[&str]); 7] = [
+            ("a b  c", &["a", "b", "c"]),
+            ("sh -c 'a b' \"c d\"", &["sh", "-c", "a b", "c d"]),
+            ("a\\ b ''", &["a b", ""]),
+            ("echo $(date now)", &["echo", "$(date now)"]),
+            ("a | b", &["a"]),
+            ("run 2>&1", &["run"]),
+            ("", &[]),
+        ];
+        for (line, words) in table {
+            assert_eq!(split(line).unwrap().words, words, "{line}");
+        }
+        assert_eq!(split("a | b").unwrap().cut.as_deref(), Some("| b"));
+        for line in ["'a", "a \\", "a (b)", "a )"] {
+            assert!(split(line).is_err(), "{line}");
+        }
+    }
+}
