@@ -130,6 +130,12 @@ fn bind(address: SocketAddr, protocol: Protocol) -> io::Result<OwnedFd> {
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
+    if protocol == Protocol::Tcp {
+        // Without it, connections of the last minute that ended on this port would keep it from us. It
+        // admits nobody beside us: of two listeners on one port the kernel still refuses the second. For
+        // UDP it would admit another owner.
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+    }
     drop_all(socket.as_fd())?;
     rustix::net::bind(&socket, &address)?;
     if protocol == Protocol::Tcp {

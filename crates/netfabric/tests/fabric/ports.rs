@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use hoist_netfabric::{Protocol, PublishedPort, ReserveError, Splicer, adopt, reserve};
 
-use crate::harness::{World, datagram, greeting, ready};
+use crate::harness::{World, datagram, eventually, greeting, ready};
 
 fn published(host_ip: Option<&str>, host_port: u16, protocol: Protocol, targets: &[&str]) -> PublishedPort {
     PublishedPort {
@@ -142,6 +142,26 @@ fn a_taken_port_is_a_clear_error_both_ways() {
     drop(udp);
     let missing = reserve("203.0.113.9".parse().unwrap(), 80, Protocol::Tcp).unwrap_err();
     assert!(matches!(missing, ReserveError::NoAddress { .. }), "{missing}");
+}
+
+#[test]
+fn connections_that_ended_lately_do_not_keep_a_port() {
+    if !ready("connections_that_ended_lately_do_not_keep_a_port", &["ip", "ss"]) {
+        return;
+    }
+    let world = World::new();
+    let listener = TcpListener::bind("0.0.0.0:8080").unwrap();
+    let client = std::net::TcpStream::connect("127.0.0.1:8080").unwrap();
+    let server = listener.accept().unwrap().0;
+    drop((server, listener));
+    drop(client);
+    eventually("the connection has ended", || world.host.ns.run("ss -Htan").contains("TIME-WAIT"));
+    let held = reserve(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080, Protocol::Tcp).unwrap();
+    // And nobody gets in beside it, whatever they set: the standard library sets SO_REUSEADDR.
+    for address in ["0.0.0.0:8080", "127.0.0.1:8080"] {
+        assert_eq!(TcpListener::bind(address).unwrap_err().kind(), ErrorKind::AddrInUse);
+    }
+    drop(held);
 }
 
 #[test]
