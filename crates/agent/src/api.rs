@@ -87,7 +87,7 @@ impl HostApi for Agent {
     }
 
     async fn logs(&self, request: LogsRequest) -> Result<LogStream, ApiError> {
-        crate::logs::stream(&self.host, request)
+        crate::logs::stream(&self.host, &request)
     }
 
     async fn kill(&self, instance: InstanceUid, signal: Signal) -> Result<(), ApiError> {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 /// A document that could not be kept or read.
 #[derive(Debug, thiserror::Error)]
-pub enum DocumentError {
+pub(crate) enum DocumentError {
     /// It could not be written.
     #[error("can't write {path}")]
     Write {
@@ -44,7 +44,7 @@ pub enum DocumentError {
 ///
 /// # Errors
 /// When it can't be written; the old one then stands.
-pub fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), DocumentError> {
+pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), DocumentError> {
     let fail = |source| DocumentError::Write { path: path.to_owned(), source };
     let json = serde_json::to_vec(value).map_err(io::Error::from).map_err(fail)?;
     let beside = path.with_extension("new");
@@ -67,7 +67,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When it is there but can't be read.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DocumentError> {
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DocumentError> {
     let json = match fs::read(path) {
         Ok(json) => json,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hoist_model::{Exit, InstanceUid};
 use tokio::sync::oneshot;
 
+/// Who hears of the end of an instance's exec.
+type Waiting = BTreeMap<(InstanceUid, String), oneshot::Sender<Exit>>;
+
 /// Execs under way. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Execs {
-    waiting: Arc<Mutex<BTreeMap<(InstanceUid, String), oneshot::Sender<Exit>>>>,
+    waiting: Arc<Mutex<Waiting>>,
 }
 
 impl Execs {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 /// What `/etc/hosts` says: loopback, the instance's own addresses under its name, and `extra_hosts`.
 #[must_use]
-pub fn hosts(
+pub(crate) fn hosts(
     hostname: &str,
     domain: Option<&str>,
     addresses: &[IpAddr],
@@ -30,7 +30,7 @@ pub fn hosts(
 /// What `/etc/resolv.conf` says: our server, and the search domains and options declared. `ndots:0`, as names of
 /// services have no dots and must be asked as they are.
 #[must_use]
-pub fn resolv_conf(servers: &[IpAddr], search: &[String], options: &[String]) -> String {
+pub(crate) fn resolv_conf(servers: &[IpAddr], search: &[String], options: &[String]) -> String {
     let mut text = String::new();
     for server in servers {
         let _ = writeln!(text, "nameserver {server}");

@@ -18,7 +18,7 @@ const COMPACT_AFTER: usize = 20_000;
 
 /// The journal, open for appending.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     file: File,
     lines: usize,
@@ -27,7 +27,7 @@ pub struct Journal {
 
 /// What the journal says.
 #[derive(Debug, Clone, Default)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// Epoch and boot.
     pub daemon: Option<(u64, BootId)>,
     /// Instances.
@@ -63,7 +63,7 @@ impl Kept {
 /// The journal can't be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("can't keep the journal {path}")]
-pub struct JournalError {
+pub(crate) struct JournalError {
     /// The file.
     pub path: PathBuf,
     /// What the kernel said.
@@ -76,7 +76,7 @@ impl Journal {
     ///
     /// # Errors
     /// When it can't be read or written. A line that isn't an entry ends the reading: only a torn last one is.
-    pub fn open(path: PathBuf) -> Result<Self, JournalError> {
+    pub(crate) fn open(path: PathBuf) -> Result<Self, JournalError> {
         let fail = |source| JournalError { path: path.clone(), source };
         let kept = read(&path).map_err(fail)?;
         let (file, lines) = compact(&path, &kept).map_err(fail)?;
@@ -85,7 +85,7 @@ impl Journal {
 
     /// What it says.
     #[must_use]
-    pub fn kept(&self) -> &Kept {
+    pub(crate) fn kept(&self) -> &Kept {
         &self.kept
     }
 
@@ -93,7 +93,7 @@ impl Journal {
     ///
     /// # Errors
     /// When it can't be written.
-    pub fn append(&mut self, entry: JournalEntry) -> Result<(), JournalError> {
+    pub(crate) fn append(&mut self, entry: JournalEntry) -> Result<(), JournalError> {
         let fail = |source| JournalError { path: self.path.clone(), source };
         self.file.write_all(&line(&entry).map_err(fail)?).map_err(fail)?;
         self.kept.apply(entry);

@@ -25,7 +25,7 @@ const RETRY: Duration = Duration::from_millis(5);
 
 /// The keeper can't be started or spoken to.
 #[derive(Debug, thiserror::Error)]
-pub enum KeeperError {
+pub(crate) enum KeeperError {
     /// Its process can't be started.
     #[error("can't start the keeper")]
     Spawn(#[source] std::io::Error),

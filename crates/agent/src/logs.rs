@@ -22,7 +22,7 @@ const BATCH: usize = 128;
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Streams the logs of the instances asked for. A followed stream ends when its instance has.
-pub(crate) fn stream(host: &Host, request: LogsRequest) -> Result<LogStream, ApiError> {
+pub(crate) fn stream(host: &Host, request: &LogsRequest) -> Result<LogStream, ApiError> {
     let known = host.known();
     let report =
         known.report.ok_or_else(|| ApiError::new(ErrorKind::Unavailable, "the host has not reported yet"))?;
@@ -36,7 +36,7 @@ pub(crate) fn stream(host: &Host, request: LogsRequest) -> Result<LogStream, Api
             uid: *uid,
             slot: instance.slot.clone(),
             dir: host.layout.instance(uid).log(),
-            query: query(&request),
+            query: query(request),
             lines: lines.clone(),
         };
         tokio::spawn(source.run());

@@ -11,7 +11,7 @@ use rustix::fs::{Gid, Mode, OFlags, Uid};
 /// A volume that could not be made ready.
 #[derive(Debug, thiserror::Error)]
 #[error("can't prepare volume folder {path}")]
-pub struct VolumeError {
+pub(crate) struct VolumeError {
     /// The folder, or the file in it.
     pub path: PathBuf,
     /// What the kernel said.
@@ -27,7 +27,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> VolumeError + '_ {
 ///
 /// # Errors
 /// When it can't be made.
-pub fn ensure(data: &Path) -> Result<(), VolumeError> {
+pub(crate) fn ensure(data: &Path) -> Result<(), VolumeError> {
     fs::create_dir_all(data).map_err(at(data))
 }
 
@@ -35,7 +35,7 @@ pub fn ensure(data: &Path) -> Result<(), VolumeError> {
 ///
 /// # Errors
 /// When something of it can't be removed; what was removed is gone.
-pub fn remove(data: &Path) -> Result<(), VolumeError> {
+pub(crate) fn remove(data: &Path) -> Result<(), VolumeError> {
     let folder = data.parent().unwrap_or(data);
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -51,7 +51,7 @@ pub fn remove(data: &Path) -> Result<(), VolumeError> {
 ///
 /// # Errors
 /// When something can't be copied.
-pub fn copy_up(root: BorrowedFd<'_>, target: &Path, data: &Path) -> Result<(), VolumeError> {
+pub(crate) fn copy_up(root: BorrowedFd<'_>, target: &Path, data: &Path) -> Result<(), VolumeError> {
     if fs::read_dir(data).map_err(at(data))?.next().is_some() {
         return Ok(());
     }

@@ -15,7 +15,7 @@ use crate::style;
 use crate::tail::{Item, LineStyle, Range, Tail};
 
 /// What is attached to, and how.
-pub struct Attached {
+pub(crate) struct Attached {
     /// The agent.
     pub agent: Arc<Client>,
     /// The stack.
@@ -40,7 +40,7 @@ pub struct Attached {
 ///
 /// # Errors
 /// When the agent goes away.
-pub async fn run(attached: Attached) -> Result<u8, CommandError> {
+pub(crate) async fn run(attached: Attached) -> Result<u8, CommandError> {
     let api: Arc<dyn ClusterApi> = Arc::clone(&attached.agent) as _;
     let range = Range { follow: true, since: Some(attached.since), ..Range::default() };
     let mut tail = Tail::new(Arc::clone(&api), range, attached.style);

@@ -16,12 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The socket of the agent that owns `root`.
 #[must_use]
-pub fn socket(root: &Path) -> PathBuf {
+pub(crate) fn socket(root: &Path) -> PathBuf {
     root.join("agent.sock")
 }
 
 /// Connects to the agent, if one runs.
-pub async fn running(root: &Path) -> Option<Client> {
+pub(crate) async fn running(root: &Path) -> Option<Client> {
     Client::connect(&socket(root)).await.ok()
 }
 
@@ -29,7 +29,7 @@ pub async fn running(root: &Path) -> Option<Client> {
 ///
 /// # Errors
 /// When it can't be started; the message is the agent's own.
-pub async fn connect(root: &Path) -> Result<Client, CommandError> {
+pub(crate) async fn connect(root: &Path) -> Result<Client, CommandError> {
     if let Some(client) = running(root).await {
         return Ok(client);
     }

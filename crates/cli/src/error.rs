@@ -3,20 +3,20 @@
 use hoist_wire::{ApiError, ErrorKind};
 
 /// Exit codes, as `docs/reference/exit-codes.md` lists them.
-pub mod code {
+pub(crate) mod code {
     /// Done.
-    pub const OK: u8 = 0;
+    pub(crate) const OK: u8 = 0;
     /// It failed.
-    pub const FAILED: u8 = 1;
+    pub(crate) const FAILED: u8 = 1;
     /// Wrong use, or a stack file with errors; nothing was changed.
-    pub const USAGE: u8 = 2;
+    pub(crate) const USAGE: u8 = 2;
     /// Interrupted.
-    pub const INTERRUPTED: u8 = 130;
+    pub(crate) const INTERRUPTED: u8 = 130;
 }
 
 /// A command that ended without success.
 #[derive(Debug)]
-pub struct CommandError {
+pub(crate) struct CommandError {
     /// What happened, where; empty when all has been said already.
     pub message: String,
     /// What to do next.
@@ -27,24 +27,24 @@ pub struct CommandError {
 
 impl CommandError {
     /// It failed.
-    pub fn failed(message: impl Into<String>) -> Self {
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, code: code::FAILED }
     }
 
     /// It was asked wrongly.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, code: code::USAGE }
     }
 
     /// All has been said; only the code is left.
     #[must_use]
-    pub fn silent(code: u8) -> Self {
+    pub(crate) fn silent(code: u8) -> Self {
         Self { message: String::new(), hint: None, code }
     }
 
     /// The same with what to do next.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

@@ -14,7 +14,7 @@ use crate::select::Selected;
 
 /// What to print on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Say {
+pub(crate) enum Say {
     /// Errors only: the command is not about the file.
     Nothing,
     /// Warnings as well.
@@ -23,7 +23,7 @@ pub enum Say {
 
 /// A lowered stack and where it came from.
 #[derive(Debug)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The stack.
     pub stack: Stack,
     /// The folder that its relative paths start from.
@@ -33,7 +33,7 @@ pub struct Loaded {
 }
 
 /// The file system, as this user sees it.
-pub struct Disk;
+pub(crate) struct Disk;
 
 impl FileReader for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -46,7 +46,7 @@ impl FileReader for Disk {
     }
 
     fn link_target(&self, path: &Path) -> Option<PathBuf> {
-        std::fs::symlink_metadata(path).ok().filter(|meta| meta.is_symlink())?;
+        std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_symlink)?;
         std::fs::canonicalize(path).ok()
     }
 }
@@ -55,7 +55,7 @@ impl FileReader for Disk {
 ///
 /// # Errors
 /// When there is no file, or it has errors; those are printed here.
-pub fn stack(global: &Global, selected: &Selected, say: Say) -> Result<Loaded, CommandError> {
+pub(crate) fn stack(global: &Global, selected: &Selected, say: Say) -> Result<Loaded, CommandError> {
     let mut sources = sources(global, selected, Options::default())?;
     let mut loaded = hoist_stackfile::load(&sources, &Disk).map_err(|errors| refuse(&errors))?;
     if activate(&mut sources, &loaded.project, selected) {
@@ -77,7 +77,7 @@ pub fn stack(global: &Global, selected: &Selected, say: Say) -> Result<Loaded, C
 ///
 /// # Errors
 /// When it says something that can't be; that is printed here.
-pub fn lower(project: &Project) -> Result<Lowered, CommandError> {
+pub(crate) fn lower(project: &Project) -> Result<Lowered, CommandError> {
     hoist_stackfile::lower(project, &LowerOptions::default(), &Disk).map_err(|errors| refuse(&errors))
 }
 
@@ -85,7 +85,11 @@ pub fn lower(project: &Project) -> Result<Lowered, CommandError> {
 ///
 /// # Errors
 /// When there is no stack file.
-pub fn sources(global: &Global, selected: &Selected, options: Options) -> Result<Sources, CommandError> {
+pub(crate) fn sources(
+    global: &Global,
+    selected: &Selected,
+    options: Options,
+) -> Result<Sources, CommandError> {
     let here =
         std::env::current_dir().map_err(|error| CommandError::failed(format!("this folder: {error}")))?;
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -183,7 +187,7 @@ fn activate(sources: &mut Sources, project: &Project, selected: &Selected) -> bo
 
 /// Prints errors and says how many; nothing was changed.
 #[must_use]
-pub fn refuse(findings: &[Diagnostic]) -> CommandError {
+pub(crate) fn refuse(findings: &[Diagnostic]) -> CommandError {
     print(findings);
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let plural = if errors == 1 { "" } else { "s" };
@@ -194,8 +198,8 @@ pub fn refuse(findings: &[Diagnostic]) -> CommandError {
 }
 
 /// Prints findings.
-pub fn print(findings: &[Diagnostic]) {
-    let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+pub(crate) fn print(findings: &[Diagnostic]) {
+    let color = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
     for finding in findings {
         anstream::eprintln!("{}", finding.render(color));
     }

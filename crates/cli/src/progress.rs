@@ -26,7 +26,7 @@ struct Line {
 }
 
 /// Shows the events of one operation.
-pub struct Progress {
+pub(crate) struct Progress {
     title: &'static str,
     style: ProgressStyle,
     lines: BTreeMap<Subject, Line>,
@@ -36,7 +36,7 @@ pub struct Progress {
 impl Progress {
     /// Progress of `title` (`up`, `down`), in this style.
     #[must_use]
-    pub fn new(title: &'static str, style: ProgressStyle) -> Self {
+    pub(crate) fn new(title: &'static str, style: ProgressStyle) -> Self {
         let style = match style {
             ProgressStyle::Auto if rustix::termios::isatty(std::io::stderr()) => ProgressStyle::Tty,
             ProgressStyle::Auto => ProgressStyle::Plain,
@@ -49,7 +49,7 @@ impl Progress {
     ///
     /// # Errors
     /// When the stream breaks before there is one.
-    pub async fn follow(&mut self, events: &mut EventStream) -> Result<Verdict, ApiError> {
+    pub(crate) async fn follow(&mut self, events: &mut EventStream) -> Result<Verdict, ApiError> {
         let mut ticks = tokio::time::interval(TICK);
         loop {
             tokio::select! {
@@ -73,7 +73,7 @@ impl Progress {
     fn show(&mut self, event: EventKind) -> Option<Verdict> {
         match event {
             EventKind::Progress { subject, state, detail, done } => {
-                self.progress(subject, state, detail, done)
+                self.progress(subject, state, detail, done);
             }
             EventKind::Notice { severity, text, hint } => self.notice(severity, &text, hint.as_deref()),
             EventKind::Verdict(verdict) => {
@@ -173,7 +173,7 @@ fn terminal_size() -> (usize, usize) {
 }
 
 /// Says how an operation ended, and what to do when it failed. True: it converged.
-pub fn conclude(verdict: &Verdict, quiet: bool, nothing_changed: &str) -> bool {
+pub(crate) fn conclude(verdict: &Verdict, quiet: bool, nothing_changed: &str) -> bool {
     match &verdict.outcome {
         Outcome::Converged => {
             if verdict.changed == 0 && !quiet {

@@ -14,7 +14,7 @@ use crate::select::{Selected, select};
 
 /// A stack to act on, by name.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub(crate) struct Target {
     /// Where the agent's state is.
     pub root: PathBuf,
     /// The stack.
@@ -25,7 +25,7 @@ pub struct Target {
 
 /// A loaded stack and where to bring it up.
 #[derive(Debug)]
-pub struct Project {
+pub(crate) struct Project {
     /// The stack, by name.
     pub target: Target,
     /// What the file says.
@@ -41,7 +41,11 @@ impl Target {
     ///
     /// # Errors
     /// When there is no stack file, or it has errors.
-    pub fn resolve(global: &Global, files: &[PathBuf], words: &[String]) -> Result<Self, CommandError> {
+    pub(crate) fn resolve(
+        global: &Global,
+        files: &[PathBuf],
+        words: &[String],
+    ) -> Result<Self, CommandError> {
         let selected = select(&global.files, files, words)?;
         if let (Some(name), true) = (&global.project_name, selected.files.is_empty()) {
             let name =
@@ -61,7 +65,7 @@ impl Target {
     ///
     /// # Errors
     /// See there.
-    pub fn of(global: &Global, selection: &Selection) -> Result<Self, CommandError> {
+    pub(crate) fn of(global: &Global, selection: &Selection) -> Result<Self, CommandError> {
         Self::resolve(global, &selection.files, &selection.words)
     }
 
@@ -69,7 +73,7 @@ impl Target {
     ///
     /// # Errors
     /// When it can't be started.
-    pub async fn agent(&self) -> Result<Option<Arc<Client>>, CommandError> {
+    pub(crate) async fn agent(&self) -> Result<Option<Arc<Client>>, CommandError> {
         if let Some(client) = connect::running(&self.root).await {
             return Ok(Some(Arc::new(client)));
         }
@@ -83,7 +87,7 @@ impl Target {
     ///
     /// # Errors
     /// When a named service isn't in it, or the agent can't be asked.
-    pub async fn status(&self) -> Result<Option<StackStatus>, CommandError> {
+    pub(crate) async fn status(&self) -> Result<Option<StackStatus>, CommandError> {
         let Some(agent) = self.agent().await? else { return Ok(None) };
         match agent.stack(self.id.clone()).await {
             Ok(status) => {
@@ -99,7 +103,7 @@ impl Target {
     ///
     /// # Errors
     /// When it isn't up, too.
-    pub async fn up_status(&self) -> Result<(Arc<Client>, StackStatus), CommandError> {
+    pub(crate) async fn up_status(&self) -> Result<(Arc<Client>, StackStatus), CommandError> {
         let not_up = || {
             CommandError::failed(format!("stack {} is not up", self.id)).hint("bring it up with `hoist up`")
         };
@@ -125,7 +129,7 @@ impl Project {
     ///
     /// # Errors
     /// When there is none, or it has errors; those have been printed.
-    pub fn load(global: &Global, selection: &Selection) -> Result<Self, CommandError> {
+    pub(crate) fn load(global: &Global, selection: &Selection) -> Result<Self, CommandError> {
         let selected = select(&global.files, &selection.files, &selection.words)?;
         let Loaded { stack, dir, files } = load::stack(global, &selected, load::Say::Warnings)?;
         check_named(&selected, &stack)?;

@@ -8,7 +8,7 @@ use crate::error::CommandError;
 
 /// The words of a command, sorted out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Selected {
+pub(crate) struct Selected {
     /// Stack files named on the command line, in order.
     pub files: Vec<PathBuf>,
     /// Services named.
@@ -17,7 +17,7 @@ pub struct Selected {
 
 /// Whether a first word names a stack file: it has a `/` or ends in .yaml or .yml, which no service's name can.
 #[must_use]
-pub fn is_file(word: &str) -> bool {
+pub(crate) fn is_file(word: &str) -> bool {
     let ends = |suffix: &str| word.len() > suffix.len() && word.to_ascii_lowercase().ends_with(suffix);
     word == "-" || word.contains('/') || ends(".yaml") || ends(".yml")
 }
@@ -26,7 +26,11 @@ pub fn is_file(word: &str) -> bool {
 ///
 /// # Errors
 /// When a word is no service's name.
-pub fn select(before: &[PathBuf], own: &[PathBuf], words: &[String]) -> Result<Selected, CommandError> {
+pub(crate) fn select(
+    before: &[PathBuf],
+    own: &[PathBuf],
+    words: &[String],
+) -> Result<Selected, CommandError> {
     let mut files: Vec<PathBuf> = before.iter().chain(own).cloned().collect();
     let mut words = words;
     if files.is_empty()

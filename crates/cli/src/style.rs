@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Style};
 use crate::args::Ansi;
 
 /// Applies the `--ansi` choice to this process's output.
-pub fn choose(ansi: Ansi) {
+pub(crate) fn choose(ansi: Ansi) {
     let choice = match ansi {
         Ansi::Auto => anstream::ColorChoice::Auto,
         Ansi::Always => anstream::ColorChoice::Always,
@@ -15,17 +15,17 @@ pub fn choose(ansi: Ansi) {
 }
 
 /// Done, healthy.
-pub const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 /// Failed.
-pub const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 /// Under way.
-pub const BUSY: Style = AnsiColor::Cyan.on_default();
+pub(crate) const BUSY: Style = AnsiColor::Cyan.on_default();
 /// A warning.
-pub const WARN: Style = AnsiColor::Yellow.on_default();
+pub(crate) const WARN: Style = AnsiColor::Yellow.on_default();
 /// Beside the point.
-pub const DIM: Style = Style::new().dimmed();
+pub(crate) const DIM: Style = Style::new().dimmed();
 /// A heading.
-pub const BOLD: Style = Style::new().bold();
+pub(crate) const BOLD: Style = Style::new().bold();
 
 /// The colours that instances' logs take in turn.
 const PREFIXES: [AnsiColor; 10] = [
@@ -43,6 +43,6 @@ const PREFIXES: [AnsiColor; 10] = [
 
 /// The colour of the `n`th instance's logs.
 #[must_use]
-pub fn prefix(n: usize) -> Style {
+pub(crate) fn prefix(n: usize) -> Style {
     PREFIXES[n % PREFIXES.len()].on_default()
 }

@@ -1,7 +1,7 @@
 //! Columns, aligned, three spaces apart, as docker's tools print them.
 
 /// Prints rows of equal length; the first is the heading.
-pub fn print<const N: usize>(rows: &[[String; N]]) {
+pub(crate) fn print<const N: usize>(rows: &[[String; N]]) {
     for line in lines(rows) {
         anstream::println!("{line}");
     }

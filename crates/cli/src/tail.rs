@@ -14,7 +14,7 @@ use crate::time::rfc3339;
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct LineStyle {
+pub(crate) struct LineStyle {
     /// With the time.
     pub timestamps: bool,
     /// Without the instance's name.
@@ -25,7 +25,7 @@ pub struct LineStyle {
 
 /// Which part of each log.
 #[derive(Debug, Clone, Default)]
-pub struct Range {
+pub(crate) struct Range {
     /// Go on with what comes.
     pub follow: bool,
     /// So many lines from the end; all when none.
@@ -37,7 +37,7 @@ pub struct Range {
 }
 
 /// Reads many instances' logs at once.
-pub struct Tail {
+pub(crate) struct Tail {
     api: Arc<dyn ClusterApi>,
     range: Range,
     style: LineStyle,
@@ -48,7 +48,7 @@ pub struct Tail {
 }
 
 /// What comes out of the streams.
-pub enum Item {
+pub(crate) enum Item {
     /// A line.
     Line(LogLine),
     /// One instance's stream has ended: the instance has too, or the range has.
@@ -63,13 +63,13 @@ const QUEUE: usize = 256;
 impl Tail {
     /// Reads nothing yet.
     #[must_use]
-    pub fn new(api: Arc<dyn ClusterApi>, range: Range, style: LineStyle) -> Self {
+    pub(crate) fn new(api: Arc<dyn ClusterApi>, range: Range, style: LineStyle) -> Self {
         let (sender, lines) = mpsc::channel(QUEUE);
         Self { api, range, style, lines, sender, open: BTreeSet::new(), names: BTreeMap::new() }
     }
 
     /// Reads this instance's log as well; its name, for the width of prefixes.
-    pub fn add(&mut self, instance: InstanceUid, name: String) {
+    pub(crate) fn add(&mut self, instance: InstanceUid, name: String) {
         if !self.open.insert(instance) {
             return;
         }
@@ -104,12 +104,12 @@ impl Tail {
 
     /// Whether some stream is still open.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         !self.open.is_empty()
     }
 
     /// The next item; an ended stream is taken off the list. Pending for ever when none is open.
-    pub async fn next(&mut self) -> Item {
+    pub(crate) async fn next(&mut self) -> Item {
         // The sender kept here means that the channel never closes.
         let item = self.lines.recv().await.unwrap_or_else(|| unreachable!("a sender is kept"));
         if let Item::End(uid) | Item::Broken(uid, _) = &item {
@@ -122,7 +122,7 @@ impl Tail {
     ///
     /// # Errors
     /// When standard output is closed.
-    pub fn print(&self, line: &LogLine) -> std::io::Result<()> {
+    pub(crate) fn print(&self, line: &LogLine) -> std::io::Result<()> {
         let mut out = anstream::stdout().lock();
         let name = line.slot.short();
         if !self.style.no_prefix {

@@ -6,12 +6,12 @@ use crate::error::CommandError;
 
 /// Columns and rows of standard output's terminal; 80 by 24 when it is none.
 #[must_use]
-pub fn size() -> (u16, u16) {
+pub(crate) fn size() -> (u16, u16) {
     tcgetwinsize(std::io::stdout()).map_or((80, 24), |size| (size.ws_col, size.ws_row))
 }
 
 /// Raw mode of standard input, for as long as this lives.
-pub struct RawMode {
+pub(crate) struct RawMode {
     before: Termios,
 }
 
@@ -20,7 +20,7 @@ impl RawMode {
     ///
     /// # Errors
     /// When standard input is no terminal.
-    pub fn enter() -> Result<Self, CommandError> {
+    pub(crate) fn enter() -> Result<Self, CommandError> {
         let fail =
             |error: rustix::io::Errno| CommandError::failed(format!("can't set up the terminal: {error}"));
         let before = tcgetattr(std::io::stdin()).map_err(fail)?;

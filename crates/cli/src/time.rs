@@ -7,7 +7,7 @@ use crate::error::CommandError;
 
 /// `2026-11-23T21:26:00.000000000Z`, as Docker prints times of log lines.
 #[must_use]
-pub fn rfc3339(time: WallTime) -> String {
+pub(crate) fn rfc3339(time: WallTime) -> String {
     match timestamp(time) {
         Some(time) => format!("{time:.9}"),
         None => time.to_string(),
@@ -16,7 +16,7 @@ pub fn rfc3339(time: WallTime) -> String {
 
 /// `2026-11-23 21:26:00 +0000 UTC`, as docker compose's `CreatedAt`.
 #[must_use]
-pub fn created_at(time: WallTime) -> String {
+pub(crate) fn created_at(time: WallTime) -> String {
     timestamp(time).map_or_else(String::new, |time| time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string())
 }
 
@@ -26,13 +26,13 @@ fn timestamp(time: WallTime) -> Option<Timestamp> {
 
 /// Now.
 #[must_use]
-pub fn now() -> WallTime {
+pub(crate) fn now() -> WallTime {
     WallTime(i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX))
 }
 
 /// How long ago, in Docker's words: `Less than a second`, `5 seconds`, `About a minute`, `3 hours`, `2 days`.
 #[must_use]
-pub fn ago(seconds: u64) -> String {
+pub(crate) fn ago(seconds: u64) -> String {
     let count = |n: u64, unit: &str| format!("{n} {unit}{}", if n == 1 { "" } else { "s" });
     match seconds {
         0 => "Less than a second".to_owned(),
@@ -51,7 +51,7 @@ pub fn ago(seconds: u64) -> String {
 
 /// Seconds from `time` to `now`.
 #[must_use]
-pub fn seconds_since(time: WallTime, now: WallTime) -> u64 {
+pub(crate) fn seconds_since(time: WallTime, now: WallTime) -> u64 {
     u64::try_from(now.0.saturating_sub(time.0) / 1_000_000_000).unwrap_or(0)
 }
 
@@ -60,7 +60,7 @@ pub fn seconds_since(time: WallTime, now: WallTime) -> u64 {
 ///
 /// # Errors
 /// When it is none of these.
-pub fn parse(text: &str) -> Result<WallTime, CommandError> {
+pub(crate) fn parse(text: &str) -> Result<WallTime, CommandError> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(WallTime(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)));
     }

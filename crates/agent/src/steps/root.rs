@@ -81,9 +81,14 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         };
-        ["etc/shadow", "etc/passwd", "etc/ssh/ssh_host_ed25519_key", "etc/ssh/ssh_host_ed25519_key.pub"]
-            .map(put);
-        ["home/ann/.ssh/id", "root/.netrc", "var/lib/hoist/store.redb"].map(put);
+        for path in
+            ["etc/shadow", "etc/passwd", "etc/ssh/ssh_host_ed25519_key", "etc/ssh/ssh_host_ed25519_key.pub"]
+        {
+            put(path);
+        }
+        for path in ["home/ann/.ssh/id", "root/.netrc", "var/lib/hoist/store.redb"] {
+            put(path);
+        }
         let mut masked = masked(base.path(), &base.path().join("var/lib/hoist"));
         masked.sort();
         let want = [

@@ -12,7 +12,7 @@ use crate::error::{CommandError, code};
 ///
 /// # Errors
 /// `status`: when no agent runs (exit code 1). `stop`: when instances run, without `--force`.
-pub async fn run(root: &Path, command: &AgentCommand) -> Result<(), CommandError> {
+pub(crate) async fn run(root: &Path, command: &AgentCommand) -> Result<(), CommandError> {
     let Some(agent) = connect::running(root).await else {
         anstream::eprintln!("no agent runs for {}", root.display());
         return match command {

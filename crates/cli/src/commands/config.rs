@@ -13,7 +13,7 @@ use crate::select::select;
 ///
 /// # Errors
 /// When the stack file has errors.
-pub fn run(global: &Global, args: &args::Config) -> Result<(), CommandError> {
+pub(crate) fn run(global: &Global, args: &args::Config) -> Result<(), CommandError> {
     let selected = select(&global.files, &args.selection.files, &args.selection.words)?;
     let mut sources = load::sources(global, &selected, options(args))?;
     sources.services = selected.services.iter().map(ToString::to_string).collect();

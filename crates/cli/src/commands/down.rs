@@ -11,7 +11,11 @@ use crate::project::Target;
 ///
 /// # Errors
 /// When something of the stack can't be removed.
-pub async fn run(target: &Target, args: &args::Down, style: args::ProgressStyle) -> Result<(), CommandError> {
+pub(crate) async fn run(
+    target: &Target,
+    args: &args::Down,
+    style: args::ProgressStyle,
+) -> Result<(), CommandError> {
     let nothing = format!("nothing to do: stack {} is not up", target.id);
     let Some(agent) = target.agent().await? else {
         anstream::eprintln!("{nothing}");

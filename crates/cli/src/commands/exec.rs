@@ -22,7 +22,7 @@ use crate::terminal::{RawMode, size};
 ///
 /// # Errors
 /// When the instance doesn't run, or the program can't be started.
-pub async fn run(global: &Global, args: &args::Exec) -> Result<u8, CommandError> {
+pub(crate) async fn run(global: &Global, args: &args::Exec) -> Result<u8, CommandError> {
     let (file, service, command) = split(global, &args.words)?;
     let target = Target::resolve(global, &[], &[file, vec![service.to_string()]].concat())?;
     let (agent, status) = target.up_status().await?;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use hoist_model::{Condition, Stack};
 
 /// Prints the graph: an arrow from each service to what it waits for, labelled with the condition.
-pub fn run(stack: &Stack) {
+pub(crate) fn run(stack: &Stack) {
     anstream::print!("{}", dot(stack));
 }
 

@@ -17,7 +17,7 @@ const CHUNK: usize = 256 << 10;
 ///
 /// # Errors
 /// When the archive can't be read, or is none.
-pub async fn run(root: &Path, args: &args::Load) -> Result<(), CommandError> {
+pub(crate) async fn run(root: &Path, args: &args::Load) -> Result<(), CommandError> {
     let input: LoadInput = match &args.input {
         Some(path) => {
             let file = tokio::fs::File::open(path).await;

@@ -15,7 +15,7 @@ use crate::time;
 ///
 /// # Errors
 /// When the stack isn't up, or a log can't be read.
-pub async fn run(target: &Target, args: &args::Logs) -> Result<(), CommandError> {
+pub(crate) async fn run(target: &Target, args: &args::Logs) -> Result<(), CommandError> {
     let tail =
         match args.tail.as_str() {
             "all" | "-1" => None,

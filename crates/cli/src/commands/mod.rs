@@ -1,15 +1,15 @@
 //! One file per command: what it asks the agent for, and what it prints.
 
-pub mod agent;
-pub mod config;
-pub mod down;
-pub mod exec;
-pub mod graph;
-pub mod load;
-pub mod logs;
-pub mod ps;
-pub mod restart;
-pub mod start;
-pub mod stop;
-pub mod up;
-pub mod version;
+pub(crate) mod agent;
+pub(crate) mod config;
+pub(crate) mod down;
+pub(crate) mod exec;
+pub(crate) mod graph;
+pub(crate) mod load;
+pub(crate) mod logs;
+pub(crate) mod ps;
+pub(crate) mod restart;
+pub(crate) mod start;
+pub(crate) mod stop;
+pub(crate) mod up;
+pub(crate) mod version;

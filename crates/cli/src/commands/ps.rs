@@ -16,7 +16,7 @@ const COMMAND_WIDTH: usize = 22;
 ///
 /// # Errors
 /// When the stack isn't up or a named service isn't in it.
-pub async fn run(target: &Target, args: &args::Ps) -> Result<(), CommandError> {
+pub(crate) async fn run(target: &Target, args: &args::Ps) -> Result<(), CommandError> {
     let Some(status) = target.status().await? else { return print(&[], args) };
     let mut rows: Vec<&InstanceStatus> = status.instances.iter().collect();
     rows.retain(|row| target.services.is_empty() || target.services.contains(&row.report.slot.service));

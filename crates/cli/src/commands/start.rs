@@ -11,7 +11,7 @@ use crate::project::Target;
 ///
 /// # Errors
 /// When the stack isn't up, or it can't be done.
-pub async fn run(
+pub(crate) async fn run(
     target: &Target,
     args: &args::Start,
     style: args::ProgressStyle,

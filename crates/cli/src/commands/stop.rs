@@ -11,7 +11,11 @@ use crate::project::Target;
 ///
 /// # Errors
 /// When the stack isn't up, or it can't be done.
-pub async fn run(target: &Target, args: &args::Stop, style: args::ProgressStyle) -> Result<(), CommandError> {
+pub(crate) async fn run(
+    target: &Target,
+    args: &args::Stop,
+    style: args::ProgressStyle,
+) -> Result<(), CommandError> {
     let (agent, _) = target.up_status().await?;
     let select = Select { stack: target.id.clone(), services: target.services.clone() };
     let mut events = agent.stop(Stop { select, timeout: args.timeout, kill: false }).await?;

@@ -19,7 +19,11 @@ use crate::time;
 ///
 /// # Errors
 /// When the stack can't be brought up.
-pub async fn run(project: Project, args: &args::Up, style: args::ProgressStyle) -> Result<u8, CommandError> {
+pub(crate) async fn run(
+    project: Project,
+    args: &args::Up,
+    style: args::ProgressStyle,
+) -> Result<u8, CommandError> {
     let began = time::now();
     let target = project.target.clone();
     let put = PutStack {

@@ -3,7 +3,7 @@
 use crate::args;
 
 /// Prints the version.
-pub fn run(args: &args::Version) {
+pub(crate) fn run(args: &args::Version) {
     let version = env!("CARGO_PKG_VERSION");
     if args.format == "json" {
         anstream::println!("{}", serde_json::json!({ "version": version }));
