@@ -1,0 +1,37 @@
+//! The README's first command: the example comes up and answers on its published port.
+
+use std::collections::BTreeSet;
+
+use hoist_tests::{Host, SOON, eventually};
+
+#[test]
+fn hello_answers_from_here_and_from_outside() {
+    let Some(host) = Host::new() else { return };
+    let hello = host.stack("../examples/stacks/hello");
+    hello.up(&[]);
+    let here = host.get(8080, "/").success();
+    assert!(here.stdout.starts_with("Hello from backend"), "{here}");
+    let outside = host.get_from_outside(8080, "/").success();
+    assert!(outside.stdout.starts_with("Hello from backend"), "{outside}");
+    hello.down();
+}
+
+#[test]
+fn both_replicas_answer_and_count_in_one_store() {
+    let Some(host) = Host::new() else { return };
+    let hello = host.stack("../examples/stacks/hello");
+    hello.up(&[]);
+    let mut backends = BTreeSet::new();
+    let mut visits = 0;
+    eventually("both backends answer", SOON, || {
+        let answer = host.get_from_outside(8080, "/").success();
+        // Hello from backend NAME: visit number N.
+        let words: Vec<&str> = answer.text().split([' ', ':', '.']).filter(|word| !word.is_empty()).collect();
+        let [_, _, _, name, _, _, number] = words[..] else { panic!("{answer}") };
+        visits += 1;
+        assert_eq!(number.parse(), Ok(visits), "the store counts every visit once");
+        backends.insert(name.to_owned());
+        backends.len() == 2
+    });
+    hello.down();
+}
