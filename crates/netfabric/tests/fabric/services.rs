@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::time::Instant;
 
-use crate::harness::{World, datagram, eventually, greeting, ready};
+use crate::harness::{World, datagram, eventually, greeting, ready, skipped};
 
 #[test]
 fn a_service_address_spreads_load_and_keeps_the_source() {
@@ -148,4 +148,35 @@ fn flips_under_load_lose_nothing() {
         world.service("a", 1, backends);
     }
     assert_eq!(load.join().unwrap(), 0);
+}
+
+#[test]
+fn service_addresses_do_not_depend_on_br_netfilter() {
+    let test = "service_addresses_do_not_depend_on_br_netfilter";
+    if !ready(test, &["ip"]) {
+        return;
+    }
+    if !std::path::Path::new("/proc/sys/net/bridge").exists() {
+        skipped(test, "the kernel has no br_netfilter, so every other test shows it");
+        return;
+    }
+    let mut world = World::new();
+    let (client, backend) = (world.instance("a"), world.instance("a"));
+    backend.ns.serve("backend", "0.0.0.0:80");
+    backend.ns.serve("backend", &format!("[{}]:80", backend.v6));
+    let service = world.service("a", 1, &[&backend]);
+    let v4 = format!("{}:80", service.v4);
+    let v6 = format!("[{}]:80", service.v6);
+    // Somebody switches it on; neighbours don't notice.
+    for key in ["iptables", "ip6tables"] {
+        let path = format!("/proc/sys/net/bridge/bridge-nf-call-{key}");
+        world.fabric.enter(move || std::fs::write(path, "1")).unwrap().unwrap();
+    }
+    assert_eq!(client.ns.ask(&v4).unwrap(), format!("backend {}", client.v4));
+    assert_eq!(client.ns.ask(&v6).unwrap(), format!("backend {}", client.v6));
+    // It is off again with the next look: what comes back to its own port would be lost.
+    world.fabric.distrust();
+    assert_eq!(world.converge().ops.len(), 2);
+    assert!(backend.ns.ask(&v4).unwrap().starts_with("backend "));
+    assert!(backend.ns.ask(&v6).unwrap().starts_with("backend "));
 }
