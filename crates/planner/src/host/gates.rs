@@ -22,10 +22,11 @@ pub(super) enum Standing {
 /// left out (`--no-deps`) or was taken down.
 pub(super) fn standing(view: &View<'_>, of: &InstanceSpec, gate: &Gate) -> Standing {
     let mut closed = false;
-    for (uid, spec) in view.members(&of.slot.stack, &gate.service) {
-        match member(view, uid, spec, gate.condition) {
+    for uid in view.members(&of.slot.stack, &gate.service) {
+        let Some(spec) = view.spec.instances.get(uid) else { continue };
+        match member(view, *uid, spec, gate.condition) {
             Standing::Open => {}
-            Standing::Closed if gate.required || view.wanted(uid) => closed = true,
+            Standing::Closed if gate.required || view.wanted(*uid) => closed = true,
             Standing::Closed => {}
             Standing::Broken(why) if gate.required => {
                 return Standing::Broken(format!("container {} {why}", view.name(&spec.slot, Some(spec))));

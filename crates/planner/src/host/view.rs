@@ -1,6 +1,6 @@
 //! One consistent look at a host, asked by every rule of the plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hoist_model::{
@@ -19,17 +19,51 @@ pub(super) struct View<'a> {
     pub(super) observed: &'a Observed,
     pub(super) now: &'a Moment,
     begun: BTreeSet<Step>,
+    /// Instances by what is under way on them.
+    busy: BTreeSet<InstanceUid>,
+    starting: BTreeSet<InstanceUid>,
+    ending: BTreeSet<InstanceUid>,
+    /// The replicas and jobs of each service.
+    members: BTreeMap<&'a StackId, BTreeMap<&'a ServiceName, Vec<InstanceUid>>>,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(input: &HostInput<'a>) -> Self {
         let HostInput { spec, endpoints, observed, now } = *input;
-        Self { spec, endpoints, observed, now, begun: BTreeSet::new() }
+        let mut view = Self {
+            spec,
+            endpoints,
+            observed,
+            now,
+            begun: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            starting: BTreeSet::new(),
+            ending: BTreeSet::new(),
+            members: BTreeMap::new(),
+        };
+        observed.in_flight.iter().for_each(|step| view.mark(step));
+        for (uid, instance) in &spec.instances {
+            if matches!(instance.kind, InstanceKind::Replica | InstanceKind::Job) {
+                let stack = view.members.entry(&instance.slot.stack).or_default();
+                stack.entry(&instance.slot.service).or_default().push(*uid);
+            }
+        }
+        view
     }
 
     /// Counts a step as under way from now on.
     pub(super) fn begin(&mut self, step: Step) {
+        self.mark(&step);
         self.begun.insert(step);
+    }
+
+    fn mark(&mut self, step: &Step) {
+        self.busy.extend(step.instance());
+        match step {
+            Step::StartInstance { uid, .. } => drop(self.starting.insert(*uid)),
+            Step::SignalInstance { uid, .. } | Step::KillInstance(uid) => drop(self.ending.insert(*uid)),
+            _ => {}
+        }
     }
 
     pub(super) fn under_way(&self, step: &Step) -> bool {
@@ -38,24 +72,16 @@ impl<'a> View<'a> {
 
     /// Whether some step on this instance is under way.
     pub(super) fn busy(&self, uid: InstanceUid) -> bool {
-        self.steps().any(|step| step.instance() == Some(uid))
+        self.busy.contains(&uid)
     }
 
     pub(super) fn starting(&self, uid: InstanceUid) -> bool {
-        self.steps().any(|step| matches!(step, Step::StartInstance { uid: other, .. } if *other == uid))
+        self.starting.contains(&uid)
     }
 
     /// It has been told to end, or is being told now. It gets no traffic any more.
     pub(super) fn stopping(&self, uid: InstanceUid) -> bool {
-        let told = self.observed.instances.get(&uid).is_some_and(|instance| instance.stopping.is_some());
-        told || self.steps().any(|step| match step {
-            Step::SignalInstance { uid: other, .. } | Step::KillInstance(other) => *other == uid,
-            _ => false,
-        })
-    }
-
-    fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.observed.in_flight.iter().chain(&self.begun)
+        self.ending.contains(&uid) || self.instance(uid).is_some_and(|instance| instance.stopping.is_some())
     }
 
     pub(super) fn template(&self, spec: &InstanceSpec) -> Option<&'a Arc<Template>> {
@@ -111,17 +137,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// A replica or job of the spec that is or will be started: what gates look at.
-    pub(super) fn members(
-        &self,
-        stack: &'a StackId,
-        service: &'a ServiceName,
-    ) -> impl Iterator<Item = (InstanceUid, &'a InstanceSpec)> {
-        self.spec.instances.iter().filter_map(move |(uid, spec)| {
-            let counts = matches!(spec.kind, InstanceKind::Replica | InstanceKind::Job);
-            let member = counts && spec.slot.stack == *stack && spec.slot.service == *service;
-            member.then_some((*uid, spec))
-        })
+    /// The replicas and jobs of a service in the spec: what gates look at.
+    pub(super) fn members(&self, stack: &StackId, service: &ServiceName) -> &[InstanceUid] {
+        let of_stack = self.members.get(stack);
+        of_stack.and_then(|services| services.get(service)).map_or(&[], Vec::as_slice)
     }
 
     /// The name that people know an instance by.
