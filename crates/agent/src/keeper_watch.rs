@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use hoist_keeper::protocol::{Event, ExitRecord, HandBack, Phase, Reply, Request,
 use hoist_model::{Exit, InstanceUid, Moment};
 use hoist_planner::host::{Adopted, Input, Process};
 use hoist_runtime::identity::{self, ProcessIdentity};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::host::Host;
@@ -21,6 +22,8 @@ use crate::spawn::Spawner;
 
 /// How long a new keeper may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long another keeper, which has the lock, may take until it answers.
+const MOMENT: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(5);
 
 /// The keeper can't be started or spoken to.
@@ -29,6 +32,9 @@ pub(crate) enum KeeperError {
     /// Its process can't be started.
     #[error("can't start the keeper")]
     Spawn(#[source] std::io::Error),
+    /// It ended before it answered.
+    #[error("the keeper ended before it was ready; its log is {0}")]
+    Ended(PathBuf),
     /// It runs, but doesn't answer.
     #[error("the keeper does not answer")]
     Silent(#[source] hoist_keeper::client::ConnectError),
@@ -51,23 +57,33 @@ impl KeeperWatch {
     /// Connects, starting a keeper when none answers.
     pub(crate) async fn connect(&self) -> Result<(), KeeperError> {
         let path = self.host.layout.keeper_socket();
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        let mut started = false;
+        let mut deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut failed = false;
+        let mut ended: Option<oneshot::Receiver<bool>> = None;
         loop {
             match self.host.link.connect(&path) {
                 Ok(pid) => {
                     self.pid.store(pid, Ordering::Relaxed);
                     return Ok(());
                 }
+                Err(_) if failed && tokio::time::Instant::now() > deadline => {
+                    return Err(KeeperError::Ended(self.host.layout.daemon_log("keeper")));
+                }
                 Err(error) if tokio::time::Instant::now() > deadline => {
                     return Err(KeeperError::Silent(error));
                 }
-                Err(_) if !started => {
-                    // Of two keepers one finds the lock taken and ends: starting one too many does no harm.
-                    self.spawner.keeper().map_err(KeeperError::Spawn)?;
-                    started = true;
-                }
-                Err(_) => tokio::time::sleep(RETRY).await,
+                Err(_) => {}
+            }
+            match &mut ended {
+                // Of two keepers one finds the lock taken and ends: starting one too many does no harm.
+                None => ended = Some(self.spawner.keeper().map_err(KeeperError::Spawn)?),
+                Some(end) => match end.try_recv() {
+                    // One that lost against another keeper fails too: the winner answers in a moment.
+                    Ok(false) => {
+                        (failed, deadline) = (true, deadline.min(tokio::time::Instant::now() + MOMENT))
+                    }
+                    _ => tokio::time::sleep(RETRY).await,
+                },
             }
         }
     }

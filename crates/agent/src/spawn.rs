@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::sync::oneshot;
 
 use crate::handover;
 use crate::layout::Layout;
@@ -38,8 +39,8 @@ impl Spawner {
         Ok(command)
     }
 
-    /// Starts a keeper.
-    pub(crate) fn keeper(&self) -> io::Result<()> {
+    /// Starts a keeper; says later how it ended, when it does: well or not.
+    pub(crate) fn keeper(&self) -> io::Result<oneshot::Receiver<bool>> {
         // The keeper runs from a sealed copy of the binary, and can't tell where the binary is: it starts agents by it.
         reap(self.command("keeper")?.arg("--exe").arg(&self.exe).spawn()?)
     }
@@ -49,13 +50,16 @@ impl Spawner {
         let child = self.command("dns")?.stdin(handover::pack(sockets)?).spawn()?;
         let pid = Pid::from_child(&child);
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        reap(child)?;
+        drop(reap(child)?);
         Ok((pidfd, pid.as_raw_nonzero().get()))
     }
 }
 
 /// Waits for a child on a thread of its own, so that it is no zombie when it ends.
-fn reap(mut child: Child) -> io::Result<()> {
-    std::thread::Builder::new().name("reap".to_owned()).spawn(move || child.wait())?;
-    Ok(())
+fn reap(mut child: Child) -> io::Result<oneshot::Receiver<bool>> {
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new().name("reap".to_owned()).spawn(move || {
+        let _ = ended.send(child.wait().is_ok_and(|status| status.success()));
+    })?;
+    Ok(end)
 }

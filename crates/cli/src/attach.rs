@@ -56,7 +56,7 @@ pub(crate) async fn run(attached: Attached) -> Result<u8, CommandError> {
             change = changes.next(), if alive => match change {
                 Some(Ok(status)) => {
                     let rows = rows(&attached, &status);
-                    rows.iter().for_each(|row| tail.add(row.uid, row.report.slot.short()));
+                    rows.iter().for_each(|row| tail.add(row.uid, row.report.slot.short(), row.report.starts));
                     exits.note(&rows, attached.code_from.as_deref());
                     alive = exits.some_live;
                     if attached.abort_on_exit && exits.some_ended {

@@ -44,6 +44,8 @@ pub(crate) struct Tail {
     lines: mpsc::Receiver<Item>,
     sender: mpsc::Sender<Item>,
     open: BTreeSet<InstanceUid>,
+    /// The start that each instance was last followed for.
+    followed: BTreeMap<InstanceUid, u32>,
     names: BTreeMap<String, usize>,
 }
 
@@ -65,21 +67,37 @@ impl Tail {
     #[must_use]
     pub(crate) fn new(api: Arc<dyn ClusterApi>, range: Range, style: LineStyle) -> Self {
         let (sender, lines) = mpsc::channel(QUEUE);
-        Self { api, range, style, lines, sender, open: BTreeSet::new(), names: BTreeMap::new() }
+        Self {
+            api,
+            range,
+            style,
+            lines,
+            sender,
+            open: BTreeSet::new(),
+            followed: BTreeMap::new(),
+            names: BTreeMap::new(),
+        }
     }
 
-    /// Reads this instance's log as well; its name, for the width of prefixes.
-    pub(crate) fn add(&mut self, instance: InstanceUid, name: String) {
-        if !self.open.insert(instance) {
+    /// Reads this instance's log as well; its name, for the width of prefixes. `starts` tells its runs apart: one whose
+    /// log has been read to its end is read again only when it was started again, and then from that time on.
+    pub(crate) fn add(&mut self, instance: InstanceUid, name: String, starts: u32) {
+        let before = self.followed.insert(instance, starts);
+        if self.open.contains(&instance) || before.is_some_and(|before| before >= starts) {
             return;
         }
+        self.open.insert(instance);
         let next = self.names.len();
         self.names.entry(name).or_insert(next);
         let request = LogsRequest {
             instances: vec![instance],
             follow: self.range.follow,
             tail: self.range.tail,
-            since: self.range.since,
+            since: if before.is_some_and(|before| before > 0) {
+                Some(crate::time::now())
+            } else {
+                self.range.since
+            },
             until: self.range.until,
         };
         let (api, lines) = (Arc::clone(&self.api), self.sender.clone());

@@ -57,7 +57,7 @@ fn add(tail: &mut Tail, target: &Target, args: &args::Logs, status: &StackStatus
         let slot = &instance.report.slot;
         let named = target.services.is_empty() || target.services.contains(&slot.service);
         if named && args.index.is_none_or(|index| index == slot.index) {
-            tail.add(instance.uid, slot.short());
+            tail.add(instance.uid, slot.short(), instance.report.starts);
         }
     }
 }
