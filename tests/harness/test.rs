@@ -53,3 +53,19 @@ fn nothing_outlives_a_host() {
     assert!(!folder.exists(), "its folder is gone");
     assert!(!Path::new("/run/netns/left").exists());
 }
+
+#[test]
+fn a_reboot_leaves_the_disk_and_nothing_else() {
+    let Some(host) = Host::new() else { return };
+    let kept = host.root("kept");
+    let boot = || host.shell("cat /proc/sys/kernel/random/boot_id").success().stdout;
+    let before = boot();
+    let script = format!("touch {}; setsid sleep 1003 >/dev/null 2>&1 & ip netns add left", kept.display());
+    host.shell(&script).ok();
+    host.reboot();
+    assert_ne!(boot(), before);
+    assert!(kept.exists());
+    let listing = Listing::of(&host, &host.root("root"));
+    assert!(!listing.kind("process").iter().any(|process| process.contains("1003")), "{listing:?}");
+    assert_eq!(host.shell("ip netns").success().text().split(' ').next(), Some("outside"));
+}

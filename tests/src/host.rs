@@ -3,7 +3,8 @@
 //! Owns the guard process (`throwaway-host`), which holds the namespaces and ends everything in them when this side
 //! goes away, however it goes: dropped, panicked or killed.
 
-use std::io::{BufRead, BufReader};
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,10 +31,24 @@ const PROGRAMS: [&str; 4] = ["ip", "nft", "curl", "perl"];
 /// A host that is gone when the test is.
 #[derive(Debug)]
 pub struct Host {
+    machine: RefCell<Option<Machine>>,
+    folder: TempDir,
+}
+
+/// One boot of a host.
+#[derive(Debug)]
+struct Machine {
     namespaces: Namespaces,
     // After the namespaces' thread, which must leave before everything in them is ended.
     guard: Guard,
-    folder: TempDir,
+}
+
+impl Machine {
+    fn boot(folder: &Path) -> Self {
+        let guard = Guard::start(folder);
+        let init = pidfd_open(guard.init, PidfdFlags::empty()).expect("the host's first process runs");
+        Self { namespaces: Namespaces::of(init), guard }
+    }
 }
 
 impl Host {
@@ -48,11 +63,23 @@ impl Host {
             return None;
         }
         let folder = TempDir::with_prefix("hoist-test-").expect("a temporary folder can be made");
-        let guard = Guard::start(folder.path());
-        let init = pidfd_open(guard.init, PidfdFlags::empty()).expect("the host's first process runs");
-        let host = Self { namespaces: Namespaces::of(init), guard, folder };
+        let host = Self { machine: RefCell::new(Some(Machine::boot(folder.path()))), folder };
         host.link_to_outside();
         Some(host)
+    }
+
+    /// Cuts the power and starts the machine again: no process, namespace, mount or link is left, the disk is as it
+    /// was, and the kernel gives another boot id.
+    pub fn reboot(&self) {
+        if let Some(mut machine) = self.machine.take() {
+            machine.guard.keep_folder();
+        }
+        self.machine.replace(Some(Machine::boot(self.folder.path())));
+        self.link_to_outside();
+    }
+
+    fn with_machine<T>(&self, use_it: impl FnOnce(&Machine) -> T) -> T {
+        use_it(self.machine.borrow().as_ref().expect("the machine is only off within `reboot`"))
     }
 
     /// A fresh host, or none after the test has been told skipped.
@@ -132,13 +159,13 @@ impl Host {
     /// Starts a prepared command on this host.
     #[must_use]
     pub fn start(&self, command: Command) -> Running {
-        Running::start(&self.namespaces, command)
+        self.with_machine(|machine| Running::start(&machine.namespaces, command))
     }
 
     /// Starts a prepared command on this host, on a terminal.
     #[must_use]
     pub fn start_on_terminal(&self, command: Command) -> (Running, Terminal) {
-        Running::on_terminal(&self.namespaces, command)
+        self.with_machine(|machine| Running::on_terminal(&machine.namespaces, command))
     }
 
     /// What an HTTP request from the outside brings, whatever the server's status; standard output is the body.
@@ -155,7 +182,7 @@ impl Host {
 
     /// Runs `work` on this host: what it reads below `/proc` and `/sys` is the host's.
     pub fn inside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        self.namespaces.run(work)
+        self.with_machine(|machine| machine.namespaces.run(work))
     }
 
     /// Sends a signal to a process of this host, by its number there.
@@ -166,7 +193,7 @@ impl Host {
     /// The first process's number on the machine: what a person enters the host by.
     #[must_use]
     pub fn init(&self) -> i32 {
-        self.guard.init.as_raw_nonzero().get()
+        self.with_machine(|machine| machine.guard.init.as_raw_nonzero().get())
     }
 }
 
@@ -200,6 +227,14 @@ impl Guard {
         let said = child.stdout.take().map(|out| BufReader::new(out).read_line(&mut first));
         let init = first.trim().parse().ok().and_then(Pid::from_raw);
         Self { init: init.unwrap_or_else(|| panic!("throwaway-host didn't start: {said:?}")), child }
+    }
+}
+
+impl Guard {
+    /// Has it leave the folder when it ends.
+    fn keep_folder(&mut self) {
+        let said = self.child.stdin.as_mut().map(|stdin| stdin.write_all(b"keep"));
+        said.expect("the guard has an input").expect("the guard runs");
     }
 }
 
