@@ -80,7 +80,8 @@ impl KeeperWatch {
                 Some(end) => match end.try_recv() {
                     // One that lost against another keeper fails too: the winner answers in a moment.
                     Ok(false) => {
-                        (failed, deadline) = (true, deadline.min(tokio::time::Instant::now() + MOMENT))
+                        failed = true;
+                        deadline = deadline.min(tokio::time::Instant::now() + MOMENT);
                     }
                     _ => tokio::time::sleep(RETRY).await,
                 },
