@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hoist_keeper::client;
 use hoist_keeper::protocol::frame::{self, Packet};
-use hoist_keeper::protocol::{Event, Message, Numbered, Reply, Request};
+use hoist_keeper::protocol::{Event, Message, Numbered, Refusal, Reply, Request};
 use tokio::sync::{mpsc, oneshot};
 
 /// A request that got no answer.
@@ -25,8 +25,13 @@ pub(crate) enum LinkError {
     #[error("can't reach the keeper")]
     Send(#[source] io::Error),
     /// The keeper did not do it.
-    #[error("the keeper refused: {0}")]
-    Refused(String),
+    #[error("the keeper refused: {message}")]
+    Refused {
+        /// What kind of refusal.
+        why: Refusal,
+        /// In words.
+        message: String,
+    },
 }
 
 /// Something from the keeper that nobody asked for.
@@ -120,7 +125,7 @@ impl Link {
             return Err(LinkError::Send(error));
         }
         match answer.await.map_err(|_| LinkError::Lost)? {
-            (Reply::Refused { message, .. }, _) => Err(LinkError::Refused(message)),
+            (Reply::Refused { why, message }, _) => Err(LinkError::Refused { why, message }),
             answer => Ok(answer),
         }
     }

@@ -3,13 +3,14 @@
 use std::io;
 use std::time::Duration;
 
-use hoist_keeper::protocol::Request;
+use hoist_keeper::protocol::{Refusal, Request};
 use hoist_model::InstanceUid;
 use hoist_planner::host::StepError;
 use hoist_runtime::cgroup::Cgroup;
 
 use super::{blocking, failed};
 use crate::host::Host;
+use crate::link::LinkError;
 
 /// How often, and how long apart, the keeper is asked to forget an instance whose last process is just ending.
 const ATTEMPTS: u32 = 50;
@@ -41,7 +42,8 @@ async fn forget(host: &Host, uid: InstanceUid) -> Result<(), StepError> {
     let mut last = None;
     for _ in 0..ATTEMPTS {
         match host.link.tell(Request::Forget { key: Host::key(uid) }, Vec::new()).await {
-            Ok(()) => return Ok(()),
+            // One that was never started is unknown to it.
+            Ok(()) | Err(LinkError::Refused { why: Refusal::Unknown, .. }) => return Ok(()),
             Err(error) => last = Some(error),
         }
         tokio::time::sleep(PAUSE).await;

@@ -82,7 +82,7 @@ pub(super) async fn run(host: &Host, uid: InstanceUid, signal: &str) -> Result<(
 pub(super) async fn send(host: &Host, uid: InstanceUid, signal: i32) -> Result<(), StepError> {
     let request = Request::Signal { key: Host::key(uid), exec: None, signal };
     match host.link.tell(request, Vec::new()).await {
-        Ok(()) | Err(crate::link::LinkError::Refused(_)) => Ok(()),
+        Ok(()) | Err(crate::link::LinkError::Refused { .. }) => Ok(()),
         Err(error) => Err(failed(&error)),
     }
 }
