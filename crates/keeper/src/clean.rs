@@ -10,8 +10,9 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use oci_spec::runtime::{PosixRlimitBuilder, PosixRlimitType, Process};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, geteuid, getpid, getrlimit, getsid, set_child_subreaper,
+    DumpableBehavior, Resource, Rlimit, geteuid, getpid, getrlimit, set_child_subreaper,
     set_dumpable_behavior, setrlimit, setsid, umask,
 };
 use rustix::thread::set_name;
@@ -92,11 +93,12 @@ fn attempts(config: &Config) -> Vec<(&'static str, io::Result<()>)> {
 }
 
 fn start_session() -> io::Result<()> {
-    // The leader of a session can't start another one, and needn't.
-    if getsid(None)? != getpid() {
-        setsid()?;
+    match setsid() {
+        // The leader of a session can't start another one, and needn't. Asking who leads tells nothing when the leader
+        // is outside our PID namespace.
+        Ok(_) | Err(Errno::PERM) => Ok(()),
+        Err(error) => Err(error.into()),
     }
-    Ok(())
 }
 
 const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
