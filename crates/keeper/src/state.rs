@@ -1,8 +1,8 @@
-//! What a keeper has to find again after it was killed: one folder an instance, two small files in it.
+//! What a keeper has to find again after it was killed: one folder an instance, small files in it.
 //!
-//! `instance.json` is written before the container's program is executed. It only has to survive the
-//! keeper, not the machine, so it is never synced. `exit.json` says how it ended; see [`crate::server`] for
-//! when it is written. Both are renamed into place: whole or not there.
+//! `launch.json` is written before there is a process, `instance.json` as soon as it has an identity, and
+//! `exit.json` when it has ended; see [`crate::server`] for when exactly. The first two only have to survive
+//! the keeper, not the machine, so they are never synced. All are renamed into place: whole or not there.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -37,12 +37,29 @@ pub(crate) struct Found {
     pub(crate) exit: Option<ExitRecord>,
 }
 
+/// A launch that was begun and never came to have an identity: there may be a process that nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Begun {
+    pub(crate) key: Key,
+    pub(crate) cgroup_dirs: Vec<PathBuf>,
+}
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+pub(crate) struct Inventory {
+    pub(crate) instances: Vec<Found>,
+    pub(crate) begun: Vec<Begun>,
+    /// What could not be read, in words.
+    pub(crate) complaints: Vec<String>,
+}
+
 /// The folder with the records.
 #[derive(Debug)]
 pub(crate) struct State {
     dir: PathBuf,
 }
 
+const LAUNCH: &str = "launch.json";
 const INSTANCE: &str = "instance.json";
 const EXIT: &str = "exit.json";
 
@@ -53,17 +70,18 @@ impl State {
         Ok(State { dir })
     }
 
-    /// Starts an instance's folder anew. An exit known from an earlier attempt goes first: an old exit
-    /// must never stand beside a new record.
-    pub(crate) fn begin(&self, record: &Record) -> io::Result<()> {
-        let dir = self.dir.join(record.key.as_str());
+    /// Starts an instance's folder anew. What is known of an earlier attempt goes first: an old exit must
+    /// never stand beside a new record.
+    pub(crate) fn begin(&self, begun: &Begun) -> io::Result<()> {
+        let dir = self.dir.join(begun.key.as_str());
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        remove_if_there(fs::remove_file(dir.join(INSTANCE)))?;
         remove_if_there(fs::remove_file(dir.join(EXIT)))?;
-        replace(&dir, INSTANCE, record)
+        replace(&dir, LAUNCH, begun)
     }
 
-    /// Writes a changed record.
-    pub(crate) fn update(&self, record: &Record) -> io::Result<()> {
+    /// Writes a new or changed record.
+    pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
         replace(&self.dir.join(record.key.as_str()), INSTANCE, record)
     }
 
@@ -78,19 +96,25 @@ impl State {
         remove_if_there(fs::remove_dir_all(self.dir.join(key.as_str())))
     }
 
-    /// Everything there is, and what could not be read, in words.
-    pub(crate) fn load(&self) -> io::Result<(Vec<Found>, Vec<String>)> {
-        let (mut found, mut complaints) = (Vec::new(), Vec::new());
+    /// Everything there is.
+    pub(crate) fn load(&self) -> io::Result<Inventory> {
+        let mut inventory = Inventory::default();
         for entry in fs::read_dir(&self.dir)? {
             let dir = entry?.path();
-            match (read::<Record>(&dir, INSTANCE), read(&dir, EXIT)) {
-                (Ok(Some(record)), exit) => found.push(Found { record, exit: exit.unwrap_or(None) }),
-                // Killed between making the folder and the record: nothing was executed.
-                (Ok(None), _) => remove_if_there(fs::remove_dir_all(&dir))?,
-                (Err(error), _) => complaints.push(format!("can't read {}: {error}", dir.display())),
+            match (read::<Record>(&dir, INSTANCE), read::<Begun>(&dir, LAUNCH)) {
+                (Ok(Some(record)), _) => {
+                    let exit = read(&dir, EXIT).unwrap_or(None);
+                    inventory.instances.push(Found { record, exit });
+                }
+                (Ok(None), Ok(Some(begun))) => inventory.begun.push(begun),
+                // Killed before there was a process.
+                (Ok(None), Ok(None)) => remove_if_there(fs::remove_dir_all(&dir))?,
+                (Err(error), _) | (_, Err(error)) => {
+                    inventory.complaints.push(format!("can't read {}: {error}", dir.display()));
+                }
             }
         }
-        Ok((found, complaints))
+        Ok(inventory)
     }
 }
 
@@ -153,41 +177,53 @@ mod tests {
         }
     }
 
+    fn begun(key: &str) -> Begun {
+        Begun { key: Key::new(key).unwrap(), cgroup_dirs: vec!["/sys/fs/cgroup/x".into()] }
+    }
+
     #[test]
     fn what_was_written_is_found_and_what_was_forgotten_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::open(dir.path()).unwrap();
+        for key in ["a", "b", "c", "d"] {
+            state.begin(&begun(key)).unwrap();
+        }
         for key in ["a", "b", "c"] {
-            state.begin(&record(key, 1)).unwrap();
+            state.write(&record(key, 1)).unwrap();
         }
         state.end(&exit("b", 1)).unwrap();
         state.forget(&Key::new("c").unwrap()).unwrap();
         state.forget(&Key::new("c").unwrap()).unwrap();
-        let (mut found, complaints) = state.load().unwrap();
-        found.sort_by(|a, b| a.record.key.cmp(&b.record.key));
-        assert_eq!(complaints, [""; 0]);
-        assert_eq!(found.iter().map(|found| found.exit.is_some()).collect::<Vec<_>>(), [false, true]);
+        let mut inventory = state.load().unwrap();
+        inventory.instances.sort_by(|a, b| a.record.key.cmp(&b.record.key));
+        let ended: Vec<bool> = inventory.instances.iter().map(|found| found.exit.is_some()).collect();
+        assert_eq!((ended, inventory.begun), (vec![false, true], vec![begun("d")]));
+        assert_eq!(inventory.complaints, [""; 0]);
     }
 
     #[test]
     fn a_new_attempt_never_stands_beside_an_old_exit() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::open(dir.path()).unwrap();
-        state.begin(&record("a", 1)).unwrap();
+        state.begin(&begun("a")).unwrap();
+        state.write(&record("a", 1)).unwrap();
         state.end(&exit("a", 1)).unwrap();
-        state.begin(&record("a", 2)).unwrap();
-        let (found, _) = state.load().unwrap();
-        assert_eq!((found[0].record.attempt, found[0].exit.is_none()), (2, true));
+        state.begin(&begun("a")).unwrap();
+        assert_eq!(state.load().unwrap().begun.len(), 1);
+        state.write(&record("a", 2)).unwrap();
+        let found = state.load().unwrap().instances.remove(0);
+        assert_eq!((found.record.attempt, found.exit.is_none()), (2, true));
     }
 
     #[test]
     fn a_broken_record_is_reported_and_left_for_a_person() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::open(dir.path()).unwrap();
-        state.begin(&record("a", 1)).unwrap();
+        state.begin(&begun("a")).unwrap();
         fs::write(dir.path().join("instances/a").join(INSTANCE), "{").unwrap();
-        let (found, complaints) = state.load().unwrap();
-        assert!(found.is_empty() && complaints.len() == 1, "{complaints:?}");
+        let inventory = state.load().unwrap();
+        assert!(inventory.instances.is_empty() && inventory.begun.is_empty());
+        assert_eq!(inventory.complaints.len(), 1);
         assert!(dir.path().join("instances/a").exists());
     }
 }

@@ -11,16 +11,20 @@ use super::handover::{Handed, Handover};
 use super::instance::{Instance, Stage, open_writers};
 use super::poll::Token;
 use super::requests::{Answer, Refused, refuse, unknown};
+use super::unfinished;
 use crate::protocol::{HandBack, Refusal, Reply};
-use crate::state::Found;
+use crate::state::{Begun, Found, Inventory};
 use crate::stdio::{self, terminal::Terminal};
 
 impl Keeper {
     /// Takes up every instance that has a record, and what a former program of this process handed over.
     pub(super) fn adopt(&mut self, mut handover: Handover) -> io::Result<()> {
-        let (found, complaints) = self.state.load()?;
+        let Inventory { instances, begun, complaints } = self.state.load()?;
         let boot_id = boot_id()?;
-        for found in found {
+        for begun in begun {
+            self.end_unfinished(&begun);
+        }
+        for found in instances {
             let key = found.record.key.clone();
             let handed = handover.take_instance(key.as_str());
             if let Err(error) = self.adopt_one(found, handed, &boot_id) {
@@ -41,6 +45,19 @@ impl Keeper {
             self.watch_agent(Some(pidfd));
         }
         Ok(())
+    }
+
+    /// The last keeper was killed in the moment between making a process and taking down which. Nobody was
+    /// told that it runs, so it is ended; whoever asked for it asks again.
+    fn end_unfinished(&mut self, begun: &Begun) {
+        let key = &begun.key;
+        self.note(match unfinished::end(&begun.cgroup_dirs) {
+            0 => format!("the launch of {key} had only begun"),
+            ended => format!("the launch of {key} had only begun; {ended} of its processes were killed"),
+        });
+        if let Err(error) = self.state.forget(key) {
+            self.note(format!("can't remove the record of {key}: {error}"));
+        }
     }
 
     fn adopt_one(&mut self, found: Found, handed: Handed<OwnedFd>, boot_id: &str) -> io::Result<()> {

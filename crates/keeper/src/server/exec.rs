@@ -82,11 +82,10 @@ impl Keeper {
             terminal: ends.1,
             shortfall: shortfall(best_effort),
         };
-        let mut launching = exec::prepare(input)
+        let launching = exec::prepare(input)
             .map_err(|error| prepare_failure(&error))?
             .spawn()
             .map_err(|error| spawn_failure(&error))?;
-        super::launch::release(&mut launching);
         let pid = launching.pid().as_raw_nonzero().get();
         let master = terminal.map(Terminal::into_master);
         let id = self.next_id();

@@ -3,9 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use hoist_runtime::identity::ProcessIdentity;
-use hoist_runtime::launch::{
-    self, LaunchError, LaunchInput, Launching, PrepareError, Progress, Shortfall, SpawnError,
-};
+use hoist_runtime::launch::{self, LaunchError, LaunchInput, PrepareError, Progress, Shortfall, SpawnError};
 use rustix::io::Errno;
 
 use super::Keeper;
@@ -14,7 +12,7 @@ use super::peers::Caller;
 use super::poll::Token;
 use super::requests::{Answer, Refused, refuse};
 use crate::protocol::{Event, Failure, Key, Launch, Launched, Refusal, Reply};
-use crate::state::Record;
+use crate::state::{Begun, Record};
 use crate::stdio;
 
 impl Keeper {
@@ -67,34 +65,30 @@ impl Keeper {
         let launch =
             launch::prepare(self.input(request, given, fds)).map_err(|error| prepare_failure(&error))?;
         let warnings = launch.warnings().to_vec();
-        let launching = launch.spawn().map_err(|error| spawn_failure(&error))?;
-        let pid = launching.pid().as_raw_nonzero().get();
-        let identity = ProcessIdentity::of(launching.pidfd(), pid, cgroup)
-            .map_err(|error| io_failure("can't identify the process", &error))?;
-        let stdin_open = kept.stdin.is_some();
-        let record = Record { key, attempt, identity, stdio, log, cgroup_dirs, stdin_open };
-        let stage = Stage::Launching { launching: Box::new(launching), caller, warnings };
-        let mut instance = Instance::new(record, stage);
-        instance.connect(kept, writers);
-        self.commit(instance)
+        self.state
+            .begin(&Begun { key: key.clone(), cgroup_dirs: cgroup_dirs.clone() })
+            .map_err(|error| io_failure(CANT_RECORD, &error))?;
+        let started = launch.spawn().map_err(|error| spawn_failure(&error)).and_then(|launching| {
+            let pid = launching.pid().as_raw_nonzero().get();
+            let identity = ProcessIdentity::of(launching.pidfd(), pid, cgroup)
+                .map_err(|error| io_failure("can't identify the process", &error))?;
+            let stdin_open = kept.stdin.is_some();
+            let record = Record { key: key.clone(), attempt, identity, stdio, log, cgroup_dirs, stdin_open };
+            let stage = Stage::Launching { launching: Box::new(launching), caller, warnings };
+            let mut instance = Instance::new(record, stage);
+            instance.connect(kept, writers);
+            self.commit(instance)
+        });
+        started.inspect_err(|_| self.abandon(&key))
     }
 
-    /// From here on the instance is known, to a next keeper and to the agent; only then may it execute.
+    /// From here on the instance is known, to a next keeper and to the agent.
     fn commit(&mut self, instance: Instance) -> Result<(), Failure> {
-        self.state
-            .begin(&instance.record)
-            .map_err(|error| io_failure("can't write the instance's record", &error))?;
+        self.state.write(&instance.record).map_err(|error| io_failure(CANT_RECORD, &error))?;
         let id = self.next_id();
-        let key = instance.record.key.clone();
-        if let Err(error) = self.insert(id, instance) {
-            self.abandon(&key);
-            return Err(io_failure("can't watch the instance's streams", &error));
-        }
+        self.insert(id, instance)
+            .map_err(|error| io_failure("can't watch the instance's streams", &error))?;
         self.tell_spawned(id);
-        if let Some(Instance { stage: Stage::Launching { launching, .. }, .. }) = self.instances.get_mut(&id)
-        {
-            release(launching);
-        }
         self.on_launch(id);
         Ok(())
     }
@@ -167,8 +161,7 @@ impl Keeper {
     }
 }
 
-/// Lets the child execute its program.
-pub(super) fn release(_launching: &mut Launching) {}
+const CANT_RECORD: &str = "can't write the instance's record";
 
 pub(super) fn shortfall(best_effort: bool) -> Shortfall {
     if best_effort { Shortfall::Warn } else { Shortfall::Refuse }

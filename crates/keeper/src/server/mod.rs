@@ -1,8 +1,10 @@
 //! The keeper's loop: one thread, one epoll, nothing that waits.
 //!
 //! Order of the facts it must not lose:
-//! - A launch: the record is written and the agent has been sent the descriptors before the child is let
-//!   execute its program; a child whose keeper dies before that ends by itself.
+//! - A launch: that it begins is written down before there is a process; which process it is, and the agent
+//!   sent its descriptors, while the child is still setting itself up. A child whose keeper is gone by the
+//!   time it would execute its program ends instead. So a keeper that was killed leaves a launch either known
+//!   or begun, and what has only begun its successor ends by control group ([`unfinished`]).
 //! - An exit: outputs are drained, `exit.json` is renamed into place, the agent is told, and then the file
 //!   is synced on the journal's thread. Without the sync it survives a kill of keeper and agent, which is
 //!   what it is for: the agent needn't wait for a disk to restart a container. Only a crash of the machine
@@ -20,6 +22,7 @@ mod listener;
 mod peers;
 mod poll;
 mod requests;
+mod unfinished;
 
 use std::collections::BTreeMap;
 use std::io;

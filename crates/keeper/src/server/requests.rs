@@ -177,7 +177,7 @@ impl Keeper {
         instance.stdin = None;
         instance.record.stdin_open = false;
         let record = instance.record.clone();
-        match self.state.update(&record) {
+        match self.state.write(&record) {
             Ok(()) => DONE,
             Err(error) => Err(refuse(Refusal::System, format!("can't write the instance's record: {error}"))),
         }

@@ -2,6 +2,10 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use hoist_keeper::protocol::{Phase, Reply, Request};
 use hoist_keeper::{StdioKind, WindowSize};
@@ -17,6 +21,8 @@ pub const TESTS: &[Test] = &[
     ("an_end_that_nobody_saw_is_unknown", nobody_saw),
     ("a_known_end_is_still_known_to_the_next_keeper", known_end),
     ("an_instance_of_an_earlier_boot_has_ended", earlier_boot),
+    ("a_launch_that_had_only_begun_is_ended", only_begun),
+    ("a_keeper_killed_while_it_launches_leaves_nothing_unknown", killed_while_launching),
     ("a_terminal_is_handed_back_and_nothing_of_it_is_lost", terminal_handed_back),
     ("a_closed_standard_input_stays_closed", closed_stdin),
     ("descriptors_are_held_and_given_back", held_descriptors),
@@ -93,6 +99,77 @@ fn earlier_boot() {
     host.connect();
     let Some(Phase::Exited(exit)) = host.phase("web") else { panic!("not ended") };
     assert_eq!(exit.exit, Exit::Unknown);
+}
+
+/// A control group that goes away with the test, and what is in it before.
+struct Group(PathBuf);
+
+impl Group {
+    fn new(name: &str) -> Group {
+        let unified = Path::new("/sys/fs/cgroup/unified");
+        let root = if unified.exists() { unified } else { Path::new("/sys/fs/cgroup") };
+        let dir = root.join(format!("hoist-keeper-test-{}-{name}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        Group(dir)
+    }
+
+    fn processes(&self) -> Vec<Pid> {
+        let text = fs::read_to_string(self.0.join("cgroup.procs")).unwrap();
+        text.lines().filter_map(|line| Pid::from_raw(line.parse().unwrap())).collect()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        eventually("the group can be removed", || fs::remove_dir(&self.0).ok());
+    }
+}
+
+fn only_begun() {
+    let mut host = Host::new();
+    host.kill_keeper();
+    let group = Group::new("begun");
+    let mut process = Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+    fs::write(group.0.join("cgroup.procs"), process.id().to_string()).unwrap();
+    let state = host.path("state/instances/web");
+    fs::create_dir(&state).unwrap();
+    let begun = serde_json::json!({ "key": "web", "cgroup_dirs": [group.0] });
+    fs::write(state.join("launch.json"), begun.to_string()).unwrap();
+    host.start();
+    host.connect();
+    assert_eq!(process.wait().unwrap().signal(), Some(libc::SIGKILL));
+    assert_eq!(host.phase("web"), None);
+    assert!(!state.exists());
+    host.launch("web", "exit 0");
+}
+
+fn killed_while_launching() {
+    let group = Group::new("launching");
+    let mut host = Host::new();
+    for turn in 0..60_u64 {
+        let name = format!("web-{turn}");
+        let dir = group.0.join(&name);
+        fs::create_dir(&dir).unwrap();
+        let mut launch = host.program(&name, &["/bin/sleep", "1000"]);
+        launch.cgroup_dirs = vec![dir.clone()];
+        let rootfs = host.rootfs(&name);
+        host.agent.as_mut().unwrap().send(Request::Launch(Box::new(launch)), vec![rootfs]).unwrap();
+        std::thread::sleep(Duration::from_micros(turn * 7919 % 6000));
+        host.kill_keeper();
+        host.start();
+        host.connect();
+        let group = Group(dir);
+        match host.phase(&name) {
+            Some(Phase::Running) => assert_eq!(group.processes().len(), 1),
+            Some(Phase::Lost | Phase::Exited(_)) | None => {
+                eventually("nothing runs unknown", || group.processes().is_empty().then_some(()));
+            }
+            Some(Phase::Launching) => panic!("nobody launches it"),
+        }
+    }
 }
 
 fn terminal_handed_back() {

@@ -48,9 +48,12 @@ fn a_hundred_and_fifty_kills() {
 }
 
 fn large_writes() {
-    const LAST: u64 = 6_000_000;
+    const LAST: u64 = 4_000_000;
     let mut host = Host::new();
-    let mut launch = host.shell("count", &format!("seq 1 {LAST}"));
+    // Bursts of large writes that end in the middle of lines, for long enough to meet many kills.
+    let script = "i=0; while [ $i -lt 400 ]; do
+        seq $((i * 10000 + 1)) $((i * 10000 + 10000)); i=$((i + 1)); sleep 0.005; done";
+    let mut launch = host.shell("count", script);
     launch.log.as_mut().unwrap().limits = LIMITS;
     host.launch_as(launch);
     // What an agent holds: the end may come while no keeper runs.
