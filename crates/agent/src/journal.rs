@@ -96,9 +96,12 @@ impl Journal {
     pub(crate) fn append(&mut self, entry: JournalEntry) -> Result<(), JournalError> {
         let fail = |source| JournalError { path: self.path.clone(), source };
         self.file.write_all(&line(&entry).map_err(fail)?).map_err(fail)?;
-        self.kept.apply(entry);
         self.lines += 1;
-        if self.lines > COMPACT_AFTER {
+        // With the last instance goes every word about it.
+        let removal = matches!(entry, JournalEntry::Gone(_));
+        self.kept.apply(entry);
+        let emptied = removal && self.kept.instances.is_empty();
+        if emptied || self.lines > COMPACT_AFTER {
             (self.file, self.lines) = compact(&self.path, &self.kept).map_err(fail)?;
         }
         Ok(())

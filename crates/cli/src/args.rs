@@ -343,7 +343,8 @@ pub struct Config {
     #[arg(long)]
     pub networks: bool,
     /// Names of profiles
-    #[arg(long)]
+    // An id of its own: `--profile`, which is global, has the field's name already.
+    #[arg(long = "profiles", id = "list-profiles")]
     pub profiles: bool,
     /// Names of images
     #[arg(long)]
@@ -428,4 +429,36 @@ pub enum AgentCommand {
         #[arg(long)]
         force: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_can_be_parsed_and_read() {
+        Cli::command().debug_assert();
+        let lines = [
+            "hoist -f a.yml up -d --wait --scale web=2 web",
+            "hoist up a/b.yaml --profile x --env-file e",
+            "hoist down -v -t 3",
+            "hoist ps -a --format json",
+            "hoist logs -f --tail 3 -t web",
+            "hoist exec -T --user x web ls -la",
+            "hoist stop -t 1",
+            "hoist start --wait",
+            "hoist restart --no-deps web",
+            "hoist config --profiles --profile y --format json",
+            "hoist graph",
+            "hoist load -i x.tar",
+            "hoist version --short",
+            "hoist agent status",
+            "hoist agent stop --force",
+        ];
+        for line in lines {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
 }
