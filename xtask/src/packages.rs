@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::run::{self, Result, must, program};
+use crate::run::{self, Result, program};
 
 /// A package and what it is for.
 pub(crate) type Package = (&'static str, &'static str);
@@ -52,9 +52,11 @@ pub(crate) fn install(packages: &[Package]) -> Result {
         )
         .into());
     }
-    let _quiet = PolicyRcD::forbid_starts()?;
-    must(apt_get().arg("update").arg("-qq"))?;
-    must(apt_get().args(["install", "-qq", "-y", "--no-install-recommends"]).args(missing))
+    let _no_starts = PolicyRcD::forbid_starts()?;
+    // What dpkg says is of interest only when it fails.
+    eprintln!("installing {}", missing.join(" "));
+    run::output(apt_get().args(["-q", "update"]))?;
+    run::output(apt_get().args(["-q", "-y", "--no-install-recommends", "install"]).args(missing)).map(drop)
 }
 
 fn apt_get() -> std::process::Command {
