@@ -285,6 +285,23 @@ fn a_failed_creation_leaves_nothing() {
 }
 
 #[test]
+fn a_delegated_group_must_be_free_of_processes() {
+    let hierarchy = detect();
+    let nested = hierarchy.unified().is_some_and(|mount| mount.own != mount.mount_point);
+    if hierarchy.layout() != Layout::Unified || !nested {
+        skipped(
+            "a_delegated_group_must_be_free_of_processes",
+            "version 2 gave this process no group of its own",
+        );
+        return;
+    }
+    let path = CgroupPath::new(Anchor::Own, unique_path().as_path()).unwrap();
+    let refused = Cgroup::create(&hierarchy, &path, &memory(MIB, MIB)).unwrap_err();
+    assert!(matches!(refused, CgroupError::Enable { .. }), "{refused}");
+    assert!(refused.to_string().ends_with("it has processes of its own, which must move into a child first"));
+}
+
+#[test]
 fn a_preference_without_effect_is_told() {
     let io = IoLimits { weight: Some(500), ..IoLimits::default() };
     let test = TestGroup::create(&detect(), &Limits { io, ..Limits::default() });
