@@ -1,8 +1,8 @@
 //! Progress, as the difference of two reports: nothing is remembered, so nothing is told twice or missed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use hoist_model::{EventKind, Health, HostReport, InstanceReport, Phase, Slot, Subject};
+use hoist_model::{EventKind, Health, HostReport, InstanceReport, Phase, Slot, Subject, WallTime};
 
 /// What happened between two reports of one host, in the order in which a person would tell it: what went, what came.
 #[must_use]
@@ -17,9 +17,10 @@ pub fn between(before: Option<&HostReport>, after: &HostReport) -> Vec<EventKind
         }
     }
     resources(before, after, &mut events);
+    let (newest_before, newest_after) = (newest(before), newest(after));
     for (uid, new) in &after.instances {
-        let told = told(new);
-        if before.instances.get(uid).map(self::told).as_ref() != Some(&told) {
+        let told = told(&newest_after, new);
+        if before.instances.get(uid).map(|old| self::told(&newest_before, old)).as_ref() != Some(&told) {
             events.push(progress(Subject::Slot(new.slot.clone()), told.state, told.detail, told.done));
         }
     }
@@ -54,7 +55,12 @@ struct Told {
 }
 
 /// An instance's state in the words that people know from Docker.
-fn told(instance: &InstanceReport) -> Told {
+fn told(newest: &Newest<'_>, instance: &InstanceReport) -> Told {
+    if newest.get(&instance.slot).is_some_and(|made| *made > instance.created) {
+        let gone = matches!(instance.phase, Phase::Running | Phase::Stopping);
+        let state = if gone { "stopping" } else { "stopped" };
+        return Told { state, detail: Some("it is replaced".to_owned()), done: false, starts: 0 };
+    }
     let exit = || instance.exit.map(|exit| exit.to_string());
     let (state, detail, done) = match &instance.phase {
         Phase::Waiting(what) if instance.starts == 0 => ("created", Some(what.to_string()), false),
@@ -72,6 +78,18 @@ fn told(instance: &InstanceReport) -> Told {
         Phase::Failed(what) => ("failed", Some(what.clone()), true),
     };
     Told { state, detail, done, starts: instance.starts }
+}
+
+/// When the newest instance of each slot was made: what becomes of an older one is only half the story.
+type Newest<'a> = BTreeMap<&'a Slot, WallTime>;
+
+fn newest(report: &HostReport) -> Newest<'_> {
+    let mut newest = Newest::new();
+    for instance in report.instances.values() {
+        let made = newest.entry(&instance.slot).or_default();
+        *made = (*made).max(instance.created);
+    }
+    newest
 }
 
 /// The slot that a subject is about.

@@ -1,0 +1,149 @@
+//! Addresses, the fabric and names: who gets what, who keeps it, and who is found by which name.
+
+mod common;
+
+use std::net::IpAddr;
+
+use common::{Cluster, here};
+use hoist_model::{Attachment, Condition, EndpointMode, NetworkId, NetworkName, ServiceKey, Slot};
+use hoist_planner::cluster::intent::UpOptions;
+use hoist_planner::project::{Fate, Oracle};
+use hoist_testbed::build::{id, name, service, stack};
+
+fn network(text: &str) -> NetworkId {
+    NetworkId::new(text).unwrap()
+}
+
+fn subnets(cluster: &Cluster, id: &str) -> Vec<String> {
+    cluster.spec().networks[&network(id)].subnets.iter().map(ToString::to_string).collect()
+}
+
+fn addresses(cluster: &Cluster, service: &str, net: &str) -> Vec<String> {
+    let spec = cluster.spec();
+    let of = spec.instances.values().filter(|instance| instance.slot.service == name(service));
+    let found = of.flat_map(|instance| instance.addresses.get(&network(net)).cloned().unwrap_or_default());
+    found.map(|address| address.to_string()).collect()
+}
+
+fn vip(cluster: &Cluster, service: &str) -> Vec<IpAddr> {
+    let key = ServiceKey { stack: id("shop"), service: name(service), network: network("shop_default") };
+    cluster.endpoints[&here()].services[&key].addresses.clone()
+}
+
+#[test]
+fn the_pool_avoids_what_the_host_routes_and_other_networks_have() {
+    let mut cluster = Cluster::new();
+    let report = cluster.view.get_mut(&here()).unwrap();
+    report.routes = vec!["0.0.0.0/0".parse().unwrap(), "10.212.0.0/23".parse().unwrap()];
+    let built = stack("shop").service(service("web").network("front").network("back")).build();
+    cluster.put(&built, &UpOptions::default());
+    cluster.plan();
+    assert_eq!(subnets(&cluster, "shop_back"), ["10.212.2.0/24"]);
+    assert_eq!(subnets(&cluster, "shop_front"), ["10.212.3.0/24"]);
+    assert_eq!(addresses(&cluster, "web", "shop_front"), ["10.212.3.2"]);
+}
+
+#[test]
+fn a_subnet_once_chosen_stays() {
+    let mut cluster = Cluster::new();
+    let built = stack("shop").service(service("web")).build();
+    cluster.up(&built);
+    let before = cluster.spec();
+    cluster.view.get_mut(&here()).unwrap().routes = vec!["10.212.0.0/16".parse().unwrap()];
+    cluster.up(&built);
+    assert_eq!(cluster.spec(), before);
+}
+
+#[test]
+fn a_network_has_both_families_when_asked() {
+    let mut cluster = Cluster::new();
+    let built =
+        stack("shop").service(service("web")).network("default", |network| network.ipv6 = true).build();
+    cluster.up(&built);
+    assert_eq!(subnets(&cluster, "shop_default"), ["10.212.0.0/24", "fd48:6f69:7374::/64"]);
+    assert_eq!(addresses(&cluster, "web", "shop_default"), ["10.212.0.2", "fd48:6f69:7374::2"]);
+    assert_eq!(vip(&cluster, "web").len(), 2);
+}
+
+#[test]
+fn a_declared_address_is_honoured_and_nobody_else_gets_it() {
+    let mut cluster = Cluster::new();
+    let fixed = |service: &mut hoist_model::Service| {
+        let at = Attachment { ipv4: Some([172, 30, 0, 2].into()), ..Attachment::default() };
+        service.networks.insert(NetworkName::new("default").unwrap(), at);
+    };
+    let built = stack("shop")
+        .service(service("app").replicas(2))
+        .service(service("db").with(fixed))
+        .network("default", |network| network.subnets = vec!["172.30.0.0/24".parse().unwrap()])
+        .build();
+    cluster.up(&built);
+    assert_eq!(addresses(&cluster, "db", "shop_default"), ["172.30.0.2"]);
+    assert_eq!(addresses(&cluster, "app", "shop_default"), ["172.30.0.3", "172.30.0.4"]);
+}
+
+#[test]
+fn what_cannot_be_is_said_and_changes_nothing() {
+    let mut cluster = Cluster::new();
+    let fixed = |service: &mut hoist_model::Service| {
+        let at = Attachment { ipv4: Some([192, 168, 7, 7].into()), ..Attachment::default() };
+        service.networks.insert(NetworkName::new("default").unwrap(), at);
+    };
+    let built = stack("shop").service(service("db").with(fixed)).build();
+    cluster.put(&built, &UpOptions::default());
+    let plan = cluster.peek();
+    let what: Vec<&str> = plan.failures[&id("shop")].iter().map(|failure| failure.what.as_str()).collect();
+    assert_eq!(what, ["address 192.168.7.7 of service db is outside network shop_default (10.212.0.0/24)"]);
+    assert!(plan.specs[&here()].instances.is_empty());
+}
+
+/// Only the first replica of each service is healthy.
+struct FirstOnly;
+
+impl Oracle for FirstOnly {
+    fn run(&mut self, slot: &Slot, _attempt: u32) -> Fate {
+        Fate::Runs { healthy: slot.index == 1 }
+    }
+}
+
+#[test]
+fn a_service_address_leads_to_ready_instances_and_a_port_to_the_service_address() {
+    let mut cluster = Cluster::new();
+    let built = stack("shop").service(service("web").checked().replicas(2).port(80, 8080)).build();
+    let projection = cluster.up_with(&built, &UpOptions::default(), &mut FirstOnly);
+    let fabric = &projection.host.plan().fabric;
+    let service = fabric.services.values().next().unwrap();
+    assert_eq!(service.addresses, vip(&cluster, "web"));
+    assert_eq!(service.backends.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.212.0.2"]);
+    let published = fabric.published.values().next().unwrap();
+    assert_eq!(published.targets, [(vip(&cluster, "web")[0], 8080).into()]);
+}
+
+#[test]
+fn names_lead_to_services_instances_and_oneself() {
+    let mut cluster = Cluster::new();
+    let alias = |service: &mut hoist_model::Service| {
+        let at = Attachment { aliases: vec!["store".to_owned()], ..Attachment::default() };
+        service.networks.insert(NetworkName::new("default").unwrap(), at);
+    };
+    let built = stack("shop")
+        .service(service("db").with(alias))
+        .service(service("rr").replicas(2).with(|rr| rr.endpoint_mode = EndpointMode::Dnsrr))
+        .service(service("web").needs("db", Condition::ServiceStarted))
+        .build();
+    let projection = cluster.up(&built);
+    let zone = &projection.host.plan().zone;
+    let names = &zone.networks[&network("shop_default")].names;
+    let of = |name: &str| names[name].addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names["db"].addresses, vip(&cluster, "db"));
+    assert_eq!(names["store"].addresses, vip(&cluster, "db"));
+    assert_eq!(names["db.shop_default"].addresses, vip(&cluster, "db"));
+    assert_eq!(of("shop-db-1"), addresses(&cluster, "db", "shop_default"));
+    assert_eq!(of("web-1"), addresses(&cluster, "web", "shop_default"));
+    assert_eq!(of("rr"), addresses(&cluster, "rr", "shop_default"));
+    assert!(names["rr"].rotate && !names["db"].rotate);
+    let web: IpAddr = addresses(&cluster, "web", "shop_default")[0].parse().unwrap();
+    let client = zone.clients.iter().find(|client| client.addresses.contains(&web)).unwrap();
+    assert_eq!(client.own["web"], [web]);
+    assert_eq!(zone.listen, ["10.212.0.1".parse::<IpAddr>().unwrap()]);
+}
