@@ -11,7 +11,7 @@ use hoist_planner::project::{Fate, Oracle};
 use hoist_testbed::build::{id, name, service, stack};
 
 fn network(text: &str) -> NetworkId {
-    NetworkId::new(text).unwrap()
+    NetworkId::new(text).expect("a valid name")
 }
 
 fn subnets(cluster: &Cluster, id: &str) -> Vec<String> {

@@ -134,6 +134,12 @@ fn published(view: &View<'_>) -> BTreeMap<PublishKey, PublishWanted> {
     published
 }
 
+/// Every port that the spec wants published.
+pub(super) fn wanted_ports(view: &View<'_>) -> BTreeSet<PublishKey> {
+    let wanted = view.spec.instances.iter().filter(|(uid, _)| view.wanted(**uid));
+    wanted.flat_map(|(uid, spec)| publish_keys(view, *uid, spec)).collect()
+}
+
 /// The ports that must be reserved before an instance starts.
 pub(super) fn publish_keys(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Vec<PublishKey> {
     let Some(template) = view.template(spec) else { return Vec::new() };

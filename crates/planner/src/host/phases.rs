@@ -114,10 +114,13 @@ fn subject(view: &View<'_>, step: &Step) -> Subject {
     }
 }
 
+/// What is refused counts only while it is wanted: an application of the network that was under way when a new spec came
+/// still tells of the old one's ports.
 fn refused_ports(view: &View<'_>) -> Vec<Failure> {
+    let wanted = fabric::wanted_ports(view);
     let refused = view.observed.published.iter().filter_map(|(key, seen)| match seen {
-        PublishSeen::Refused(fault) => Some((key, fault)),
-        PublishSeen::Reserved(_) => None,
+        PublishSeen::Refused(fault) if wanted.contains(key) => Some((key, fault)),
+        PublishSeen::Refused(_) | PublishSeen::Reserved(_) => None,
     });
     refused
         // Another program may let go of a port at any time, so we try on; but a person must know now.
