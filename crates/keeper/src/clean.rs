@@ -94,8 +94,8 @@ fn attempts(config: &Config) -> Vec<(&'static str, io::Result<()>)> {
 
 fn start_session() -> io::Result<()> {
     match setsid() {
-        // The leader of a session can't start another one, and needn't. Asking who leads tells nothing when the leader
-        // is outside our PID namespace.
+        // The leader of a session can't start another one, and needn't. Asking who leads tells nothing
+        // when the leader is outside our PID namespace.
         Ok(_) | Err(Errno::PERM) => Ok(()),
         Err(error) => Err(error.into()),
     }
