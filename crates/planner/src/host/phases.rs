@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hoist_model::{Failure, InstanceUid, Phase, Subject, Waiting};
 
+use super::fabric;
 use super::gates::{self, Standing};
 use super::restart::Due;
 use super::view::View;
