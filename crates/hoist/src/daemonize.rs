@@ -10,6 +10,8 @@ use hoist_runtime::cgroup::{Anchor, Cgroup, CgroupError, CgroupPath, Hierarchy, 
 /// Leaves. What can't be done on this host (a read-only cgroup tree, say) is left undone: the process still works, it
 /// only ends with the session that started it.
 pub(crate) fn leave(root: &Path) {
+    // The keeper has signals blocked, and what it starts inherits that (sigprocmask(2)).
+    let _ = nix::sys::signal::SigSet::all().thread_unblock();
     let _ = rustix::process::setsid();
     let _ = std::env::set_current_dir("/");
     for procs in group(&Layout::new(root.to_owned())).unwrap_or_default() {
