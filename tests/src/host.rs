@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tempfile::TempDir;
 
-use crate::command::{Outcome, Running};
+use crate::command::{Outcome, Running, wait_for_outcome};
 use crate::namespaces::Namespaces;
 use crate::stack::Stack;
 use crate::terminal::Terminal;
@@ -174,7 +174,19 @@ impl Host {
         self.outside(&["curl", "-sS", "--max-time", "10", &format!("http://{ADDRESS}:{port}{path}")])
     }
 
-    /// The same from this host itself, by 127.0.0.1.
+    /// The first answer on a published port, asked for from the outside until there is one: a service is started before
+    /// it listens.
+    ///
+    /// # Panics
+    /// When there is none within a bound.
+    #[track_caller]
+    #[must_use]
+    pub fn answer_from_outside(&self, port: u16) -> String {
+        let ask = || self.get_from_outside(port, "/");
+        wait_for_outcome("an answer from outside", SOON, ask, |answer| answer.code == 0).stdout
+    }
+
+    /// What an HTTP request from this host itself brings, by 127.0.0.1.
     #[must_use]
     pub fn get(&self, port: u16, path: &str) -> Outcome {
         self.run("curl", &["-sS", "--max-time", "10", &format!("http://127.0.0.1:{port}{path}")])
@@ -200,7 +212,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let logs = "cd \"$1\" && for log in */*.log; do echo \"== $log\"; tail -n 60 \"$log\"; done";
+            let logs = "ps -eo pid,ppid,stat,etimes,args; cd \"$1\" && for log in */*.log; do echo \"== $log\"; tail -n 60 \"$log\"; done";
             let script = ["-c", logs, "sh", &self.folder.path().display().to_string()];
             let said = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.run("sh", &script)));
             eprintln!(

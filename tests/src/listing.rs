@@ -24,7 +24,7 @@ impl Listing {
         let root = root.to_owned();
         kinds.extend(host.inside(move || {
             [
-                ("mount", mounts()),
+                ("mount", mounts(&root)),
                 ("network namespace", network_namespaces()),
                 ("process", processes()),
                 ("socket", sockets()),
@@ -62,10 +62,16 @@ impl Listing {
     }
 }
 
-/// Mount points with what is mounted there. Process 1's, as the reader may be in another process namespace.
-fn mounts() -> BTreeSet<String> {
+/// Mount points with what is mounted there. Process 1's, as the reader may be in another process namespace. Those in
+/// other temporary folders came with the machine's mounts and belong to others, who may remove them at any time.
+fn mounts(root: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string("/proc/1/mountinfo").expect("mounts can be read");
-    text.lines().map(|line| line.split(' ').skip(3).collect::<Vec<_>>().join(" ")).collect()
+    let ours = root.parent().unwrap_or(root);
+    let counts = |line: &&str| {
+        let point = Path::new(line.split(' ').nth(4).unwrap_or("/"));
+        point.starts_with(ours) || point == std::env::temp_dir() || !point.starts_with(std::env::temp_dir())
+    };
+    text.lines().filter(counts).map(|line| line.split(' ').skip(3).collect::<Vec<_>>().join(" ")).collect()
 }
 
 fn pids() -> impl Iterator<Item = PathBuf> {
