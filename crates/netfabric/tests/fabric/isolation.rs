@@ -1,6 +1,6 @@
 //! Who reaches whom by address.
 
-use std::time::Instant;
+use std::io::ErrorKind;
 
 use crate::harness::{World, ready};
 
@@ -35,9 +35,9 @@ fn networks_are_cut_off_from_each_other_at_once() {
         format!("{}:80", service.v4),
         format!("[{}]:80", service.v6),
     ] {
-        let start = Instant::now();
-        assert!(here.ns.ask(&address).is_err(), "{address}");
-        assert!(start.elapsed().as_secs() < 2, "{address} took {:?}", start.elapsed());
+        // Told so, and not left waiting.
+        let error = here.ns.ask(&address).unwrap_err();
+        assert_ne!(error.kind(), ErrorKind::TimedOut, "{address}");
     }
     assert!(!here.ns.succeeds(&format!("ping -c1 -W1 {}", there.v4)));
     assert!(there.ns.ask(&format!("{}:80", service.v4)).is_ok());

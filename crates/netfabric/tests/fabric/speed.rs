@@ -1,29 +1,42 @@
 //! Not tests of speed, but of what would make everything slow; they print what they took.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::harness::{World, ready};
+use crate::harness::{Ns, World, ready};
 
+/// Without waiting for the kernel to finish links and addresses, the first packets in a new bridge are
+/// lost, and the first connection takes a second. A busy machine may lose some in any case.
 #[test]
 fn a_new_instance_is_reachable_at_once() {
     if !ready("a_new_instance_is_reachable_at_once", &["ip"]) {
         return;
     }
-    let mut world = World::new();
-    for round in 0..5 {
+    let nothing_was_lost = || {
+        let mut world = World::new();
         let start = Instant::now();
         let (server, client) = (world.instance("a"), world.instance("a"));
         let attached = start.elapsed();
         server.ns.serve("server", "0.0.0.0:80");
         server.ns.serve("server", &format!("[{}]:80", server.v6));
         for address in [format!("{}:80", server.v4), format!("[{}]:80", server.v6)] {
-            let start = Instant::now();
             client.ns.ask(&address).unwrap();
-            // A second is what the kernel waits before it asks again for a neighbour, or connects again.
-            assert!(start.elapsed() < Duration::from_millis(900), "{address} {:?}", start.elapsed());
         }
-        println!("round {round}: two attached in {attached:?}, answered after {:?}", start.elapsed());
-    }
+        println!("two attached in {attached:?}, answered after {:?}", start.elapsed());
+        retransmitted(&client.ns) == 0
+    };
+    // Each on a thread of its own, since a host takes the thread it is made on.
+    let attempt = |_| std::thread::scope(|scope| scope.spawn(nothing_was_lost).join().unwrap());
+    let clean = (0..6).map(attempt).filter(|clean| *clean).count();
+    assert!(clean >= 3, "only {clean} of 6 first connections lost nothing");
+}
+
+/// TCP segments sent again in a namespace: `RetransSegs`, proc(5).
+fn retransmitted(ns: &Ns) -> u64 {
+    let snmp = ns.run("cat /proc/self/net/snmp");
+    let mut tcp = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (names, values) = (tcp.next().unwrap(), tcp.next().unwrap());
+    let mut fields = names.split(' ').zip(values.split(' '));
+    fields.find(|(name, _)| *name == "RetransSegs").unwrap().1.parse().unwrap()
 }
 
 #[test]
@@ -33,7 +46,7 @@ fn a_hundred_instances_attach_side_by_side() {
     }
     use hoist_netfabric::{AttachRequest, Attachment, LinkName, NetworkId};
     let mut world = World::new();
-    let namespaces: Vec<_> = (0..100).map(|_| crate::harness::Ns::new()).collect();
+    let namespaces: Vec<_> = (0..100).map(|_| Ns::new()).collect();
     let start = Instant::now();
     std::thread::scope(|scope| {
         for share in namespaces.chunks(13).enumerate() {
