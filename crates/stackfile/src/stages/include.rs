@@ -104,7 +104,10 @@ impl Loader<'_> {
         };
         let inner = Context { folder, base, environment, including: context.including.clone() };
         let bases = std::mem::take(&mut self.bases);
+        // Paths of a part are always seen from its own folder, even where those of the whole stay relative.
+        let resolve_paths = std::mem::replace(&mut self.options.resolve_paths, true);
         let model = self.load_model(files, &inner);
+        self.options.resolve_paths = resolve_paths;
         self.bases = bases;
         model
     }

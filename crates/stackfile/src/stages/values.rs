@@ -59,6 +59,12 @@ fn check_origin(kind: &str, name: &str, node: &Node, origins: &[&str], report: &
 
 fn check_service(name: &str, service: &Node, report: &mut Report) {
     let items = |path: &[&str]| service.at_path(path).and_then(Node::as_list).unwrap_or_default();
+    for volume in items(&["volumes"]) {
+        if volume.get("type").and_then(Node::as_text) == Some("bind") && volume.get("source").is_none() {
+            let message = format!("`services.{name}.volumes`: a bind mount needs a `source`");
+            report.error("missing-key", volume.place(), message);
+        }
+    }
     for port in items(&["ports"]) {
         let Some(address) = port.get("host_ip") else { continue };
         if address.as_text().is_some_and(|text| text.parse::<IpAddr>().is_err()) {
