@@ -7,8 +7,10 @@ mod convert;
 mod ports;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hoist_keeper::protocol::{Reply, Request};
 use hoist_model::{InstanceUid, NetworkId, NetworkReport, NetworkSpec};
@@ -28,6 +30,10 @@ use ports::Reservations;
 
 /// The keeper's name for the name server's sockets.
 const DNS: &str = "dns-sockets";
+/// How often the kernel's state is looked at without a reason.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Instances that go within this time have their flows ended together.
+const TOGETHER: Duration = Duration::from_millis(20);
 
 /// A fabric that may be there or not. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +53,9 @@ struct Inner {
     networks: Mutex<BTreeMap<NetworkId, NetworkSpec>>,
     sockets: watch::Sender<Vec<Arc<OwnedFd>>>,
     link: Mutex<Option<Link>>,
+    /// Addresses of instances that are gone, whose flows are to be ended.
+    gone: Mutex<Vec<IpAddr>>,
+    departures: Notify,
 }
 
 #[derive(Default)]
@@ -94,8 +103,11 @@ impl FabricLink {
             networks: Mutex::default(),
             sockets: watch::Sender::default(),
             link: Mutex::default(),
+            gone: Mutex::default(),
+            departures: Notify::new(),
         });
         tokio::spawn(apply_all(Arc::downgrade(&inner)));
+        tokio::spawn(end_flows(Arc::downgrade(&inner)));
         Self { inner }
     }
 
@@ -149,6 +161,12 @@ impl FabricLink {
         let mut state = self.inner.state.lock().await;
         lock(&self.inner.networks).clear();
         self.inner.close(&mut state).await
+    }
+
+    /// Ends the flows to and from an instance that is gone, so that whoever talks to it notices at once.
+    pub(crate) fn forget(&self, addresses: impl IntoIterator<Item = IpAddr>) {
+        lock(&self.inner.gone).extend(addresses);
+        self.inner.departures.notify_one();
     }
 
     /// Wires an instance's namespace.
@@ -240,7 +258,10 @@ impl FabricLink {
 /// Applies what is wanted, the newest only, for as long as the agent lives.
 async fn apply_all(inner: std::sync::Weak<Inner>) {
     while let Some(inner) = inner.upgrade() {
-        inner.news.notified().await;
+        tokio::select! {
+            () = inner.news.notified() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => inner.repair().await,
+        }
         let mut state = inner.state.lock().await;
         let Some(wanted) = lock(&inner.next).take() else { continue };
         state.wanted = wanted;
@@ -257,7 +278,31 @@ async fn apply_all(inner: std::sync::Weak<Inner>) {
     }
 }
 
+/// Ends flows to instances that are gone, several at once: looking for flows costs the same for one as for a hundred.
+async fn end_flows(inner: std::sync::Weak<Inner>) {
+    while let Some(inner) = inner.upgrade() {
+        inner.departures.notified().await;
+        tokio::time::sleep(TOGETHER).await;
+        let gone = std::mem::take(&mut *lock(&inner.gone));
+        let Some(fabric) = lock(&inner.handle).clone() else { continue };
+        let ended = blocking(move || fabric.forget_instance(&gone).map_err(|error| failed(&error)));
+        if let Err(error) = ended.await {
+            tracing::debug!("flows to instances that are gone: {}", error.what);
+        }
+    }
+}
+
 impl Inner {
+    /// Looks at the kernel's state anew and repairs what others changed (`nft flush ruleset`, a firewall's reload).
+    async fn repair(&self) {
+        let mut state = self.state.lock().await;
+        let Some(fabric) = &state.fabric else { return };
+        fabric.distrust();
+        if let Err(error) = self.reconcile(&mut state).await {
+            tracing::error!("the network can't be repaired: {}", error.what);
+        }
+    }
+
     async fn open(&self, state: &mut State) -> Result<(), StepError> {
         if state.fabric.is_some() {
             return Ok(());

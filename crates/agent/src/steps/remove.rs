@@ -26,6 +26,9 @@ pub(super) async fn run(host: &Host, uid: InstanceUid) -> Result<(), StepError> 
     .await?;
     forget(host, uid).await?;
     host.held.drop_all(uid);
+    if let Some(instance) = host.known().report.as_ref().and_then(|report| report.instances.get(&uid)) {
+        host.fabric.forget(instance.addresses.values().flatten().copied());
+    }
     let dir = host.layout.instance(&uid).dir().to_owned();
     blocking(move || match std::fs::remove_dir_all(&dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
