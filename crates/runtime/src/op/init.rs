@@ -9,7 +9,7 @@ use rustix::process::{Pid, getpid, set_child_subreaper, setpgid};
 use rustix::termios::tcsetpgrp;
 
 use super::{Child, Failure, Step};
-use crate::sys::{self, CloneRequest, Cloned, Status};
+use crate::sys::{self, CloneRequest, Cloned, CommandLine, Status};
 
 /// Clones once more: the copy goes on to the program, this process stays as its PID 1.
 ///
@@ -19,6 +19,8 @@ use crate::sys::{self, CloneRequest, Cloned, Status};
 pub struct StayAsInit {
     /// Whether the program's process group is to be the terminal's foreground.
     pub(crate) terminal: bool,
+    /// The caller's command line, whose copy everybody in the container could read.
+    pub(crate) command_line: Option<CommandLine>,
 }
 
 impl Step for StayAsInit {
@@ -27,6 +29,8 @@ impl Step for StayAsInit {
         set_child_subreaper(Some(getpid()))?;
         // Before the clone: a signal that arrives right after it must wait for us, not be lost.
         sys::block_all_signals()?;
+        // Before the clone too: the program must not find the old name.
+        self.rename();
         // SAFETY: both sides go on under the rules of a child: no allocation, no lock, then execve or exit.
         match unsafe { sys::clone3(CloneRequest::default()) }? {
             Cloned::Parent { pid, pidfd } => {
@@ -39,6 +43,14 @@ impl Step for StayAsInit {
 }
 
 impl StayAsInit {
+    fn rename(&self) {
+        let _ = rustix::thread::set_name(c"init");
+        if let Some(command_line) = self.command_line {
+            // SAFETY: this is a copy of the caller, and from here on neither side reads arguments.
+            unsafe { command_line.overwrite(b"init") };
+        }
+    }
+
     /// A process group of its own, so that the terminal's Ctrl-C reaches the program and not init.
     fn lead(&self) -> Result<(), Failure> {
         setpgid(None, None)?;
@@ -61,7 +73,6 @@ fn stay(program: Pid) -> ! {
     // Ours must not keep a pipe open that the program closes; nor the report, whose end tells of success.
     // SAFETY: nothing below uses or drops a descriptor.
     let _ = unsafe { sys::close_range(0, RawFd::MAX) };
-    let _ = rustix::thread::set_name(c"init");
     loop {
         match sys::wait_signal() {
             Ok(libc::SIGCHLD) => reap(program),

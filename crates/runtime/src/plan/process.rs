@@ -15,6 +15,7 @@ use crate::op::{
     Ambient, Become, Bounding, Capabilities, CloseDescriptors, ConnectStdio, Execute, LeadSession,
     NoNewPrivileges, ResetSignals, StayAsInit, StringArray, TakeTerminal, Umask,
 };
+use crate::sys::CommandLine;
 use crate::{capabilities, defaults};
 
 /// What a process is given besides its specification.
@@ -46,7 +47,7 @@ pub(super) fn plan(
     credentials(plan, process, parts.shortfall, host)?;
     plan.push(Umask(process.user().umask().unwrap_or(0o022)));
     if parts.init {
-        plan.push(StayAsInit { terminal: has_terminal });
+        plan.push(StayAsInit { terminal: has_terminal, command_line: CommandLine::own() });
     }
     plan.push(program(process, parts.executable)?);
     Ok(())

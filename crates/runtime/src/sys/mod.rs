@@ -5,6 +5,7 @@
 //! or signal other threads.
 
 mod clone;
+mod cmdline;
 mod keyring;
 mod mount;
 mod program;
@@ -13,6 +14,7 @@ mod signal;
 use rustix::io::Errno;
 
 pub(crate) use clone::{CloneRequest, Cloned, clone3};
+pub(crate) use cmdline::CommandLine;
 pub(crate) use keyring::join_new_session_keyring;
 pub(crate) use mount::{MountAttr, Recursion, mount_setattr};
 pub(crate) use program::{close_range, execve, exit};

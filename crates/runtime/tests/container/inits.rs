@@ -57,10 +57,10 @@ fn a_program_ended_by_a_signal_ends_init_as_a_shell_would_say() {
 #[test]
 fn init_has_no_privileges_descriptors_or_memory_to_offer() {
     let Some(world) = World::new("init_has_no_privileges_descriptors_or_memory_to_offer") else { return };
-    let script = "grep CapEff /proc/1/status; cat /proc/1/comm; \
+    let script = "grep CapEff /proc/1/status; cat /proc/1/comm; cat /proc/1/cmdline; echo; \
                   readlink /proc/1/exe || echo hidden; ls /proc/1/fd 2>/dev/null | wc -l";
     let (running, output) = with_init(&world, script);
-    assert_eq!(read_all(output), "CapEff:\t00000000a80425fb\ninit\nhidden\n0\n");
+    assert_eq!(read_all(output).replace('\0', ""), "CapEff:\t00000000a80425fb\ninit\ninit\nhidden\n0\n");
     assert_eq!(wait(&running), 0);
 }
 
