@@ -8,9 +8,11 @@ use hoist_model::{Phase, ServiceName, WallTime};
 use hoist_wire::{Client, ClusterApi, InstanceStatus, Select, StackStatus, Stop};
 
 use crate::args::ProgressStyle;
+use crate::connect;
 use crate::error::{CommandError, code};
 use crate::progress::{Progress, conclude};
 use crate::project::Target;
+use crate::steady::Steady;
 use crate::style;
 use crate::tail::{Item, LineStyle, Range, Tail};
 
@@ -41,17 +43,18 @@ pub(crate) struct Attached {
 /// # Errors
 /// When the agent goes away.
 pub(crate) async fn run(attached: Attached) -> Result<u8, CommandError> {
-    let api: Arc<dyn ClusterApi> = Arc::clone(&attached.agent) as _;
+    let steady = Steady::new(attached.target.root.clone(), Arc::clone(&attached.agent));
     let range = Range { follow: true, since: Some(attached.since), ..Range::default() };
-    let mut tail = Tail::new(Arc::clone(&api), range, attached.style);
-    let mut changes = api.watch(attached.target.id.clone()).await?;
+    let mut tail = Tail::new(Arc::clone(&steady), range, attached.style);
+    let mut changes = steady.watch(attached.target.id.clone());
     let mut exits = Exits::default();
     let mut alive = true;
     loop {
         tokio::select! {
             item = tail.next(), if tail.is_open() => match item {
                 Item::Line(line) => tail.print(&line).map_err(|_| CommandError::silent(code::OK))?,
-                Item::End(_) | Item::Broken(..) => {}
+                Item::End(_) => {}
+                Item::Broken(_, error) => anstream::eprintln!("{}warning:{:#} {error}", style::WARN, style::WARN),
             },
             change = changes.next(), if alive => match change {
                 Some(Ok(status)) => {
@@ -64,7 +67,8 @@ pub(crate) async fn run(attached: Attached) -> Result<u8, CommandError> {
                         return Ok(exits.code);
                     }
                 }
-                _ => alive = false,
+                Some(Err(error)) => return Err(error.into()),
+                None => alive = false,
             },
             _ = tokio::signal::ctrl_c() => return interrupted(&attached).await,
         }
@@ -112,7 +116,9 @@ async fn interrupted(attached: &Attached) -> Result<u8, CommandError> {
 
 async fn stop(attached: &Attached, kill: bool) -> Result<(), CommandError> {
     let select = Select { stack: attached.target.id.clone(), services: attached.services.clone() };
-    let mut events = attached.agent.stop(Stop { select, timeout: attached.timeout, kill }).await?;
+    // The agent may be another process by now than the one that brought it up.
+    let agent = connect::connect(&attached.target.root).await?;
+    let mut events = agent.stop(Stop { select, timeout: attached.timeout, kill }).await?;
     let verdict = Progress::new("stop", attached.progress).follow(&mut events).await?;
     conclude(&verdict, true, "");
     Ok(())

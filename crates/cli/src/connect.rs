@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hoist_wire::Client;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::error::CommandError;
 
@@ -37,20 +38,30 @@ pub(crate) async fn connect(root: &Path) -> Result<Client, CommandError> {
     if !rustix::process::geteuid().is_root() {
         return Err(CommandError::failed("starting containers needs root").hint("run the command with sudo"));
     }
-    let first = {
-        let root = root.clone();
-        tokio::task::spawn_blocking(move || start(&root))
-            .await
-            .map_err(|error| CommandError::failed(error.to_string()))??
-    };
-    // Of many commands at once on a cold root, one agent wins the lock; the others' agents end, and they wait here.
-    let deadline = Instant::now() + if first == Started::Ready { PATIENCE } else { PATIENCE * 2 };
+    // Of many commands at once on a cold root, one agent wins the lock; the others' agents end, and they wait here. An
+    // agent that is just ending has the lock too, and won't answer any more: so starting is tried again.
+    let deadline = Instant::now() + PATIENCE;
     loop {
+        let starting = root.clone();
+        let started = tokio::task::spawn_blocking(move || start(&starting)).await;
+        started.map_err(|error| CommandError::failed(error.to_string()))??;
         match Client::connect(&socket(&root)).await {
             Ok(client) => return Ok(client),
             Err(error) if Instant::now() > deadline => return Err(error.into()),
-            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
+    }
+}
+
+/// Returns once no agent owns `root` any more, or after a while.
+pub(crate) async fn until_gone(root: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    let Ok(lock) = OpenOptions::new().write(true).open(root.join("agent.lock")) else { return };
+    while Instant::now() < deadline {
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -58,16 +69,8 @@ fn absolute(root: &Path) -> Result<PathBuf, CommandError> {
     std::path::absolute(root).map_err(|error| CommandError::failed(format!("{}: {error}", root.display())))
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Started {
-    /// Our agent listens.
-    Ready,
-    /// Another one owns the root.
-    Lost,
-}
-
 /// Starts an agent and waits for its first line: `ready`, `lost`, or what went wrong.
-fn start(root: &Path) -> Result<Started, CommandError> {
+fn start(root: &Path) -> Result<(), CommandError> {
     let fail = |what: &str, error: std::io::Error| {
         CommandError::failed(format!("{what} {}: {error}", root.display()))
     };
@@ -97,8 +100,7 @@ fn start(root: &Path) -> Result<Started, CommandError> {
         BufReader::new(stdout).read_line(&mut said).map_err(|e| fail("can't hear the agent of", e))?;
     }
     match said.trim_end() {
-        "ready" => Ok(Started::Ready),
-        "lost" => Ok(Started::Lost),
+        "ready" | "lost" => Ok(()),
         "" => Err(CommandError::failed("the agent ended before it was ready")
             .hint(format!("its log is {}", root.join("agent.log").display()))),
         reason => Err(CommandError::failed(format!("the agent can't start: {reason}"))),

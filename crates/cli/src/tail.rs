@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use hoist_model::{InstanceUid, WallTime};
-use hoist_wire::{ApiError, ClusterApi, LogLine, LogsRequest};
+use hoist_wire::{ApiError, LogLine, LogsRequest};
 use tokio::sync::mpsc;
 
+use crate::steady::Steady;
 use crate::style;
 use crate::time::rfc3339;
 
@@ -38,7 +39,7 @@ pub(crate) struct Range {
 
 /// Reads many instances' logs at once.
 pub(crate) struct Tail {
-    api: Arc<dyn ClusterApi>,
+    agent: Arc<Steady>,
     range: Range,
     style: LineStyle,
     lines: mpsc::Receiver<Item>,
@@ -65,10 +66,10 @@ const QUEUE: usize = 256;
 impl Tail {
     /// Reads nothing yet.
     #[must_use]
-    pub(crate) fn new(api: Arc<dyn ClusterApi>, range: Range, style: LineStyle) -> Self {
+    pub(crate) fn new(agent: Arc<Steady>, range: Range, style: LineStyle) -> Self {
         let (sender, lines) = mpsc::channel(QUEUE);
         Self {
-            api,
+            agent,
             range,
             style,
             lines,
@@ -100,21 +101,18 @@ impl Tail {
             },
             until: self.range.until,
         };
-        let (api, lines) = (Arc::clone(&self.api), self.sender.clone());
+        let (mut stream, lines) = (self.agent.logs(request), self.sender.clone());
         tokio::spawn(async move {
-            let end = match api.logs(request).await {
-                Err(error) => Item::Broken(instance, error),
-                Ok(mut stream) => loop {
-                    match stream.next().await {
-                        None => break Item::End(instance),
-                        Some(Err(error)) => break Item::Broken(instance, error),
-                        Some(Ok(line)) => {
-                            if lines.send(Item::Line(line)).await.is_err() {
-                                return;
-                            }
+            let end = loop {
+                match stream.next().await {
+                    None => break Item::End(instance),
+                    Some(Err(error)) => break Item::Broken(instance, error),
+                    Some(Ok(line)) => {
+                        if lines.send(Item::Line(line)).await.is_err() {
+                            return;
                         }
                     }
-                },
+                }
             };
             let _ = lines.send(end).await;
         });

@@ -25,6 +25,9 @@ use crate::shell::{Shell, Snapshot};
 use crate::store::StateStore;
 use crate::{documents, status};
 
+/// How long a question waits for the host's first report.
+const FIRST_REPORT: Duration = Duration::from_secs(5);
+
 /// What an orchestrator is made of.
 pub struct Config {
     /// Where it keeps its state.
@@ -90,7 +93,13 @@ impl Orchestrator {
             documents::load(&*config.store, config.pool).map_err(|error| StartError(Box::new(error)))?;
         let (control, effects) = ClusterLoop::restore(restored);
         let (inbox, inputs) = mpsc::unbounded_channel();
-        let (snapshot, shown) = watch::channel(Snapshot::default());
+        // What is wanted is known at once; what is, with the first report.
+        let begun = Snapshot {
+            stacks: Arc::new(control.stacks().clone()),
+            specs: Arc::new(control.specs().clone()),
+            view: Arc::default(),
+        };
+        let (snapshot, shown) = watch::channel(begun);
         let operations = Operations::default();
         let outbox = Outbox::start(&config.host, outdated(&config.host, inbox.clone()));
         let shell = Shell {
@@ -137,6 +146,14 @@ impl Orchestrator {
         self.inbox.send(Input::Request { op, request: Box::new(request) }).map_err(|_| stopped())?;
         accepted.await.map_err(|_| stopped())??;
         Ok(events)
+    }
+
+    /// What is known, once the host has reported for the first time.
+    async fn shown(&self) -> Snapshot {
+        let mut snapshot = self.snapshot.clone();
+        let reported = snapshot.wait_for(|snapshot| !snapshot.view.is_empty());
+        let _ = tokio::time::timeout(FIRST_REPORT, reported).await;
+        self.snapshot.borrow().clone()
     }
 
     fn count(&self) {
@@ -230,8 +247,7 @@ impl ClusterApi for Orchestrator {
     }
 
     async fn stack(&self, id: StackId) -> Result<StackStatus, ApiError> {
-        let snapshot = self.snapshot.borrow().clone();
-        status::stack(&snapshot, &id).ok_or_else(|| {
+        status::stack(&self.shown().await, &id).ok_or_else(|| {
             ApiError::new(ErrorKind::NotFound, format!("stack {id} is not up"))
                 .hint("bring it up with `hoist up`, or name the stack with `-p`")
         })
@@ -253,7 +269,7 @@ impl ClusterApi for Orchestrator {
     }
 
     async fn stacks(&self) -> Result<Vec<StackStatus>, ApiError> {
-        Ok(status::stacks(&self.snapshot.borrow().clone()))
+        Ok(status::stacks(&self.shown().await))
     }
 
     async fn load_image(&self, archive: LoadInput) -> Result<Vec<LoadedImage>, ApiError> {

@@ -56,10 +56,13 @@ pub(crate) fn from_status(status: &Status) -> ApiError {
         return error;
     }
     match status.code() {
-        Code::Unavailable | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded => ApiError::new(
-            ErrorKind::Unavailable,
-            format!("the connection to the agent broke: {}", status.message()),
-        ),
+        // Our own errors have details: what has none is the transport's.
+        Code::Unavailable | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded | Code::Internal => {
+            ApiError::new(
+                ErrorKind::Unavailable,
+                format!("the connection to the agent broke: {}", status.message()),
+            )
+        }
         Code::Unimplemented => {
             ApiError::new(ErrorKind::Version, "the agent that runs doesn't know this command".to_owned())
                 .hint("it is another version of hoist: `hoist agent stop`, then the command again")

@@ -21,7 +21,11 @@ pub(crate) async fn run(root: &Path, command: &AgentCommand) -> Result<(), Comma
         };
     };
     match command {
-        AgentCommand::Stop { force } => Ok(agent.shutdown(*force).await?),
+        AgentCommand::Stop { force } => {
+            agent.shutdown(*force).await?;
+            connect::until_gone(root).await;
+            Ok(())
+        }
         AgentCommand::Status { format } => {
             let status = agent.status().await?;
             if *format == ListFormat::Json {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use hoist_wire::{ClusterApi, StackStatus};
+use hoist_wire::StackStatus;
 
 use crate::args;
 use crate::error::CommandError;
 use crate::project::Target;
+use crate::steady::Steady;
 use crate::tail::{Item, LineStyle, Range, Tail};
 use crate::time;
 
@@ -32,20 +33,21 @@ pub(crate) async fn run(target: &Target, args: &args::Logs) -> Result<(), Comman
     let style =
         LineStyle { timestamps: args.timestamps, no_prefix: args.no_log_prefix, no_color: args.no_color };
     let (agent, status) = target.up_status().await?;
-    let api: Arc<dyn ClusterApi> = agent;
-    let mut tail = Tail::new(Arc::clone(&api), range, style);
+    let steady = Steady::new(target.root.clone(), agent);
+    let mut tail = Tail::new(Arc::clone(&steady), range, style);
     add(&mut tail, target, args, &status);
     if !args.follow {
         return drain(&mut tail).await;
     }
-    let mut changes = api.watch(target.id.clone()).await?;
+    let mut changes = steady.watch(target.id.clone());
     let mut watching = true;
     while watching || tail.is_open() {
         tokio::select! {
             item = tail.next() => show(&tail, item)?,
             change = changes.next(), if watching => match change {
                 Some(Ok(status)) => add(&mut tail, target, args, &status),
-                _ => watching = false,
+                Some(Err(error)) => return Err(error.into()),
+                None => watching = false,
             },
         }
     }

@@ -1,10 +1,12 @@
 //! `hoist up`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hoist_model::ServiceName;
-use hoist_wire::{ClusterApi, PutStack, Up};
+use hoist_model::{ServiceName, Verdict};
+use hoist_wire::{Client, ClusterApi, ErrorKind, PutStack, Up};
 
 use crate::args;
 use crate::attach::{self, Attached};
@@ -14,6 +16,10 @@ use crate::progress::{Progress, conclude};
 use crate::project::Project;
 use crate::tail::LineStyle;
 use crate::time;
+
+/// How often a stack is put before an agent that keeps dying is given up, and how long apart.
+const PUTS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs the command; the exit code of an attached `up` comes from what it watched.
 ///
@@ -34,20 +40,16 @@ pub(crate) async fn run(
         expected: None,
     };
     let attach_to: Vec<ServiceName> = attached_services(&put, &target.services);
-    let agent = Arc::new(connect::connect(&target.root).await?);
-    let mut events = agent.put_stack(put).await?;
-    let mut progress = Progress::new("up", style);
-    let following = progress.follow(&mut events);
+    let mut agent = Arc::new(connect::connect(&target.root).await?);
+    let following = bring_up(&mut agent, &target.root, put, style);
     let verdict = match args.wait_timeout {
         None => interruptible(following).await?,
-        Some(seconds) => {
-            tokio::time::timeout(std::time::Duration::from_secs(seconds), interruptible(following))
-                .await
-                .map_err(|_| {
+        Some(seconds) => tokio::time::timeout(Duration::from_secs(seconds), interruptible(following))
+            .await
+            .map_err(|_| {
                 CommandError::failed(format!("not everything was ready within {seconds} s"))
                     .hint("`hoist ps` says what is missing; what runs goes on running")
-            })??
-        }
+            })??,
     };
     let nothing = "nothing to do: everything is as the stack file says";
     if !conclude(&verdict, style == args::ProgressStyle::Quiet, nothing) {
@@ -72,6 +74,32 @@ pub(crate) async fn run(
         progress: style,
     };
     attach::run(attached).await
+}
+
+/// Puts the stack and follows it to the verdict. When the agent is killed on the way, what was put is put again: the
+/// same stack makes no other revision, and nothing is done twice.
+async fn bring_up(
+    agent: &mut Arc<Client>,
+    root: &Path,
+    put: PutStack,
+    style: args::ProgressStyle,
+) -> Result<Verdict, CommandError> {
+    let mut progress = Progress::new("up", style);
+    for _ in 0..PUTS {
+        let followed = match agent.put_stack(put.clone()).await {
+            Ok(mut events) => progress.follow(&mut events).await,
+            Err(error) => Err(error),
+        };
+        match followed {
+            Err(error) if error.kind == ErrorKind::Unavailable => {
+                tokio::time::sleep(PAUSE).await;
+                *agent = Arc::new(connect::connect(root).await?);
+            }
+            followed => return Ok(followed?),
+        }
+    }
+    Err(CommandError::failed("the agent went away again and again before everything was up")
+        .hint(format!("its log is {}", root.join("agent.log").display())))
 }
 
 /// Ctrl-C before everything is up leaves things as they are: the stack is wanted, and goes on coming up.
