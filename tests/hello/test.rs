@@ -8,7 +8,7 @@ use hoist_tests::{Host, SOON, eventually};
 fn hello_answers_from_here_and_from_outside() {
     let Some(host) = Host::new() else { return };
     let hello = host.stack("../examples/stacks/hello");
-    hello.up(&[]);
+    hello.up(&["--wait"]);
     let here = host.get(8080, "/").success();
     assert!(here.stdout.starts_with("Hello from backend"), "{here}");
     let outside = host.get_from_outside(8080, "/").success();
@@ -20,7 +20,7 @@ fn hello_answers_from_here_and_from_outside() {
 fn both_replicas_answer_and_count_in_one_store() {
     let Some(host) = Host::new() else { return };
     let hello = host.stack("../examples/stacks/hello");
-    hello.up(&[]);
+    hello.up(&["--wait"]);
     let mut backends = BTreeSet::new();
     let mut visits = 0;
     eventually("both backends answer", SOON, || {
