@@ -91,7 +91,9 @@ async fn start(host: &Host, plan: Plan, fds: Vec<OwnedFd>) -> Result<Vec<OwnedFd
     match host.link.call(Request::Exec(Box::new(plan.exec)), fds).await {
         Ok((Reply::ExecStarted { .. }, fds)) => Ok(fds),
         Ok((Reply::LaunchFailed(failure), _)) => {
-            let error = ApiError::new(ErrorKind::Invalid, failure.message);
+            // ENOENT: the program isn't there, which a shell tells from one that can't be run.
+            let kind = if failure.errno == 2 { ErrorKind::NotFound } else { ErrorKind::Invalid };
+            let error = ApiError::new(kind, failure.message);
             Err(match failure.advice {
                 Some(advice) => error.hint(advice),
                 None => error,

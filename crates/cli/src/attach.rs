@@ -2,6 +2,7 @@
 //! process is killed, the stack runs on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use hoist_model::{Phase, ServiceName, WallTime};
@@ -15,6 +16,9 @@ use crate::project::Target;
 use crate::steady::Steady;
 use crate::style;
 use crate::tail::{Item, LineStyle, Range, Tail};
+
+/// How long the rest of the logs is waited for after a stop.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What is attached to, and how.
 pub(crate) struct Attached {
@@ -70,7 +74,11 @@ pub(crate) async fn run(attached: Attached) -> Result<u8, CommandError> {
                 Some(Err(error)) => return Err(error.into()),
                 None => alive = false,
             },
-            _ = tokio::signal::ctrl_c() => return interrupted(&attached).await,
+            _ = tokio::signal::ctrl_c() => {
+                interrupted(&attached).await?;
+                last_words(&mut tail).await;
+                return Ok(code::INTERRUPTED);
+            }
         }
         if !alive && !tail.is_open() {
             return Ok(if attached.code_from.is_some() { exits.code } else { code::OK });
@@ -105,13 +113,27 @@ impl Exits {
 }
 
 /// The first Ctrl-C stops what is attached, a second one kills it.
-async fn interrupted(attached: &Attached) -> Result<u8, CommandError> {
+async fn interrupted(attached: &Attached) -> Result<(), CommandError> {
     anstream::eprintln!("\n{}stopping… (Ctrl-C again kills){:#}", style::DIM, style::DIM);
     tokio::select! {
         result = stop(attached, false) => result?,
         _ = tokio::signal::ctrl_c() => stop(attached, true).await?,
     }
-    Ok(code::INTERRUPTED)
+    Ok(())
+}
+
+/// What was written on the way to the end is shown too.
+async fn last_words(tail: &mut Tail) {
+    let drained = async {
+        while tail.is_open() {
+            if let Item::Line(line) = tail.next().await
+                && tail.print(&line).is_err()
+            {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LAST_WORDS, drained).await;
 }
 
 async fn stop(attached: &Attached, kill: bool) -> Result<(), CommandError> {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use hoist_model::{Exit, ServiceName};
-use hoist_wire::{Client, ClusterApi, ExecInput, ExecOutput, ExecRequest, ExecSession, StackStatus};
+use hoist_wire::{
+    ApiError, Client, ClusterApi, ErrorKind, ExecInput, ExecOutput, ExecRequest, ExecSession, StackStatus,
+};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -86,7 +88,7 @@ fn environment(words: &[String]) -> Result<BTreeMap<String, String>, CommandErro
 
 async fn attach(agent: &Arc<Client>, request: ExecRequest, tty: bool) -> Result<u8, CommandError> {
     let detached = request.detach;
-    let ExecSession { input, mut output } = agent.exec(request).await?;
+    let ExecSession { input, mut output } = agent.exec(request).await.map_err(not_run)?;
     let _raw = if tty { Some(RawMode::enter()?) } else { None };
     if !detached {
         tokio::spawn(forward_stdin(input.clone()));
@@ -103,6 +105,16 @@ async fn attach(agent: &Arc<Client>, request: ExecRequest, tty: bool) -> Result<
         return Ok(0);
     }
     Err(CommandError::failed("the agent went away before the command ended"))
+}
+
+/// As shells have it: 127 when the program isn't there, 126 when it can't be run.
+fn not_run(error: ApiError) -> CommandError {
+    let code = match error.kind {
+        ErrorKind::NotFound => 127,
+        ErrorKind::Invalid => 126,
+        _ => crate::error::code::FAILED,
+    };
+    CommandError { code, ..error.into() }
 }
 
 fn write(sink: &mut impl Write, bytes: &Bytes) {
