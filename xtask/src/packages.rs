@@ -22,10 +22,14 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     ("util-linux", "nsenter, unshare and findmnt"),
     ("strace", "shows system calls that a container's seccomp filter refuses"),
     ("runc", "says what another OCI runtime makes of the same specification"),
-    ("python3", "the examples' back end, and scripts in containers"),
-    ("nginx-light", "the examples' web front"),
-    ("redis-server", "the examples' store"),
-    ("postgresql", "a store with a health check and a volume"),
+    ("busybox-static", "the one program of most tests' images"),
+    ("perl-base", "the examples' services"),
+    ("python3", "scripts that look at containers from outside"),
+    ("mmdebstrap", "makes images of real programs from Debian packages"),
+    ("skopeo", "reads and writes image archives and layouts, as the other side"),
+    ("umoci", "unpacks images, as the other side"),
+    ("docker-registry", "the registry that images are pushed to and pulled from"),
+    ("openssl", "certificates of that registry"),
 ];
 
 pub(crate) const FOR_VM: &[Package] = &[
