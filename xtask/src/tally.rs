@@ -11,8 +11,8 @@ pub(crate) struct Tally {
 impl Tally {
     /// Adds what a line of output says, when it is a summary of nextest or of libtest.
     pub(crate) fn read(&mut self, line: &str) {
-        let line = line.trim();
-        let summary = (line.strip_prefix("Summary [")).and_then(|rest| rest.split_once(" run: "));
+        let summary = (line.trim().strip_prefix("Summary [")).and_then(|rest| rest.split_once(" run: "));
+        // Not trimmed: nextest shows what a failed test printed, libtest's own result among it, indented.
         let result = (line.strip_prefix("test result: ")).and_then(|rest| rest.split_once(". "));
         let Some((_, counts)) = summary.or(result) else { return };
         for count in counts.split([',', ';']) {
@@ -57,5 +57,6 @@ mod tests {
                    test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n";
         assert_eq!(read(two), (4, 2, 1));
         assert_eq!(read("test a_test ... ok\n 5 passed\n"), (0, 0, 0));
+        assert_eq!(read("    test result: FAILED. 0 passed; 1 failed; 0 ignored"), (0, 0, 0));
     }
 }
