@@ -70,9 +70,19 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { command, code, stdout, stderr, took } = self;
+        let Outcome { command, code, took, .. } = self;
+        let (stdout, stderr) = (end_of(&self.stdout), end_of(&self.stderr));
         write!(f, "`{command}` ended with {code} after {took:?}\n--- stdout\n{stdout}--- stderr\n{stderr}---")
     }
+}
+
+/// The last lines of a text: what a person wants to see of much.
+fn end_of(text: &str) -> String {
+    const LINES: usize = 40;
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let left_out = lines.len().saturating_sub(LINES);
+    let note = if left_out > 0 { format!("({left_out} lines before)\n") } else { String::new() };
+    note + &lines[left_out..].concat()
 }
 
 /// A program that runs. It is killed when this is dropped.
@@ -152,11 +162,10 @@ impl Running {
     pub fn wait_for_output(&self, text: &str, bound: Duration) {
         let deadline = Instant::now() + bound;
         if !self.stdout.wait(deadline, |bytes| String::from_utf8_lossy(bytes).contains(text)) {
+            let (stdout, stderr) = (end_of(&self.stdout()), end_of(&self.stderr()));
             panic!(
-                "`{}` hasn't printed {text:?} within {bound:?}:\n{}{}",
-                self.command,
-                self.stdout(),
-                self.stderr()
+                "`{}` hasn't printed {text:?} within {bound:?}, or has ended:\n{stdout}{stderr}",
+                self.command
             );
         }
     }
@@ -242,7 +251,8 @@ struct Received {
 
 impl Stream {
     fn of(source: Option<impl Read + Send + 'static>) -> Self {
-        let read = Arc::new((Mutex::new(Received::default()), Condvar::new()));
+        let none = Received { ended: source.is_none(), ..Received::default() };
+        let read = Arc::new((Mutex::new(none), Condvar::new()));
         let reader = source.map(|mut source| {
             let read = Arc::clone(&read);
             std::thread::spawn(move || {

@@ -5,12 +5,10 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-
-use crate::wait::eventually;
 
 /// The person's side of a terminal.
 #[derive(Debug)]
@@ -76,8 +74,15 @@ impl Terminal {
     /// When it hasn't within `bound`.
     #[track_caller]
     pub fn wait_for(&self, text: &str, bound: Duration) {
-        let what = format!("{text:?} on the terminal");
-        eventually(&what, bound, || self.screen().contains(text));
+        let deadline = Instant::now() + bound;
+        while !self.screen().contains(text) {
+            assert!(
+                Instant::now() < deadline,
+                "not within {bound:?}: {text:?}; the terminal shows\n{}",
+                self.screen()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Makes the terminal another size.

@@ -1,0 +1,65 @@
+//! `hoist up` without `-d`: it shows what services say until Ctrl-C, or until all have ended.
+
+use hoist_tests::command::Signal;
+use hoist_tests::{Host, SOON, eventually};
+
+#[test]
+fn ctrl_c_stops_what_it_shows() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("cli/attached.yaml");
+    let up = stack.start(&["up", "--no-color"]);
+    up.wait_for_output("hello from one", SOON);
+    up.wait_for_output("hello from two", SOON);
+    assert!(up.stdout().contains("one-1    | hello from one"), "{}", up.stdout());
+    up.signal(Signal::INT);
+    let ended = up.finish(SOON).ended_with(130);
+    assert!(ended.stdout.contains("bye"), "what is said while stopping is shown too: {ended}");
+    let rows = stack.ps();
+    assert!(rows.len() == 3 && rows.iter().all(|row| row.state == "exited"), "{rows:?}");
+    stack.up(&[]).ok();
+    eventually("it can be brought up again", SOON, || stack.instance("one").state == "running");
+    stack.down().ok();
+}
+
+#[test]
+fn killed_it_leaves_the_stack_running() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("cli/attached.yaml");
+    let up = stack.start(&["up"]);
+    up.wait_for_output("hello from one", SOON);
+    up.signal(Signal::KILL);
+    let _killed = up.finish(SOON).ended_with(137);
+    assert_eq!(stack.instance("one").state, "running");
+    stack.down().ok();
+}
+
+#[test]
+fn it_ends_when_all_have_ended() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("cli/attached.yaml");
+    let up = stack.hoist(&["up", "brief"]).ended_with(0);
+    assert!(up.stdout.contains("short"), "{up}");
+    stack.down().ok();
+}
+
+#[test]
+fn one_exit_may_decide() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("cli/attached.yaml").with("STATUS", "5");
+    let up = stack.hoist(&["up", "--exit-code-from", "brief"]).ended_with(5);
+    assert!(up.stdout.contains("short"), "{up}");
+    let rows = stack.ps();
+    assert!(rows.iter().all(|row| row.state == "exited"), "all were stopped: {rows:?}");
+    stack.down().ok();
+}
+
+#[test]
+fn on_a_terminal_progress_is_drawn() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("cli/attached.yaml");
+    let (up, terminal) = host.start_on_terminal(stack.command(&["up", "-d"]));
+    up.finish(SOON).ok();
+    let screen = terminal.screen();
+    assert!(screen.contains("[+] up") && screen.contains("one-1"), "{screen}");
+    stack.down().ok();
+}
