@@ -135,7 +135,7 @@ impl fmt::Display for PortKey {
     }
 }
 
-/// The slots of one service address, by number; new connections go round the filled ones.
+/// The slots of one service address, by number; each new connection takes a filled one at random.
 ///
 /// Either all are filled or none is, when only we write them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -15,7 +15,7 @@ use crate::nft::table::{Chain, ChainKind, Datatype, Set, Table};
 use crate::side::Side;
 use crate::spec::FabricConfig;
 
-/// Slots of one service address: new connections go round them.
+/// Slots of one service address: each new connection takes one at random.
 pub(crate) const SLOTS: u32 = 64;
 
 /// Pairs of links between which packets may pass.
@@ -97,7 +97,7 @@ fn fabric_sets(family: Family) -> (Set, Set, Set) {
 fn to_backend(family: Family) -> Vec<Expr> {
     vec![
         Expr::Load { field: Field::destination(family), to: 0 },
-        Expr::Count { modulus: SLOTS, to: registers(family) },
+        Expr::Random { modulus: SLOTS, to: registers(family) },
         Expr::Lookup { set: SERVICES, key: 0, data: Some(DATA) },
         Expr::Dnat { family, address: DATA, port: None },
     ]

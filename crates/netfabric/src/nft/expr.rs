@@ -82,8 +82,9 @@ pub(crate) enum Expr {
     Ct { key: Ct, to: u32 },
     /// Loads the route type of the destination address (`RTN_*`, host order).
     DestinationType { to: u32 },
-    /// Loads 0, 1, …, `modulus - 1`, 0, … (host order), one step per evaluation.
-    Count { modulus: u32, to: u32 },
+    /// A random number below `modulus`. A counter would be shared by all service addresses, and steps in time with
+    /// whoever asks for two in turn: one of two backends then never gets a connection.
+    Random { modulus: u32, to: u32 },
     /// Keeps the bits of `mask`.
     Mask { register: u32, mask: Vec<u8> },
     /// Goes on when the register holds the value.
@@ -125,8 +126,8 @@ impl Expr {
             Self::Ct { key, to } => ("ct", vec![register(1, *to), word(2, ct_key(*key))]),
             // NFT_FIB_RESULT_ADDRTYPE of NFTA_FIB_F_DADDR.
             Self::DestinationType { to } => ("fib", vec![register(1, *to), word(2, 3), word(3, 2)]),
-            // NFT_NG_INCREMENTAL.
-            Self::Count { modulus, to } => ("numgen", vec![register(1, *to), word(2, *modulus), word(3, 0)]),
+            // NFT_NG_RANDOM.
+            Self::Random { modulus, to } => ("numgen", vec![register(1, *to), word(2, *modulus), word(3, 1)]),
             Self::Mask { register: reg, mask } => ("bitwise", encode_mask(*reg, mask)),
             Self::Equal { register: reg, value } => ("cmp", encode_cmp(*reg, 0, value)),
             Self::NotEqual { register: reg, value } => ("cmp", encode_cmp(*reg, 1, value)),
