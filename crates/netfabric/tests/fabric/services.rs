@@ -25,9 +25,10 @@ fn a_service_address_spreads_load_and_keeps_the_source() {
         for _ in 0..64 {
             *answers.entry(client.ns.ask(&address).unwrap()).or_default() += 1;
         }
-        let expected: BTreeMap<String, u32> =
-            ["one", "two"].into_iter().map(|name| (format!("{name} {source}"), 32)).collect();
-        assert_eq!(answers, expected);
+        let backends: Vec<String> = ["one", "two"].map(|name| format!("{name} {source}")).to_vec();
+        assert_eq!(answers.keys().cloned().collect::<Vec<_>>(), backends);
+        // At random: fewer than 15 of 64 for one of two comes once in hundred thousand runs.
+        assert!(answers.values().all(|count| *count >= 15), "{answers:?}");
     }
     client.ns.run(&format!("ping -c2 -i0.1 -W2 {} && ping -c2 -i0.1 -W2 {}", service.v4, service.v6));
 }
