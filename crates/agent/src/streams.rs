@@ -1,11 +1,12 @@
 //! Bytes between descriptors and channels.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 use hoist_wire::{ApiError, ExecOutput};
+use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::mpsc;
 
 const CHUNK: usize = 16 << 10;
@@ -22,7 +23,7 @@ pub(crate) async fn read(
     let reading = tokio::task::spawn_blocking(move || {
         let mut file = File::from(fd);
         let mut buffer = vec![0; CHUNK];
-        while let Ok(n) = file.read(&mut buffer) {
+        while let Ok(n) = patiently(&mut file, PollFlags::IN, |file| file.read(&mut buffer)) {
             if n == 0 || sink.blocking_send(Ok(wrap(Bytes::copy_from_slice(&buffer[..n])))).is_err() {
                 return;
             }
@@ -36,10 +37,32 @@ pub(crate) async fn write(fd: OwnedFd, mut source: mpsc::Receiver<Bytes>) {
     let writing = tokio::task::spawn_blocking(move || {
         let mut file = File::from(fd);
         while let Some(bytes) = source.blocking_recv() {
-            if file.write_all(&bytes).is_err() {
-                return;
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                match patiently(&mut file, PollFlags::OUT, |file| file.write(rest)) {
+                    Ok(n) if n > 0 => rest = &rest[n..],
+                    _ => return,
+                }
             }
         }
     });
     let _ = writing.await;
+}
+
+/// Does it, waiting where it would block: a terminal's master is shared with the keeper, which never waits.
+fn patiently(
+    file: &mut File,
+    ready: PollFlags,
+    mut work: impl FnMut(&mut File) -> io::Result<usize>,
+) -> io::Result<usize> {
+    loop {
+        match work(file) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // A hang-up wakes it too; the next try then says so.
+                let _ = poll(&mut [PollFd::new(&*file, ready)], None);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
 }
