@@ -152,7 +152,14 @@ pub struct Report {
     pub sources: SourceMap,
     findings: Vec<Diagnostic>,
     errors: usize,
+    spent: usize,
 }
+
+/// What copies and repetitions of one load may add up to, in bytes or their like. Each way of copying (aliases,
+/// `extends`, `include`, ranges, variables, files of variables) is cheap to write and dear to follow.
+const BUDGET: usize = 512 << 20;
+/// What a value costs beside its text.
+pub(crate) const NODE_COST: usize = 128;
 
 /// More errors than this help nobody.
 const MAX_FINDINGS: usize = 500;
@@ -173,6 +180,16 @@ impl Report {
             finding.locate(&self.sources);
             self.findings.push(finding);
         }
+    }
+
+    /// Takes from the budget of this load. False, with an error, when it is used up.
+    pub fn afford(&mut self, cost: usize, at: Span) -> bool {
+        let before = self.spent;
+        self.spent = self.spent.saturating_add(cost);
+        if self.spent > BUDGET && before <= BUDGET {
+            self.error("too-large", at, "copies and repetitions make this stack too large: refused");
+        }
+        self.spent <= BUDGET
     }
 
     /// Records an error at one place.

@@ -219,6 +219,7 @@ impl<'a> Loader<'a> {
     /// A file's text; an error at the place that named it when it can't be read.
     pub(crate) fn read_text(&mut self, path: &str, at: Span) -> Option<String> {
         match self.reader.read(Path::new(path)) {
+            Ok(bytes) if !self.report.afford(bytes.len() * 4, at) => None,
             Ok(bytes) => yaml::decode(path, bytes, &mut self.report),
             Err(error) => {
                 self.report.error("file-not-found", at, format!("can't read {path}: {error}"));

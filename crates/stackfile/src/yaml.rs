@@ -3,7 +3,7 @@
 //!
 //! Bounded on hostile input: text size, nesting, nodes, and the share that comes from aliases.
 
-use crate::diagnostic::{Diagnostic, Report};
+use crate::diagnostic::{Diagnostic, NODE_COST, Report};
 use crate::node::{Map, Node, Tag, Value};
 use crate::scalar::{resolve_plain, spell};
 use crate::source::{FileId, Span, clamp};
@@ -53,6 +53,10 @@ pub fn parse(file: FileId, text: &str, report: &mut Report) -> Option<Vec<Node>>
         copied: 0,
     };
     let documents = builder.documents();
+    let copied = builder.copied;
+    if !report.afford(copied * NODE_COST + text.len(), Span { file, start: 0, end: 0 }) {
+        return None;
+    }
     match documents {
         Ok(documents) if report.errors() == errors => Some(documents),
         Ok(_) => None,

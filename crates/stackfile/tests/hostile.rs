@@ -84,3 +84,18 @@ fn long_chains_of_dependencies_and_extends_end() {
     assert!(load_text(&chain("depends_on")).is_ok());
     let _bounded = load_text(&chain("extends"));
 }
+
+#[test]
+fn copies_add_up_to_a_bound() {
+    let ports: String = (0..200).map(|n| format!("      - \"1-{}\"\n", 60_000 + n)).collect();
+    assert_eq!(code_of(&format!("services:\n  a:\n    image: x\n    ports:\n{ports}")), "too-large");
+    let labels: String = (0..20_000).map(|n| format!("      l{n}: x\n")).collect();
+    let copies: String = (0..1_000).map(|n| format!("  s{n}: {{extends: base}}\n")).collect();
+    assert_eq!(
+        code_of(&format!("services:\n  base:\n    image: x\n    labels:\n{labels}{copies}")),
+        "too-large"
+    );
+    let mut sources = sources(&format!("x-a:\n{}", "  - $A\n".repeat(2_000)));
+    sources.environment.insert("A".to_owned(), "z".repeat(1 << 20));
+    assert_eq!(load(&sources, &MemoryReader::default()).unwrap_err()[0].code, "too-large");
+}

@@ -1,7 +1,7 @@
 //! Short forms to long ones, so that every later stage sees one form only.
 
 use super::merge::started;
-use crate::diagnostic::{Diagnostic, Report};
+use crate::diagnostic::{Diagnostic, NODE_COST, Report};
 use crate::node::{Map, Node, Value};
 use crate::place::Path;
 use crate::scalar::spell;
@@ -259,6 +259,7 @@ fn ports(node: &mut Node, path: &Path<'_>, mode: Mode, report: &mut Report) {
             }
         };
         match port::parse(&short) {
+            Ok(ports) if !report.afford(ports.len() * 8 * NODE_COST, item.span) => return,
             Ok(ports) if ports.iter().any(|port| port.target == 0) => {
                 invalid(&mut item, "invalid-port", &path.index(index), "there is no port 0", report);
             }

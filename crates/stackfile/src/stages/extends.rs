@@ -2,7 +2,7 @@
 
 use super::merge::extend;
 use super::reset::Resets;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, NODE_COST};
 use crate::loader::{Context, Loader};
 use crate::node::{Map, Node, Value};
 use crate::place::Path;
@@ -81,6 +81,9 @@ impl Loader<'_> {
             None => self.drop_extends(name, services),
             // An empty service gives nothing; the reference keeps `extends` then.
             Some(base) if base.is_null() => {}
+            Some(base) if !self.report.afford(base.count() * NODE_COST, reference.at) => {
+                self.drop_extends(name, services);
+            }
             Some(mut base) => {
                 scope.resets.apply_below(&["services", name], &mut base);
                 let Some(slot) = services.get_mut(name) else { return };

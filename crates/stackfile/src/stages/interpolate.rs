@@ -49,6 +49,9 @@ impl Interpolation<'_> {
         if text.contains('$') {
             let lookup = |name: &str| self.environment.get(name).cloned();
             match template::substitute(text, &lookup) {
+                Ok(outcome) if !self.report.afford(outcome.text.len(), node.span) => {
+                    node.value = Value::Broken;
+                }
                 Ok(outcome) => {
                     let template = std::mem::replace(text, outcome.text);
                     node.trail.push(Action::Interpolated, node.span, template);
