@@ -170,9 +170,10 @@ fn a_service_that_left_the_file_stays_until_orphans_are_removed() {
     let smaller = shop().service(service("db")).build();
     assert_eq!(converged(&up(&mut world, &smaller, UpOptions::default())), 0);
     assert_eq!(instances(&world).len(), 3);
-    up(&mut world, &smaller, UpOptions { remove_orphans: true, ..UpOptions::default() });
-    world.run_for(Duration::from_secs(20));
+    let verdict = up(&mut world, &smaller, UpOptions { remove_orphans: true, ..UpOptions::default() });
+    assert_eq!(converged(&verdict), 2, "the verdict comes when they have gone");
     assert_eq!(instances(&world).len(), 1);
+    world.run_for(Duration::from_secs(1));
     assert_eq!(world.orchestrator().stacks()[&id("shop")].intents.len(), 1);
 }
 
@@ -389,4 +390,37 @@ fn addresses_stay_with_those_who_stay() {
     let after = addresses(&world);
     assert_eq!((&before.0, &before.2), (&after.0, &after.2));
     assert_ne!(before.1, after.1, "the old one still had it when the new one was planned");
+}
+
+#[test]
+fn a_port_of_another_program_fails_up_and_is_taken_once_it_is_free() {
+    let mut world = world();
+    world.foreign_port(80, true);
+    let stack = shop().service(service("web").port(80, 80)).build();
+    let verdict = up(&mut world, &stack, UpOptions::default());
+    assert_eq!(failures(&verdict), ["another program has host port 80"]);
+    assert!(!world.runs("shop", "web"), "what can't be reached isn't started");
+    world.foreign_port(80, false);
+    world.run_for(Duration::from_secs(10));
+    assert!(world.runs("shop", "web"), "it is tried again without being asked for");
+}
+
+#[test]
+fn asking_again_tries_a_refused_port_at_once() {
+    let mut world = world();
+    world.foreign_port(80, true);
+    let stack = shop().service(service("web").port(80, 80)).build();
+    failures(&up(&mut world, &stack, UpOptions::default()));
+    world.foreign_port(80, false);
+    converged(&up(&mut world, &stack, UpOptions::default()));
+}
+
+#[test]
+fn a_refused_port_is_held_against_nobody_who_goes() {
+    let mut world = world();
+    world.foreign_port(80, true);
+    let stack = shop().service(service("web").port(80, 80)).build();
+    failures(&up(&mut world, &stack, UpOptions::default()));
+    converged(&ask(&mut world, down(true)));
+    assert_eq!(world.left(), (0, 0, 0));
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::{
     HostId, HostReport, InstanceReport, InstanceUid, Intent, Phase, Removal, RunIntent, ServiceName, StackId,
-    WantedStack,
+    Subject, WantedStack,
 };
 
 pub use super::up::{Put, UpOptions, moved, up};
@@ -52,7 +52,7 @@ pub fn start(
 ) -> Result<Applied, Refusal> {
     each(current, id, services, |name, intent| {
         let stopped = intent.run != RunIntent::Running;
-        intent.start_nonce += u64::from(stopped || has_ended(view, id, name));
+        intent.start_nonce += u64::from(stopped || has_ended(view, id, name) || has_failed(view, id, name));
         intent.run = RunIntent::Running;
     })
 }
@@ -162,6 +162,16 @@ fn reports<'a>(
 pub(super) fn has_ended(view: &View, stack: &StackId, service: &ServiceName) -> bool {
     reports(view, stack).any(|(_, instance)| {
         instance.slot.service == *service && matches!(instance.phase, Phase::Exited | Phase::Failed(_))
+    })
+}
+
+/// Something of the service was given up: asking again means that a person has seen to it.
+pub(super) fn has_failed(view: &View, stack: &StackId, service: &ServiceName) -> bool {
+    let failures = view.values().flat_map(|report| &report.failures);
+    failures.filter(|failure| failure.permanent).any(|failure| match &failure.subject {
+        Subject::Service(of, name) => of == stack && name == service,
+        Subject::Slot(slot) => slot.stack == *stack && slot.service == *service,
+        _ => false,
     })
 }
 

@@ -10,7 +10,7 @@ use hoist_model::{
 };
 
 use super::Refusal;
-use super::intent::{Applied, View, epoch, has_ended, instances_of, no_such_service, travel};
+use super::intent::{Applied, View, epoch, has_ended, has_failed, instances_of, no_such_service, travel};
 use super::template::define;
 use crate::graph::{self, Dependencies};
 
@@ -96,6 +96,8 @@ pub fn up(
     let changed = changed(before.as_ref(), &wanted, &services, options.force_recreate);
     let mut services = services;
     services.extend(travel(&mut wanted, &changed));
+    // Who asks for orphans to go hears the verdict when they have gone.
+    services.extend(removed(before.as_ref(), &wanted));
     wanted.removal = None;
     prune(&mut wanted);
     Ok(Applied { wanted, services, retired, warnings })
@@ -170,7 +172,8 @@ fn up_one(
         return Intent { run: RunIntent::Stopped { epoch: epoch(view) }, replicas, ..before.clone() };
     }
     let was_stopped = matches!(before.run, RunIntent::Stopped { .. });
-    let start = !options.no_start && (was_stopped || has_ended(view, stack, name));
+    let again = was_stopped || has_ended(view, stack, name) || has_failed(view, stack, name);
+    let start = !options.no_start && again;
     let start_nonce = before.start_nonce + u64::from(start);
     Intent { run: RunIntent::Running, replicas, start_nonce, ..before.clone() }
 }
@@ -193,6 +196,19 @@ fn orphans(wanted: &mut WantedStack, number: Revision, remove: bool) -> Vec<Stri
         return left;
     }
     vec![format!("{} left the file and stays as it is; `--remove-orphans` removes it", left.join(", "))]
+}
+
+/// Services that were there before and are to be gone now.
+fn removed(before: Option<&WantedStack>, wanted: &WantedStack) -> BTreeSet<ServiceName> {
+    let absent =
+        |name: &&ServiceName| wanted.intents.get(*name).is_none_or(|intent| intent.run == RunIntent::Absent);
+    let before = before.into_iter().flat_map(|before| &before.intents);
+    before
+        .filter(|(_, intent)| intent.run != RunIntent::Absent)
+        .map(|(name, _)| name)
+        .filter(absent)
+        .cloned()
+        .collect()
 }
 
 /// The moved services whose instances will be made anew.

@@ -114,9 +114,14 @@ impl World {
 
     pub(super) fn apply_fabric(&mut self, wanted: &host::FabricWanted) {
         let published = wanted.published.keys().map(|key| {
+            let taken = key.port.published.filter(|port| self.foreign_ports.contains(port));
             let report =
                 hoist_model::PublishedReport { port: key.port.clone(), reach: "everywhere".to_owned() };
-            (key.clone(), Ok(report))
+            let result = taken.map_or(Ok(report), |port| {
+                let what = format!("another program has host port {port}");
+                Err(host::StepError { what, hint: None, permanent: false })
+            });
+            (key.clone(), result)
         });
         let seen = host::FabricSeen { published: published.collect() };
         self.later(Duration::from_millis(1), Event::Fabric(seen));

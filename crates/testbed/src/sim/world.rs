@@ -1,6 +1,6 @@
 //! A simulation from outside: what a test asks for, breaks, and looks at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hoist_model::{BootId, Exit, HostId, InstanceUid, Moment, ServiceName, Stack, Verdict, WallTime};
@@ -47,6 +47,8 @@ pub struct World {
     pub(super) orchestrator: ClusterLoop,
     pub(super) ids: CountedIds,
     pub(super) operations: BTreeMap<OpId, Option<Ended>>,
+    /// Host ports that some other program has.
+    pub(super) foreign_ports: BTreeSet<u16>,
     /// When the last report arrives: a stream keeps its order.
     pub(super) last_report: Duration,
     pub(super) trace: Vec<String>,
@@ -79,6 +81,7 @@ impl World {
             orchestrator,
             ids: CountedIds::default(),
             operations: BTreeMap::new(),
+            foreign_ports: BTreeSet::new(),
             last_report: Duration::ZERO,
             trace: Vec::new(),
         };
@@ -145,6 +148,15 @@ impl World {
     /// Changes how a service's program behaves, from its next run on.
     pub fn behave(&mut self, service: &str, behaviour: Behaviour) {
         self.behaviours.insert(build::name(service), behaviour);
+    }
+
+    /// Another program takes a host port, or lets go of it.
+    pub fn foreign_port(&mut self, port: u16, taken: bool) {
+        if taken {
+            self.foreign_ports.insert(port);
+        } else {
+            self.foreign_ports.remove(&port);
+        }
     }
 
     /// The runs that are alive.
