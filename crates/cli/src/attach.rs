@@ -68,6 +68,7 @@ pub(crate) async fn run(attached: Attached) -> Result<u8, CommandError> {
                     alive = exits.some_live;
                     if attached.abort_on_exit && exits.some_ended {
                         stop(&attached, false).await?;
+                        last_words(&mut tail).await;
                         return Ok(exits.code);
                     }
                 }
