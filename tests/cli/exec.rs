@@ -80,9 +80,6 @@ fn a_terminal_is_one() {
     terminal.wait_for("it is a 1001 terminal", SOON);
     terminal.keys("stty size\n");
     terminal.wait_for("24 80", SOON);
-    terminal.resize(100, 30);
-    terminal.keys("sleep 0.2; stty size\n");
-    terminal.wait_for("30 100", SOON);
     // Ctrl-C goes to the program in there, not to the command out here.
     terminal.keys("sleep 1000\n");
     terminal.wait_for("sleep 1000", SOON);

@@ -1,6 +1,6 @@
 //! `up` with its options, `stop`, `start`, `restart`, `down`.
 
-use hoist_tests::{Host, Stack};
+use hoist_tests::{Host, SOON, Stack, eventually};
 
 fn states(stack: &Stack<'_>) -> Vec<(String, String)> {
     stack.ps().into_iter().map(|row| (row.name, row.state)).collect()
@@ -71,7 +71,7 @@ fn a_service_that_left_the_file_stays_until_orphans_are_removed() {
     assert_eq!(stack.ps().len(), 4);
     assert!(host.answer_from_outside(8096).starts_with("web"));
     stack.up(&["--remove-orphans"]).ok();
-    assert_eq!(names(&stack), ["cli-both-1", "cli-store-1", "cli-talker-1"]);
+    eventually("the orphan is gone", SOON, || names(&stack) == ["cli-both-1", "cli-store-1", "cli-talker-1"]);
     stack.down().ok();
 }
 

@@ -118,9 +118,8 @@ impl Running {
 
     fn spawn(namespaces: &Namespaces, mut command: Command) -> Self {
         let shown = shown(&command);
-        // A session of its own, as on a host: this test's is outside the host's process namespace and would read as 0.
-        // SAFETY: setsid(2) is async-signal-safe and touches no memory.
-        unsafe { command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?)) };
+        // SAFETY: the two system calls are async-signal-safe and touch no memory.
+        unsafe { command.pre_exec(own_session) };
         let (child, began) = namespaces.run(move || {
             let began = Instant::now();
             (command.spawn(), began)
@@ -227,6 +226,14 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A session of its own, as on a host: this test's is outside the host's process namespace and would read as 0. A terminal
+/// on standard input becomes the session's, so that it gets the terminal's signals.
+fn own_session() -> std::io::Result<()> {
+    rustix::process::setsid()?;
+    let _ = rustix::process::ioctl_tiocsctty(rustix::stdio::stdin());
+    Ok(())
 }
 
 /// The command line as a person would type it, program by its last name.

@@ -12,7 +12,10 @@ import redis
 
 database = psycopg2.connect(os.environ["DATABASE"])
 database.autocommit = True
+# Two replicas that create a table at once collide in postgres's own catalogue.
+database.cursor().execute("SELECT pg_advisory_lock(1)")
 database.cursor().execute("CREATE TABLE IF NOT EXISTS orders (id SERIAL PRIMARY KEY, what TEXT NOT NULL)")
+database.cursor().execute("SELECT pg_advisory_unlock(1)")
 cache = redis.Redis.from_url(os.environ["CACHE"])
 
 
