@@ -15,7 +15,7 @@ if [ ! -e "$base" ]; then
     # In memory, as dpkg waits for the disk after every file; libLLVM is a third of postgres and only makes it faster.
     unshare --mount sh -eu -c '
         mount -t tmpfs -o size=3g tmpfs /mnt
-        TMPDIR=/mnt mmdebstrap --quiet --mode=root --variant=minbase --include="$1" \
+        TMPDIR=/mnt mmdebstrap --quiet --mode=root --format=tar --variant=minbase --include="$1" \
             --aptopt="APT::Install-Recommends \"false\"" \
             --dpkgopt="path-exclude=/usr/share/doc/*" --dpkgopt="path-exclude=/usr/share/man/*" \
             --dpkgopt="path-exclude=/usr/share/locale/*" --dpkgopt="path-exclude=/usr/lib/*/libLLVM*" \
