@@ -159,7 +159,7 @@ pub struct Report {
 /// `extends`, `include`, ranges, variables, files of variables) is cheap to write and dear to follow.
 const BUDGET: usize = 512 << 20;
 /// What a value costs beside its text.
-pub(crate) const NODE_COST: usize = 128;
+pub(crate) const NODE_COST: usize = 256;
 
 /// More errors than this help nobody.
 const MAX_FINDINGS: usize = 500;
