@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use hoist_tests::{Host, SOON, Stack};
+use hoist_tests::{Host, SOON, Stack, eventually};
 
 fn up(host: &Host) -> Stack<'_> {
     let stack = host.stack("cli");
@@ -80,10 +80,17 @@ fn a_terminal_is_one() {
     terminal.wait_for("it is a 1001 terminal", SOON);
     terminal.keys("stty size\n");
     terminal.wait_for("24 80", SOON);
-    // Ctrl-C goes to the program in there, not to the command out here.
+    terminal.resize(100, 30);
+    terminal.keys("sleep 0.2; stty size\n");
+    terminal.wait_for("30 100", SOON);
+    // Ctrl-C goes to the program in there, not to the command out here. What is typed before it takes effect is dropped
+    // with it (termios(3), NOFLSH), so the next line is typed when the prompt is back.
     terminal.keys("sleep 1000\n");
-    terminal.wait_for("sleep 1000", SOON);
+    eventually("it sleeps", SOON, || {
+        stack.listing().kind("process").iter().any(|line| line.ends_with("sleep 1000"))
+    });
     terminal.keys("\u{3}");
+    terminal.wait_for("^C\r\n# ", SOON);
     terminal.keys("echo still $((2000 + 2)) here\n");
     terminal.wait_for("still 2002 here", SOON);
     terminal.keys("exit 5\n");
