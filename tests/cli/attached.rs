@@ -46,7 +46,7 @@ fn it_ends_when_all_have_ended() {
 fn one_exit_may_decide() {
     let Some(host) = Host::new() else { return };
     let stack = host.stack("cli/attached.yaml").with("STATUS", "5");
-    stack.hoist(&["up", "--exit-code-from", "brief"]).ended_with(5).ok();
+    let _fifth = stack.hoist(&["up", "--exit-code-from", "brief"]).ended_with(5);
     let rows = stack.ps();
     assert!(rows.iter().all(|row| row.state == "exited"), "all were stopped: {rows:?}");
     stack.down().ok();
