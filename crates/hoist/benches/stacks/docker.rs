@@ -1,9 +1,10 @@
-//! docker-compose with a Docker daemon of its own, in the bench's namespace and folder.
+//! docker-compose with a Docker daemon of its own, in the bench's namespaces and folder.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::contain;
 use super::place::Place;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,8 +28,7 @@ impl<'a> Docker<'a> {
         std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
         let host = format!("unix://{}/docker.sock", dir.display());
         let log = std::fs::File::create(dir.join("log")).map_err(|error| error.to_string())?;
-        let daemon = place
-            .inside("dockerd")
+        let daemon = Command::new("dockerd")
             .arg("-H")
             .arg(&host)
             .arg("--data-root")
@@ -37,6 +37,8 @@ impl<'a> Docker<'a> {
             .arg(dir.join("exec"))
             .arg("--pidfile")
             .arg(dir.join("pid"))
+            .arg("--cgroup-parent")
+            .arg(format!("/{}", contain::group()))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -73,16 +75,19 @@ impl<'a> Docker<'a> {
     }
 
     fn docker(&self, words: &[&str]) -> Command {
-        let mut command = self.place.inside("docker");
+        let mut command = Command::new("docker");
         command.args(["-H", &self.host]).args(words);
         command
     }
 
+    /// More services than docker-compose 1.29 has workers (64) may wait for each other for ever, hence their number.
     pub(super) fn compose(&self, file: &Path, words: &[&str]) -> Command {
-        let mut command = self.place.inside("docker-compose");
+        let mut command = Command::new("timeout");
         command
+            .args(["300", "docker-compose"])
             .env("DOCKER_HOST", &self.host)
             .env("COMPOSE_HTTP_TIMEOUT", "300")
+            .env("COMPOSE_PARALLEL_LIMIT", "256")
             .arg("-f")
             .arg(file)
             .args(words);

@@ -1,4 +1,4 @@
-//! Where the bench happens: a throwaway network namespace and a temporary folder, both removed at the end.
+//! Where the bench happens: a folder with a root file system of one static program, and stacks of it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,22 +9,17 @@ use super::busybox;
 
 pub(super) struct Place {
     pub(super) dir: PathBuf,
-    netns: String,
 }
 
 impl Place {
-    pub(super) fn new() -> Self {
-        let id = std::process::id();
-        let place = Self {
-            dir: std::env::temp_dir().join(format!("hoist-bench-{id}")),
-            netns: format!("hoist-bench-{id}"),
-        };
+    pub(super) fn new(dir: PathBuf) -> Self {
+        let place = Self { dir };
         let rootfs = place.rootfs();
-        fs::create_dir_all(rootfs.join("bin")).expect("a temporary folder can be made");
-        fs::copy(busybox(), rootfs.join("bin/busybox")).expect("busybox-static is installed");
+        for folder in ["bin", "dev", "proc", "sys"] {
+            fs::create_dir_all(rootfs.join(folder)).expect("a temporary folder can be made");
+        }
+        fs::copy(busybox(), rootfs.join("bin/busybox")).expect("busybox can be copied");
         symlink("busybox", rootfs.join("bin/sleep")).expect("a link can be made");
-        must(Command::new("ip").args(["netns", "add", &place.netns]));
-        must(place.inside("ip").args(["link", "set", "lo", "up"]));
         place
     }
 
@@ -32,47 +27,29 @@ impl Place {
         self.dir.join("rootfs")
     }
 
-    /// A command in the namespace; mounts are the host's, so that control groups are there.
-    pub(super) fn inside(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{}", self.netns)).arg(program);
-        command
-    }
-
-    /// A stack of so many services that only sleep, the same file for everybody.
+    /// A stack of so many services that only sleep, the same file for everybody. A signal that ends `sleep` at once keeps
+    /// the grace period out of the measurement.
     pub(super) fn stack(&self, size: usize) -> PathBuf {
-        let mut text = format!("version: \"3.8\"\nname: bench{size}\nservices:\n");
-        for number in 0..size {
-            text.push_str(&format!(
-                "  s{number}:\n    image: hoist-bench:1\n    x-hoist: {{ rootfs: {} }}\n    command: [sleep, \"100000\"]\n    stop_signal: SIGKILL\n",
-                self.rootfs().display()
-            ));
-        }
-        let file = self.dir.join(format!("stack{size}.yaml"));
-        fs::write(&file, text).expect("a file can be written");
+        let rootfs = self.rootfs();
+        let service = |number| {
+            format!(
+                "  s{number}:\n    image: hoist-bench:1\n    x-hoist: {{ rootfs: {} }}\n    \
+                 command: [sleep, \"100000\"]\n    stop_signal: SIGKILL\n",
+                rootfs.display()
+            )
+        };
+        let text: String = (0..size).map(service).collect();
+        let dir = self.dir.join(format!("stack{size}"));
+        fs::create_dir_all(&dir).expect("a folder can be made");
+        let file = dir.join("stack.yaml");
+        fs::write(&file, format!("services:\n{text}")).expect("a file can be written");
         file
     }
 
     pub(super) fn hoist(&self, file: &Path, words: &[&str]) -> Command {
-        let mut command = self.inside(env!("CARGO_BIN_EXE_hoist"));
-        command
-            .arg("--root")
-            .arg(self.dir.join("hoist"))
-            .args(["--progress", "quiet", "-f"])
-            .arg(file)
-            .args(words);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
+        command.arg("--root").arg(self.dir.join("hoist"));
+        command.args(["--progress", "quiet", "-f"]).arg(file).args(words);
         command
     }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "delete", &self.netns]).status();
-        let _ = fs::remove_dir_all(&self.dir);
-    }
-}
-
-pub(super) fn must(command: &mut Command) {
-    let status = command.status().expect("the command can be started");
-    assert!(status.success(), "{command:?} failed");
 }

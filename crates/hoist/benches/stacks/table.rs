@@ -4,21 +4,27 @@ use std::time::Duration;
 
 pub(super) struct Row {
     pub(super) what: String,
+    /// The system calls alone; none where there is nothing to do.
+    pub(super) floor: Option<Duration>,
     pub(super) hoist: Duration,
-    pub(super) peer: Option<Duration>,
+    /// docker-compose; none where Docker can't run.
+    pub(super) compose: Option<Duration>,
 }
 
 pub(super) fn print(rows: &[Row], rounds: usize) {
-    println!("Medians of {rounds} rounds.\n");
-    println!("| what | hoist | docker-compose | ratio |");
-    println!("|---|---|---|---|");
-    for row in rows {
-        let (peer, ratio) = match row.peer {
-            Some(peer) => (text(peer), format!("{:.1}", peer.as_secs_f64() / row.hoist.as_secs_f64())),
-            None => ("skipped".to_owned(), String::new()),
-        };
-        println!("| {} | {} | {peer} | {ratio} |", row.what, text(row.hoist));
+    println!("Medians of {rounds} rounds, taken in turns.\n");
+    println!("| | system calls alone | hoist | docker-compose | hoist / calls | compose / hoist |");
+    println!("|---|---|---|---|---|---|");
+    for Row { what, floor, hoist, compose } in rows {
+        let over = floor.map_or(String::new(), |floor| ratio(*hoist, floor));
+        let under = compose.map_or("skipped".to_owned(), |compose| ratio(compose, *hoist));
+        let [floor, compose] = [floor, compose].map(|time| time.map_or(String::new(), text));
+        println!("| {what} | {floor} | {} | {compose} | {over} | {under} |", text(*hoist));
     }
+}
+
+fn ratio(larger: Duration, smaller: Duration) -> String {
+    format!("{:.1}", larger.as_secs_f64() / smaller.as_secs_f64())
 }
 
 fn text(time: Duration) -> String {
