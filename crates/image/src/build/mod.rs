@@ -1,5 +1,6 @@
-//! Builds from Dockerfiles. So far: which files of a context count.
+//! Builds from Dockerfiles: which files of a context count, and what a build is.
 
+pub mod graph;
 mod ignore;
 
 pub use ignore::{Ignore, IgnoreError};
