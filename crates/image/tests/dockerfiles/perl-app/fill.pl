@@ -1,0 +1,1 @@
+my $name = shift; while (<STDIN>) { s/\@NAME\@/$name/g; print; }
