@@ -1,23 +1,26 @@
-//! Reads stack files as the user: finds them, reads the environment, and has `stackfile` make sense of it.
+//! Loads the stack that `sources` found, applies the file's lints, and prints what was found in it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use hoist_model::Stack;
 use hoist_stackfile::{
-    Diagnostic, FileKind, FileReader, LowerOptions, Lowered, Options, Project, Severity, Source, Sources,
+    Diagnostic, FileKind, FileReader, LowerOptions, Lowered, Options, Project, Severity, Sources,
 };
 
 use crate::args::Global;
-use crate::error::{CommandError, code};
+use crate::error::CommandError;
 use crate::select::Selected;
+use crate::sources::sources;
+use crate::style;
 
 /// What to print on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Say {
-    /// Errors only: the command is not about the file.
+    /// Errors that keep the stack's name from being known: the command is not about the file.
     Nothing,
-    /// Warnings as well.
+    /// Warnings as well, a line each; what the file denies is refused.
     Warnings,
 }
 
@@ -61,10 +64,11 @@ pub(crate) fn stack(global: &Global, selected: &Selected, say: Say) -> Result<Lo
     if activate(&mut sources, &loaded.project, selected) {
         loaded = hoist_stackfile::load(&sources, &Disk).map_err(|errors| refuse(&errors))?;
     }
-    let lowered = lower(&loaded.project)?;
+    let lowered = hoist_stackfile::lower(&loaded.project, &LowerOptions::default(), &Disk);
+    let lowered = lowered.map_err(|errors| refuse(&errors))?;
     if say == Say::Warnings {
-        print(&loaded.warnings);
-        print(&lowered.warnings);
+        let found: Vec<Diagnostic> = loaded.warnings.into_iter().chain(lowered.warnings).collect();
+        print_briefly(&lint(&loaded.project, found)?);
     }
     Ok(Loaded {
         stack: lowered.stack,
@@ -73,100 +77,37 @@ pub(crate) fn stack(global: &Global, selected: &Selected, say: Say) -> Result<Lo
     })
 }
 
+/// Loads and lowers for `config`, which shows everything that was found, in full.
+///
+/// # Errors
+/// All findings, when there is an error among them.
+pub(crate) fn project(sources: &Sources) -> Result<(Project, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let loaded = hoist_stackfile::load(sources, &Disk)?;
+    let lowered = hoist_stackfile::lower(&loaded.project, &LowerOptions::default(), &Disk);
+    // What `up` would refuse can still be shown.
+    let refused = |error| Diagnostic { severity: Severity::Warning, ..error };
+    let lowered = lowered.map_or_else(|errors| errors.into_iter().map(refused).collect(), |ok| ok.warnings);
+    let warnings = loaded.warnings.into_iter().chain(lowered).collect();
+    let found = hoist_stackfile::lint(&loaded.project, warnings, &Disk);
+    if found.iter().any(is_error) { Err(found) } else { Ok((loaded.project, found)) }
+}
+
+/// The warnings and the lints' findings, as `x-hoist.lints` wants them.
+fn lint(project: &Project, warnings: Vec<Diagnostic>) -> Result<Vec<Diagnostic>, CommandError> {
+    let found = hoist_stackfile::lint(project, warnings, &Disk);
+    if found.iter().any(is_error) { Err(refuse(&found)) } else { Ok(found) }
+}
+
+fn is_error(finding: &Diagnostic) -> bool {
+    finding.severity == Severity::Error
+}
+
 /// Lowers a project.
 ///
 /// # Errors
 /// When it says something that can't be; that is printed here.
 pub(crate) fn lower(project: &Project) -> Result<Lowered, CommandError> {
     hoist_stackfile::lower(project, &LowerOptions::default(), &Disk).map_err(|errors| refuse(&errors))
-}
-
-/// Everything a load starts from.
-///
-/// # Errors
-/// When there is no stack file.
-pub(crate) fn sources(
-    global: &Global,
-    selected: &Selected,
-    options: Options,
-) -> Result<Sources, CommandError> {
-    let here =
-        std::env::current_dir().map_err(|error| CommandError::failed(format!("this folder: {error}")))?;
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let files = files(&selected.files, &here, variable("COMPOSE_FILE"))?;
-    let absolute = |path: &Path| if path == Path::new("-") { path.to_owned() } else { here.join(path) };
-    let first = files.first().map(|file| absolute(file)).unwrap_or_default();
-    let dir = match &global.project_directory {
-        Some(dir) => here.join(dir),
-        None if first == Path::new("-") => here.clone(),
-        None => first.parent().map_or(here.clone(), Path::to_owned),
-    };
-    let text = |path: &Path| path.display().to_string();
-    let named_env = global.env_files.iter().map(|file| text(&here.join(file)));
-    let listed_env = variable("COMPOSE_ENV_FILES").unwrap_or_default();
-    let listed_env = listed_env.split(',').filter(|file| !file.is_empty()).map(|file| text(&here.join(file)));
-    let env_files: Vec<String> =
-        if global.env_files.is_empty() { listed_env.collect() } else { named_env.collect() };
-    Ok(Sources {
-        files: files.iter().map(|file| source(&absolute(file))).collect::<Result<_, _>>()?,
-        project_dir: text(&clean(&dir)),
-        working_dir: text(&here),
-        environment: std::env::vars().collect(),
-        env_files,
-        no_default_env_file: variable("COMPOSE_DISABLE_ENV_FILE")
-            .is_some_and(|value| value == "1" || value == "true"),
-        profiles: global.profiles.clone(),
-        project_name: global.project_name.clone(),
-        name_from_folder: true,
-        home: variable("HOME"),
-        services: Vec::new(),
-        options,
-    })
-}
-
-fn source(path: &Path) -> Result<Source, CommandError> {
-    if path != Path::new("-") {
-        return Ok(Source { path: path.display().to_string(), text: None });
-    }
-    let text = io::read_to_string(io::stdin());
-    let text =
-        text.map_err(|error| CommandError::usage(format!("the stack file on standard input: {error}")))?;
-    Ok(Source { path: "-".to_owned(), text: Some(text) })
-}
-
-/// Named files; else `COMPOSE_FILE`; else the first of the usual names here or above, with its override.
-fn files(named: &[PathBuf], here: &Path, listed: Option<String>) -> Result<Vec<PathBuf>, CommandError> {
-    if !named.is_empty() {
-        return Ok(named.to_vec());
-    }
-    if let Some(list) = listed {
-        let separator = std::env::var("COMPOSE_PATH_SEPARATOR").unwrap_or_else(|_| ":".to_owned());
-        return Ok(list.split(&separator).map(PathBuf::from).collect());
-    }
-    let found = hoist_stackfile::discover(here, &Disk).ok_or_else(|| {
-        CommandError::usage("no stack file here or in a folder above").hint(
-            "name one: `hoist up path/to/stack.yaml`; the usual names are stack.yaml, compose.yaml, docker-compose.yml",
-        )
-    })?;
-    for ignored in &found.ignored {
-        anstream::eprintln!("warning: {} is not read: {} is", ignored.display(), found.files[0].display());
-    }
-    Ok(found.files)
-}
-
-/// Without `.` and `..`, as far as names alone tell.
-fn clean(path: &Path) -> PathBuf {
-    use std::path::Component;
-    path.components().fold(PathBuf::new(), |mut clean, part| {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                clean.pop();
-            }
-            part => clean.push(part),
-        }
-        clean
-    })
 }
 
 /// A service named on the command line switches its profiles on. True: the load must be done again.
@@ -189,18 +130,34 @@ fn activate(sources: &mut Sources, project: &Project, selected: &Selected) -> bo
 #[must_use]
 pub(crate) fn refuse(findings: &[Diagnostic]) -> CommandError {
     print(findings);
-    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    let errors = findings.iter().filter(|finding| is_error(finding)).count();
     let plural = if errors == 1 { "" } else { "s" };
-    let mut error =
-        CommandError::usage(format!("{errors} error{plural} in the stack file; nothing was changed"));
-    error.code = code::USAGE;
-    error
+    CommandError::usage(format!("{errors} error{plural} in the stack file; nothing was changed"))
 }
 
-/// Prints findings.
+/// Prints findings with the lines that they are about.
 pub(crate) fn print(findings: &[Diagnostic]) {
     let color = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
     for finding in findings {
         anstream::eprintln!("{}", finding.render(color));
+    }
+}
+
+/// Of one kind of warning, so many lines and how many more there are.
+const SHOWN: usize = 3;
+
+/// Prints a line for each warning, and of many of a kind the first ones only.
+pub(crate) fn print_briefly(warnings: &[Diagnostic]) {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for warning in warnings {
+        let count = seen.entry(warning.code).or_default();
+        *count += 1;
+        if *count <= SHOWN {
+            anstream::eprintln!("{}{warning}{:#}", style::WARN, style::WARN);
+        }
+    }
+    for (code, count) in seen.into_iter().filter(|(_, count)| *count > SHOWN) {
+        let more = count - SHOWN;
+        anstream::eprintln!("{more} more of {code}; `hoist config -q` shows all");
     }
 }

@@ -7,7 +7,8 @@ pub(crate) fn print<const N: usize>(rows: &[[String; N]]) {
     }
 }
 
-fn lines<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+/// The rows as lines.
+pub(crate) fn lines<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     let line = |row: &[String; N]| {

@@ -43,6 +43,10 @@ pub struct Label {
     pub line: u32,
     /// 1-based column in characters.
     pub column: u32,
+    /// 1-based line of the first character after the place.
+    pub end_line: u32,
+    /// 1-based column of that character.
+    pub end_column: u32,
     /// What this place has to do with it; may be empty.
     pub text: String,
     /// The byte range.
@@ -71,7 +75,16 @@ impl Diagnostic {
     pub fn label(mut self, span: Span, text: impl Into<String>) -> Self {
         if span.is_some() {
             let text = text.into();
-            self.labels.push(Label { file: String::new(), line: 0, column: 0, text, span, source: None });
+            self.labels.push(Label {
+                file: String::new(),
+                line: 0,
+                column: 0,
+                end_line: 0,
+                end_column: 0,
+                text,
+                span,
+                source: None,
+            });
         }
         self
     }
@@ -90,6 +103,10 @@ impl Diagnostic {
                 label.file = place.file.to_owned();
                 label.line = place.line;
                 label.column = place.column;
+            }
+            if let Some(end) = sources.place(Span { start: label.span.end, ..label.span }) {
+                label.end_line = end.line;
+                label.end_column = end.column;
             }
             label.source = sources.get(label.span.file).cloned();
         }

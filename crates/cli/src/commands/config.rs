@@ -1,36 +1,58 @@
-//! `hoist config`: the stack file in its canonical form, or parts of it.
+//! `hoist config`: the stack file in its canonical form, parts of it, or where a value comes from.
+
+mod explain;
+mod findings;
+mod parts;
 
 use hoist_stackfile::canonical::{escape_dollars, to_json, to_yaml};
 use hoist_stackfile::node::Node;
-use hoist_stackfile::{Dialect, Options, Project};
+use hoist_stackfile::{Diagnostic, Dialect, Options, Sources, json_schema};
 
-use crate::args::{self, Global};
-use crate::error::CommandError;
+use crate::args::{self, ConfigFormat, ConfigView, Global};
+use crate::error::{CommandError, code};
 use crate::load::{self, Disk};
 use crate::select::select;
+use crate::sources::sources;
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the stack file has errors.
 pub(crate) fn run(global: &Global, args: &args::Config) -> Result<(), CommandError> {
+    if let Some(ConfigView::Explain { words, files, json }) = &args.view {
+        let files: Vec<_> = args.selection.files.iter().chain(files).cloned().collect();
+        let words: Vec<_> = args.selection.words.iter().chain(words).cloned().collect();
+        return explain::run(global, &files, &words, *json);
+    }
+    if args.part.schema {
+        return emit(args, &format!("{:#}\n", json_schema()));
+    }
     let selected = select(&global.files, &args.selection.files, &args.selection.words)?;
-    let mut sources = load::sources(global, &selected, options(args))?;
+    let mut sources = sources(global, &selected, options(args))?;
+    if args.part.variables {
+        let model = hoist_stackfile::load_model(&uninterpolated(sources), &Disk);
+        let model = model.map_err(|errors| refuse(args, &errors))?;
+        return emit(args, &parts::variables(&model, args.format));
+    }
     sources.services = selected.services.iter().map(ToString::to_string).collect();
     if args.no_interpolate {
-        let model = hoist_stackfile::load_model(&sources, &Disk).map_err(|errors| load::refuse(&errors))?;
-        return if args.quiet { Ok(()) } else { emit(args, &text(args, &model)?) };
+        let model = hoist_stackfile::load_model(&sources, &Disk).map_err(|errors| refuse(args, &errors))?;
+        return match parts::named(&model, &args.part) {
+            Some(lines) => emit(args, &lines),
+            None => conclude(args, &[], || text(args, &model)),
+        };
     }
-    let loaded = hoist_stackfile::load(&sources, &Disk).map_err(|errors| load::refuse(&errors))?;
-    load::print(&loaded.warnings);
-    if args.quiet {
-        return Ok(());
+    let (project, found) = load::project(&sources).map_err(|errors| refuse(args, &errors))?;
+    if let Some(lines) = parts::of(&project, &args.part)? {
+        load::print_briefly(&found);
+        return emit(args, &lines);
     }
-    let text = match part(&loaded.project, args)? {
-        Some(lines) => lines.iter().map(|line| format!("{line}\n")).collect(),
-        None => escape_dollars(&text(args, &loaded.project.canonical(dialect(args)))?),
-    };
-    emit(args, &text)
+    conclude(args, &found, || Ok(escape_dollars(&text(args, &project.canonical(dialect(args)))?)))
+}
+
+/// Variables are looked for in the text as it is written.
+fn uninterpolated(sources: Sources) -> Sources {
+    Sources { options: Options { interpolate: false, ..sources.options }, ..sources }
 }
 
 fn options(args: &args::Config) -> Options {
@@ -45,15 +67,44 @@ fn options(args: &args::Config) -> Options {
     }
 }
 
+/// `-q --format json`: standard output is the findings, for editors, and nothing else.
+fn for_editors(args: &args::Config) -> bool {
+    args.quiet && args.format == Some(ConfigFormat::Json)
+}
+
+fn refuse(args: &args::Config, found: &[Diagnostic]) -> CommandError {
+    if for_editors(args) {
+        anstream::println!("{}", findings::json(found));
+        return CommandError::silent(code::USAGE);
+    }
+    load::refuse(found)
+}
+
+/// What was found goes to standard error, the text to standard output.
+fn conclude(
+    args: &args::Config,
+    found: &[Diagnostic],
+    text: impl FnOnce() -> Result<String, CommandError>,
+) -> Result<(), CommandError> {
+    if for_editors(args) {
+        anstream::println!("{}", findings::json(found));
+        return Ok(());
+    }
+    load::print(found);
+    if args.quiet { Ok(()) } else { emit(args, &text()?) }
+}
+
 fn dialect(args: &args::Config) -> Dialect {
-    if args.format == "json" { Dialect::Json } else { Dialect::Yaml }
+    if args.format == Some(ConfigFormat::Json) { Dialect::Json } else { Dialect::Yaml }
 }
 
 fn text(args: &args::Config, tree: &Node) -> Result<String, CommandError> {
-    match args.format.as_str() {
-        "json" => Ok(to_json(tree)),
-        "yaml" => Ok(to_yaml(tree)),
-        other => Err(CommandError::usage(format!("--format takes yaml or json, not {other:?}"))),
+    match args.format {
+        None | Some(ConfigFormat::Yaml) => Ok(to_yaml(tree)),
+        Some(ConfigFormat::Json) => Ok(to_json(tree) + "\n"),
+        Some(ConfigFormat::Table) => {
+            Err(CommandError::usage("a stack is no table; `--format table` is for --variables"))
+        }
     }
 }
 
@@ -66,62 +117,4 @@ fn emit(args: &args::Config, text: &str) -> Result<(), CommandError> {
             Ok(())
         }
     }
-}
-
-/// The part that a flag asks for, as lines; none when no flag does.
-fn part(project: &Project, args: &args::Config) -> Result<Option<Vec<String>>, CommandError> {
-    let keys = |key: &str| {
-        project.tree.get(key).and_then(Node::as_map).into_iter().flat_map(|map| map.keys().cloned())
-    };
-    let lines: Vec<String> = if args.services {
-        keys("services").collect()
-    } else if args.volumes {
-        keys("volumes").collect()
-    } else if args.networks {
-        keys("networks").collect()
-    } else if args.profiles {
-        profiles(project)
-    } else if args.images {
-        images(project)
-    } else if args.environment {
-        project.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()
-    } else if let Some(which) = &args.hash {
-        hashes(project, which)?
-    } else {
-        return Ok(None);
-    };
-    Ok(Some(lines))
-}
-
-fn profiles(project: &Project) -> Vec<String> {
-    let services = project.services().map(|(_, node)| node).chain(project.disabled.values());
-    let listed = services.filter_map(|service| service.get("profiles"));
-    let mut names: Vec<String> = listed
-        .filter_map(Node::as_list)
-        .flatten()
-        .filter_map(|item| item.as_text().map(str::to_owned))
-        .collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-fn images(project: &Project) -> Vec<String> {
-    project
-        .services()
-        .map(|(name, node)| match node.get("image").and_then(Node::as_text) {
-            Some(image) => image.to_owned(),
-            // As docker compose names what it builds.
-            _ => format!("{}-{name}", project.name),
-        })
-        .collect()
-}
-
-/// What decides recreation, of one service, of several with commas, or of all (`*`).
-fn hashes(project: &Project, which: &str) -> Result<Vec<String>, CommandError> {
-    let lowered = load::lower(project)?;
-    let wanted: Vec<&str> = which.split(',').collect();
-    let chosen =
-        lowered.stack.services.iter().filter(|(name, _)| which == "*" || wanted.contains(&name.as_str()));
-    Ok(chosen.map(|(name, service)| format!("{name} {}", service.recreation_hash())).collect())
 }

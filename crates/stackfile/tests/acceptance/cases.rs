@@ -1,7 +1,8 @@
 //! Small cases: one function each.
 
-use super::compare::{json, same, tree};
-use super::{Case, Verdict};
+use super::case::{Case, Verdict};
+use super::decided::meets;
+use super::tree::{json, tree};
 use hoist_stackfile::canonical::{Dialect, render};
 use hoist_stackfile::diagnostic::Report;
 use hoist_stackfile::node::{Node, Value as NodeValue};
@@ -47,12 +48,8 @@ pub(crate) fn run(case: &Case) -> Verdict {
         "ports" => short_list(case),
         other => return Err(format!("unknown kind {other}")),
     };
-    match (&case.expected, got) {
-        (Some(expected), Ok(got)) => same(&json!({"v": expected}), &json!({"v": got})),
-        (None, Err(_)) => Ok(()),
-        (Some(_), Err(error)) => Err(format!("error: {error}")),
-        (None, Ok(got)) => Err(format!("{got}, expected: {}", case.error.as_deref().unwrap_or_default())),
-    }
+    let wrap = |value: &Value| json!({"v": value});
+    meets(case, case.expected.as_ref().map(wrap).as_ref(), got.map(|got| wrap(&got)))
 }
 
 fn report(act: impl FnOnce(&mut Report)) -> Result<(), String> {

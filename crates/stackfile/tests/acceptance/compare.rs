@@ -1,6 +1,5 @@
 //! Models are equal when nothing but absence, null and emptiness differs; commands are compared exactly.
 
-use hoist_stackfile::node::{Node, Value as NodeValue};
 use serde_json::{Map, Value};
 
 /// Drops what counts as not there.
@@ -62,26 +61,4 @@ pub(crate) fn same(expected: &Value, got: &Value) -> Result<(), String> {
     let mut out = Vec::new();
     differences(&strip(expected), &strip(got), "", &mut out);
     if out.is_empty() { Ok(()) } else { Err(out.join("; ")) }
-}
-
-/// A JSON value as a tree.
-pub(crate) fn tree(value: &Value) -> Node {
-    Node::new(match value {
-        Value::Null => NodeValue::Null,
-        Value::Bool(flag) => NodeValue::Bool(*flag),
-        Value::Number(number) => match number.as_i64() {
-            Some(int) => NodeValue::Int(int),
-            None => NodeValue::Float(number.as_f64().unwrap()),
-        },
-        Value::String(text) => NodeValue::Text(text.clone()),
-        Value::Array(list) => NodeValue::List(list.iter().map(tree).collect()),
-        Value::Object(map) => {
-            NodeValue::Map(map.iter().map(|(key, value)| (key.clone(), tree(value))).collect())
-        }
-    })
-}
-
-/// A tree as JSON.
-pub(crate) fn json(node: &Node) -> Value {
-    serde_json::to_value(hoist_stackfile::canonical::Plain(node)).unwrap()
 }

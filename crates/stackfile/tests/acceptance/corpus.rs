@@ -1,11 +1,10 @@
 //! Real files: the canonical model, or an error of the same kind.
 
-use super::compare::same;
+use super::case::{Case, Met, Verdict};
+use super::decided::meets;
 use super::disk::Disk;
-use super::{Case, Verdict};
 use hoist_stackfile::canonical::{escape_dollars, to_json, to_yaml};
-use hoist_stackfile::{Diagnostic, Dialect, Loaded, Source, Sources, load};
-use serde_json::Value;
+use hoist_stackfile::{Diagnostic, Dialect, Source, Sources, load};
 use std::path::Path;
 
 fn sources(case: &Case, corpus: &Path) -> Sources {
@@ -33,24 +32,11 @@ fn sources(case: &Case, corpus: &Path) -> Sources {
     }
 }
 
-fn place(value: &Value, root: &str, corpus: &str) -> Value {
-    let text = value.to_string().replace("${ROOT}", root).replace("${CORPUS}", corpus);
-    serde_json::from_str(&text).unwrap()
-}
-
 pub(crate) fn run(case: &Case, corpus: &Path) -> Verdict {
-    let root = corpus.join(case.input["root"].as_str().unwrap());
-    let loaded = load(&sources(case, corpus), &Disk);
-    match (&case.expected, loaded) {
-        (Some(expected), Ok(Loaded { project, .. })) => {
-            let expected = place(expected, &root.to_string_lossy(), &corpus.to_string_lossy());
-            let got = serde_json::from_str(&to_json(&project.canonical(Dialect::Json))).unwrap();
-            same(&expected, &got)
-        }
-        (None, Err(_)) => Ok(()),
-        (Some(_), Err(findings)) => Err(format!("error: {}", first(&findings))),
-        (None, Ok(_)) => Err(format!("no error, expected: {}", case.error.as_deref().unwrap_or_default())),
-    }
+    let got = load(&sources(case, corpus), &Disk).map_err(|findings| first(&findings));
+    let got =
+        got.map(|loaded| serde_json::from_str(&to_json(&loaded.project.canonical(Dialect::Json))).unwrap());
+    meets(case, case.expected_in(corpus).as_ref(), got)
 }
 
 pub(crate) fn first(findings: &[Diagnostic]) -> String {
@@ -60,7 +46,7 @@ pub(crate) fn first(findings: &[Diagnostic]) -> String {
 /// The canonical form, read again, gives itself: in YAML and in JSON.
 pub(crate) fn round_trip(case: &Case, corpus: &Path) -> Verdict {
     let first_sources = sources(case, corpus);
-    let Ok(loaded) = load(&first_sources, &Disk) else { return Ok(()) };
+    let Ok(loaded) = load(&first_sources, &Disk) else { return Ok(Met::Same) };
     for dialect in [Dialect::Yaml, Dialect::Json] {
         let tree = loaded.project.canonical(dialect);
         let text = if dialect == Dialect::Yaml { to_yaml(&tree) } else { to_json(&tree) };
@@ -84,5 +70,5 @@ pub(crate) fn round_trip(case: &Case, corpus: &Path) -> Verdict {
             Err(findings) => return Err(format!("{dialect:?}: {}", first(&findings))),
         }
     }
-    Ok(())
+    Ok(Met::Same)
 }

@@ -1,8 +1,8 @@
 //! Whole loads from files in memory.
 
-use super::compare::same;
+use super::case::{Case, Verdict};
 use super::corpus::first;
-use super::{Case, Verdict};
+use super::decided::meets;
 use hoist_stackfile::canonical::to_json;
 use hoist_stackfile::{Dialect, MemoryReader, Options, Source, Sources, load};
 use serde_json::{Value, json};
@@ -55,18 +55,14 @@ pub(crate) fn run(case: &Case) -> Verdict {
         },
         ..Sources::default()
     };
-    match (&case.expected, load(&sources, &reader)) {
-        (Some(expected), Ok(loaded)) => {
-            let got: Value =
-                serde_json::from_str(&to_json(&loaded.project.canonical(Dialect::Json))).unwrap();
-            let disabled: Vec<&String> = loaded.project.disabled.keys().collect();
-            let expected = place(expected);
-            same(&expected, &json!({"project": got, "disabled_services": disabled}))
-        }
-        (None, Err(_)) => Ok(()),
-        (Some(_), Err(findings)) => Err(format!("error: {}", first(&findings))),
-        (None, Ok(_)) => Err(format!("no error, expected: {}", case.error.as_deref().unwrap_or_default())),
-    }
+    let got = load(&sources, &reader).map_err(|findings| first(&findings));
+    let got = got.map(|loaded| {
+        let project = loaded.project.canonical(Dialect::Json);
+        let project: Value = serde_json::from_str(&to_json(&project)).unwrap();
+        let disabled: Vec<&String> = loaded.project.disabled.keys().collect();
+        json!({"project": project, "disabled_services": disabled})
+    });
+    meets(case, case.expected.as_ref().map(place).as_ref(), got)
 }
 
 fn place(value: &Value) -> Value {
