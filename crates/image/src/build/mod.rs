@@ -1,5 +1,8 @@
-//! Builds from Dockerfiles: which files of a context count, and what a build is.
+//! Builds from Dockerfiles: which files of a context count, what a build is, and how it is performed.
 
+mod cache;
+pub mod context;
+pub mod execute;
 pub mod graph;
 mod ignore;
 

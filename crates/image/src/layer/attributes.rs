@@ -27,7 +27,7 @@ pub(super) fn set_xattrs(
 }
 
 /// Attributes that steer overlayfs are ours to set: in an archive they could hide or redirect.
-pub(super) fn check_xattrs(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Fault> {
+pub(crate) fn check_xattrs(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Fault> {
     let steers = |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
     if xattrs.iter().any(|(name, _)| steers(name)) {
         return Err(Fault::Refused("it has an extended attribute of overlayfs"));
@@ -37,7 +37,7 @@ pub(super) fn check_xattrs(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Fault> {
 }
 
 /// Writes the entry's content; holes of a sparse file stay holes.
-pub(super) fn write_content(
+pub(crate) fn write_content(
     file: &OwnedFd,
     entry: &Entry,
     content: &mut TarReader<impl BufRead>,

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 
 /// One read of a decoder, and one piece of file content: large, so that few calls are needed.
 const BUFFER: usize = 256 << 10;
@@ -45,10 +46,10 @@ pub(crate) fn decoder<'a>(input: impl Read + Send + 'a) -> io::Result<Box<dyn Bu
             let decoder = zstd::stream::read::Decoder::with_buffer(input)?;
             Box::new(BufReader::with_capacity(BUFFER, decoder))
         }
-        Compression::Bzip2 | Compression::Xz => {
-            let text = format!("{compression:?} compression is not supported, only gzip and zstd");
-            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        Compression::Bzip2 => {
+            Box::new(BufReader::with_capacity(BUFFER, bzip2::bufread::MultiBzDecoder::new(input)))
         }
+        Compression::Xz => Box::new(BufReader::with_capacity(BUFFER, XzReader::new(input, true))),
     })
 }
 

@@ -36,7 +36,7 @@ pub enum ExtractError {
 
 /// An [`ExtractError`] before it knows its path.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Refused(&'static str),
     Io(&'static str, Errno),
     Tar(TarError),
@@ -49,7 +49,7 @@ impl From<TarError> for Fault {
 }
 
 impl Fault {
-    fn at(self, path: &[u8]) -> ExtractError {
+    pub(crate) fn at(self, path: &[u8]) -> ExtractError {
         let path = String::from_utf8_lossy(path).into_owned();
         match self {
             Self::Refused(reason) => ExtractError::Refused { path, reason },

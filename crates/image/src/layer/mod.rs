@@ -13,10 +13,11 @@ mod sparse;
 mod tar;
 mod unpack;
 
+pub(crate) use attributes::{check_xattrs, write_content};
 pub use compression::Compression;
 pub(crate) use compression::decoder;
 pub use extract::ExtractError;
 pub use pack::{PackError, Packed, pack};
 pub use tar::TarError;
-pub(crate) use tar::{Kind, TarReader};
+pub(crate) use tar::{Entry, Kind, TarReader};
 pub use unpack::{UnpackError, Unpacked, unpack};

@@ -32,7 +32,7 @@ const SYSTEM_AUTHORITIES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-pub(super) fn agent(config: &RegistryConfig) -> Result<Agent, RegistryError> {
+pub(crate) fn agent(config: &RegistryConfig) -> Result<Agent, RegistryError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(authorities(config)?)))

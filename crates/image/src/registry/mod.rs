@@ -18,6 +18,7 @@ use std::collections::HashMap;
 pub use client::Registries;
 pub use credentials::{Credentials, CredentialsError, DockerConfigFile, credential_key};
 pub use error::RegistryError;
+pub(crate) use http::agent as http_agent;
 pub use pull::{PullError, Pulled};
 pub use push::{PushError, Pushed};
 

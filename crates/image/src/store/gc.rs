@@ -54,7 +54,7 @@ impl Store {
     }
 
     fn needed(&self) -> Result<HashSet<Digest>, RegisterError> {
-        let mut needed = HashSet::new();
+        let mut needed: HashSet<Digest> = self.build_layers().into_iter().collect();
         for named in self.names()?.0 {
             let documents = self.documents(named.manifest.digest, named.id)?;
             needed.extend([named.manifest.digest, named.id]);

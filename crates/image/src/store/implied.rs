@@ -23,7 +23,7 @@ const OPAQUE: &str = "trusted.overlay.opaque";
 impl Store {
     /// What overlayfs stacks for these layers, the bottom one first: the layers, and above some of
     /// them the directories they implied. `None` names a layer that isn't there.
-    pub(super) fn stack(&self, diff_ids: &[Digest]) -> Result<Vec<Result<Digest, Digest>>, StoreError> {
+    pub(crate) fn stack(&self, diff_ids: &[Digest]) -> Result<Vec<Result<Digest, Digest>>, StoreError> {
         let mut stack = Vec::with_capacity(diff_ids.len());
         for (i, &layer) in diff_ids.iter().enumerate() {
             let Some(record) = self.layer_record(layer)? else {
@@ -65,7 +65,7 @@ impl Store {
 
 impl Session<'_> {
     /// Makes the thin layers that an image of these layers needs.
-    pub(super) fn mend_implied(&self, diff_ids: &[Digest]) -> Result<(), StoreError> {
+    pub(crate) fn mend_implied(&self, diff_ids: &[Digest]) -> Result<(), StoreError> {
         for (i, &layer) in diff_ids.iter().enumerate().skip(1) {
             let Some(record) = self.store.layer_record(layer)? else { continue };
             let wrong = self.wrong_below(&diff_ids[..i], layer, &record)?;

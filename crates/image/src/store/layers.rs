@@ -36,7 +36,7 @@ pub(super) struct LayerRecord {
 
 impl Store {
     /// The tree of a layer, for overlayfs to stack.
-    pub(super) fn tree(&self, layer: Digest) -> PathBuf {
+    pub(crate) fn tree(&self, layer: Digest) -> PathBuf {
         self.layer_path(layer).join("fs")
     }
 

@@ -59,7 +59,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    fn io<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> Self + use<'p> {
+    pub(crate) fn io<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> Self + use<'p> {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 }
@@ -105,6 +105,10 @@ impl Store {
         }
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     fn blob_path(&self, digest: Digest) -> PathBuf {
         self.root.join("blobs/sha256").join(digest.hex())
     }
@@ -141,7 +145,7 @@ fn lock_file(path: &Path, lock: Lock) -> Result<File, StoreError> {
 }
 
 /// Layers hold set-id programs and others' files: nobody but root may walk in.
-fn make_directory(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_directory(path: &Path) -> Result<(), StoreError> {
     let made = fs::DirBuilder::new().mode(0o700).recursive(true).create(path);
     made.map_err(StoreError::io("making", path))
 }

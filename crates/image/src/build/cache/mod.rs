@@ -1,0 +1,119 @@
+//! What earlier builds did: a step's key, and the layer that came out.
+//!
+//! A record is only a hint onto a layer of the store: without the layer it counts for nothing, and a record lost costs
+//! one step run again. Records are written whole and renamed into place, so they outlive whoever wrote them.
+
+mod key;
+mod mounts;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use key::Key;
+pub(super) use mounts::{CacheMount, Wanted};
+
+use crate::digest::Digest;
+use crate::store::{Session, Store, StoreError};
+
+/// What a step left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Nothing when the step changed no file.
+    pub(crate) layer: Option<Digest>,
+    /// Seconds since 1970.
+    pub(crate) created: i64,
+}
+
+/// The records of a store.
+#[derive(Debug)]
+pub(super) struct Cache<'a> {
+    root: PathBuf,
+    session: &'a Session<'a>,
+}
+
+impl<'a> Cache<'a> {
+    pub(super) fn open(store: &Store, session: &'a Session<'a>) -> Result<Self, StoreError> {
+        let root = store.builds();
+        for folder in ["steps", "mounts"] {
+            let path = root.join(folder);
+            crate::store::make_directory(&path)?;
+        }
+        Ok(Self { root, session })
+    }
+
+    /// Where [`super::context::Memory`] is kept.
+    pub(super) fn memory(&self) -> PathBuf {
+        self.root.join("files.json")
+    }
+
+    /// Where cache mounts are kept.
+    pub(super) fn mounts(&self) -> PathBuf {
+        self.root.join("mounts")
+    }
+
+    /// What the step with this key left, if its layer is still there; it stays so while the session lives.
+    pub(super) fn look(&self, key: Digest) -> Result<Option<Record>, StoreError> {
+        let path = self.path(key);
+        let Some(record) = read(&path) else { return Ok(None) };
+        if let Some(layer) = record.layer
+            && !(self.session.has_layer(layer)? && self.session.has_blob(layer)?)
+        {
+            return Ok(None);
+        }
+        // When it was last of use, for whoever forgets what is old.
+        let _ = fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        Ok(Some(record))
+    }
+
+    /// Notes what a step left. What can't be noted is done again another time.
+    pub(super) fn keep(&self, key: Digest, record: &Record) {
+        let path = self.path(key);
+        let new = path.with_extension(format!("{}.new", std::process::id()));
+        let json = serde_json::to_vec(record).map_err(io::Error::other);
+        let _ = json.and_then(|json| fs::write(&new, json)).and_then(|()| fs::rename(&new, &path));
+    }
+
+    fn path(&self, key: Digest) -> PathBuf {
+        self.root.join("steps").join(key.hex())
+    }
+}
+
+fn read(path: &Path) -> Option<Record> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+impl Store {
+    fn builds(&self) -> PathBuf {
+        self.root().join("builds")
+    }
+
+    /// The layers that records name: they are no garbage while the records last.
+    pub(crate) fn build_layers(&self) -> Vec<Digest> {
+        let names = fs::read_dir(self.builds().join("steps")).into_iter().flatten().flatten();
+        names.filter_map(|entry| read(&entry.path())?.layer).collect()
+    }
+
+    /// Forgets the steps that were of no use for `unused`, and with `mounts` what cache mounts hold; says how many.
+    /// The layers go with the next [`Store::gc`].
+    pub fn forget_builds(&self, unused: Duration, mounts: bool) -> io::Result<usize> {
+        let mut forgotten = 0;
+        let list = |folder: &str| fs::read_dir(self.builds().join(folder)).into_iter().flatten().flatten();
+        for entry in list("steps") {
+            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+            if age >= unused {
+                fs::remove_file(entry.path())?;
+                forgotten += 1;
+            }
+        }
+        if mounts {
+            for entry in list("mounts").filter(|entry| entry.path().is_dir()) {
+                mounts::remove_unused(&entry.path())?;
+            }
+        }
+        Ok(forgotten)
+    }
+}

@@ -1,0 +1,80 @@
+//! Cache mounts: folders that outlive builds, by id, and who may use them at the same time.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use crate::build::graph::Sharing;
+use crate::digest::Digest;
+
+/// What a step wants of a cache mount.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::build) struct Wanted<'a> {
+    pub(in crate::build) id: &'a str,
+    pub(in crate::build) sharing: Sharing,
+    pub(in crate::build) mode: u32,
+    pub(in crate::build) uid: u32,
+    pub(in crate::build) gid: u32,
+}
+
+/// A cache mount in use.
+#[derive(Debug)]
+pub(in crate::build) struct CacheMount {
+    pub(in crate::build) folder: PathBuf,
+    /// Made just now, so that it may be filled.
+    pub(in crate::build) new: bool,
+    _lock: File,
+}
+
+impl CacheMount {
+    /// Takes the folder, waiting for others where it is not shared.
+    pub(in crate::build) fn take(root: &Path, wanted: &Wanted<'_>) -> io::Result<Self> {
+        let name = Digest::of(wanted.id.as_bytes()).hex();
+        match wanted.sharing {
+            Sharing::Shared => Self::lock(root, &name, wanted, FlockOperation::LockShared),
+            Sharing::Locked => Self::lock(root, &name, wanted, FlockOperation::LockExclusive),
+            Sharing::Private => {
+                for number in 0_u32.. {
+                    let name = if number == 0 { name.clone() } else { format!("{name}-{number}") };
+                    match Self::lock(root, &name, wanted, FlockOperation::NonBlockingLockExclusive) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        taken => return taken,
+                    }
+                }
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
+    }
+
+    fn lock(root: &Path, name: &str, wanted: &Wanted<'_>, operation: FlockOperation) -> io::Result<Self> {
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(root.join(format!("{name}.lock")))?;
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&lock, operation))?;
+        let folder = root.join(name);
+        let new = match fs::create_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            made => made.map(|()| true)?,
+        };
+        if new {
+            chown(&folder, Some(wanted.uid), Some(wanted.gid))?;
+            fs::set_permissions(&folder, fs::Permissions::from_mode(wanted.mode))?;
+        }
+        Ok(Self { folder, new, _lock: lock })
+    }
+}
+
+/// Removes a folder that nobody uses now.
+pub(super) fn remove_unused(folder: &Path) -> io::Result<()> {
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(folder.with_extension("lock"))?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => fs::remove_dir_all(folder),
+        Err(_) => Ok(()),
+    }
+}
