@@ -171,7 +171,8 @@ pub struct Copy {
 /// One source of a COPY or ADD.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Source {
-    /// Files of a tree; `path` may hold `*`, `?` and `[…]`. `unpack`: local archives are unpacked (ADD).
+    /// Files of a tree; `path` is absolute in it, clean but for the `/./` that `parents` goes by, and may hold `*`, `?`
+    /// and `[…]`. `unpack`: local archives are unpacked (ADD).
     Files { from: Tree, path: String, unpack: bool },
     /// A heredoc.
     Inline { name: String, content: String },

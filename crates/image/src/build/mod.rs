@@ -2,8 +2,10 @@
 
 mod cache;
 pub mod context;
+pub mod dockerfile;
 pub mod execute;
 pub mod graph;
 mod ignore;
+pub mod plan;
 
 pub use ignore::{Ignore, IgnoreError};
