@@ -30,6 +30,11 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     ("umoci", "unpacks images, as the other side"),
     ("docker-registry", "the registry that images are pushed to and pulled from"),
     ("openssl", "certificates of that registry"),
+    (
+        "docker.io",
+        "unpacks archives and reads images, as the other side, with a daemon in namespaces of its own",
+    ),
+    ("zstd", "decompresses for GNU tar"),
 ];
 
 pub(crate) const FOR_VM: &[Package] = &[

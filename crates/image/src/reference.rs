@@ -74,8 +74,12 @@ impl Reference {
 
     /// The short spelling, as `docker images` shows it: no default registry, no `library/`.
     pub fn familiar(&self) -> String {
-        let name = if self.registry == DEFAULT_REGISTRY {
-            self.repository.strip_prefix(OFFICIAL).unwrap_or(&self.repository).to_owned()
+        let official = self.repository.strip_prefix(OFFICIAL).filter(|name| !name.contains('/'));
+        let short = official.unwrap_or(&self.repository);
+        // A first part with a dot would be taken for a registry.
+        let mistaken = short.split_once('/').is_some_and(|(first, _)| names_a_host(first));
+        let name = if self.registry == DEFAULT_REGISTRY && !mistaken {
+            short.to_owned()
         } else {
             format!("{}/{}", self.registry, self.repository)
         };
@@ -236,6 +240,8 @@ mod tests {
             ("localhost:5000/app:1", "localhost:5000/app:1", "localhost:5000/app:1"),
             ("[::1]:5000/a/b__c", "[::1]:5000/a/b__c:latest", "[::1]:5000/a/b__c:latest"),
             ("ghcr.io/a/b/c:v1_2-x", "ghcr.io/a/b/c:v1_2-x", "ghcr.io/a/b/c:v1_2-x"),
+            ("docker.io/library/a.b/c", "docker.io/library/a.b/c:latest", "library/a.b/c:latest"),
+            ("docker.io/a.b/c", "docker.io/a.b/c:latest", "docker.io/a.b/c:latest"),
             ("HOST/app", "HOST/app:latest", "HOST/app:latest"),
             ("a---b", "docker.io/library/a---b:latest", "a---b:latest"),
         ];

@@ -19,11 +19,18 @@ pub(super) fn set_xattrs(
 ) -> Result<(), Fault> {
     for (key, value) in xattrs {
         match set(key, value) {
-            Err(Errno::NOTSUP) => drop(lost.insert(String::from_utf8_lossy(key).into_owned())),
+            Err(errno) if cant_be_kept(key, errno) => {
+                lost.insert(String::from_utf8_lossy(key).into_owned());
+            }
             other => other.map_err(|errno| Fault::Io("setting an extended attribute", errno))?,
         }
     }
     Ok(())
+}
+
+/// Attributes of users are for files and directories alone (xattr(7)): links and devices can't have them.
+fn cant_be_kept(key: &[u8], errno: Errno) -> bool {
+    errno == Errno::NOTSUP || (errno == Errno::PERM && key.starts_with(b"user."))
 }
 
 /// Attributes that steer overlayfs are ours to set: in an archive they could hide or redirect.

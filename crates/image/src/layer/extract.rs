@@ -14,7 +14,7 @@ use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamp
 use rustix::io::Errno;
 
 use super::attributes::{check_xattrs, set_xattrs, times, umask, write_content};
-use super::place::{Made, OPAQUE, Tree, make_directory, set_xattr, white_out};
+use super::place::{Made, OPAQUE, Tree, is_whiteout, make_directory, set_xattr, white_out};
 use super::tar::{Entry, Kind, TarError, TarReader};
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -222,6 +222,9 @@ impl Extractor {
         let Ok(stat) = fs::statat(&from, target, AtFlags::SYMLINK_NOFOLLOW) else { return Err(MISSING) };
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             return Err(Fault::Refused("it is a hard link to a directory"));
+        }
+        if is_whiteout(&stat) {
+            return Err(MISSING);
         }
         self.make(path, |parent, name| match fs::linkat(&from, target, parent, name, AtFlags::empty()) {
             // A link to itself: replacing it would take the target away.

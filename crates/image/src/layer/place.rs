@@ -156,9 +156,13 @@ fn standing(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Standing, Errno> {
     let stat = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => Standing::Directory,
-        FileType::CharacterDevice if stat.st_rdev == 0 => Standing::Whiteout,
+        _ if is_whiteout(&stat) => Standing::Whiteout,
         _ => Standing::Other,
     })
+}
+
+pub(super) fn is_whiteout(stat: &fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
 fn set_opaque(parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {

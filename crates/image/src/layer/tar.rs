@@ -14,6 +14,8 @@ use super::pax::PaxRecords;
 use super::sparse::{SparseMap, old_gnu_map};
 
 pub(super) const BLOCK: usize = 512;
+/// Where a header has its entry's kind.
+const KIND: usize = 156;
 /// Longest extended header or long name, as Go's reader has it.
 const LONGEST_METADATA: u64 = 1 << 20;
 
@@ -112,7 +114,7 @@ impl<R: BufRead> TarReader<R> {
                 EntryType::GNULongName => ahead.long_name = Some(until_nul(self.metadata(&header)?)),
                 EntryType::GNULongLink => ahead.long_link = Some(until_nul(self.metadata(&header)?)),
                 EntryType::XGlobalHeader => drop(self.metadata(&header)?),
-                kind => return self.entry(&header, kind, ahead).map(Some),
+                _ => return self.entry(&header, ahead).map(Some),
             }
         }
         Ok(None)
@@ -182,12 +184,12 @@ impl<R: BufRead> TarReader<R> {
         Ok(bytes)
     }
 
-    fn entry(&mut self, header: &Header, kind: EntryType, ahead: Ahead) -> Result<Entry, TarError> {
+    fn entry(&mut self, header: &Header, ahead: Ahead) -> Result<Entry, TarError> {
         let Ahead { mut pax, long_name, long_link } = ahead;
         let path = pax.sparse.name.take().or(pax.path).or(long_name);
         let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
         let link = pax.link.or(long_link).or_else(|| header.link_name_bytes().map(Cow::into_owned));
-        let kind = kind_of(kind, &path)?;
+        let kind = kind_of(header, &path)?;
         let size = pax.size.map_or_else(|| size_of(header), Ok)?;
         self.content = if kind == Kind::File { size } else { 0 };
         let padded = self.content.checked_next_multiple_of(BLOCK as u64).ok_or(TarError::Field("size"))?;
@@ -235,10 +237,10 @@ impl<R: BufRead> Read for TarReader<R> {
     }
 }
 
-fn kind_of(kind: EntryType, path: &[u8]) -> Result<Kind, TarError> {
-    Ok(match kind {
-        // Before POSIX, a directory was a file whose name ends with a slash.
-        EntryType::Regular if path.ends_with(b"/") => Kind::Directory,
+fn kind_of(header: &Header, path: &[u8]) -> Result<Kind, TarError> {
+    Ok(match header.entry_type() {
+        // Before POSIX there was no kind, and a directory was a file whose name ends with a slash.
+        EntryType::Regular if header.as_bytes()[KIND] == 0 && path.ends_with(b"/") => Kind::Directory,
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File,
         EntryType::Link => Kind::HardLink,
         EntryType::Symlink => Kind::Symlink,
@@ -251,7 +253,9 @@ fn kind_of(kind: EntryType, path: &[u8]) -> Result<Kind, TarError> {
 }
 
 fn device_of(header: &Header, kind: Kind) -> Result<(u32, u32), TarError> {
-    if !matches!(kind, Kind::CharDevice | Kind::BlockDevice) {
+    // Before POSIX there were no such fields either.
+    let has_fields = header.as_bytes()[257..].starts_with(b"ustar");
+    if !has_fields || !matches!(kind, Kind::CharDevice | Kind::BlockDevice) {
         return Ok((0, 0));
     }
     let bytes = header.as_bytes();

@@ -5,56 +5,69 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use hoist_image::digest::Digest;
 
 /// A line per file below `root`: kind, mode, owner, time, size or target or device, links, xattrs.
 pub fn tree(root: &Path) -> String {
-    let mut lines = BTreeMap::new();
-    let mut links = BTreeMap::new();
-    walk(root, root, &mut lines, &mut links);
-    lines.into_iter().fold(String::new(), |mut out, (path, line)| {
+    let mut walk = Walk::default();
+    walk.line(root, "/");
+    walk.below(root, "");
+    walk.lines.into_iter().fold(String::new(), |mut out, (path, line)| {
         writeln!(out, "{path} {line}").unwrap();
         out
     })
 }
 
-fn walk(
-    root: &Path,
-    path: &Path,
-    lines: &mut BTreeMap<String, String>,
-    links: &mut BTreeMap<(u64, u64), String>,
-) {
-    let meta = fs::symlink_metadata(path).unwrap();
-    let name = format!("/{}", path.strip_prefix(root).unwrap().as_os_str().as_bytes().escape_ascii());
-    let kind = meta.file_type();
-    let what = match kind {
-        _ if kind.is_dir() => "dir".to_owned(),
-        _ if kind.is_symlink() => format!("-> {}", fs::read_link(path).unwrap().display()),
-        _ if kind.is_file() => {
-            format!("file {} {}", meta.len(), &Digest::of(&fs::read(path).unwrap()).hex()[..12])
-        }
-        _ if kind.is_fifo() => "fifo".to_owned(),
-        _ => format!("device {} {}", if kind.is_block_device() { 'b' } else { 'c' }, meta.rdev()),
-    };
-    let same = if kind.is_dir() {
-        name.clone()
-    } else {
-        links.entry((meta.dev(), meta.ino())).or_insert(name.clone()).clone()
-    };
-    let linked = if same == name { String::new() } else { format!(" = {same}") };
-    let (mode, uid, gid) = (meta.mode() & 0o7777, meta.uid(), meta.gid());
-    let time =
-        if path == root { String::new() } else { format!("{}.{:09}", meta.mtime(), meta.mtime_nsec()) };
-    lines.insert(name, format!("{mode:o} {uid}:{gid} {time} {what}{linked}{}", xattrs(path)));
-    if kind.is_dir() {
-        let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+#[derive(Default)]
+struct Walk {
+    lines: BTreeMap<String, String>,
+    links: BTreeMap<(u64, u64), String>,
+}
+
+impl Walk {
+    /// Paths go through descriptors, since a tree may be deeper than a path is long.
+    fn below(&mut self, folder: &Path, name: &str) {
+        let open = fs::File::open(folder).unwrap();
+        let here = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+        let mut names: Vec<_> =
+            fs::read_dir(&here).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        names.iter().for_each(|path| walk(root, path, lines, links));
+        for entry in names {
+            let (path, name) = (here.join(&entry), format!("{name}/{}", entry.as_bytes().escape_ascii()));
+            self.line(&path, &name);
+            if fs::symlink_metadata(&path).unwrap().is_dir() {
+                self.below(&path, &name);
+            }
+        }
+    }
+
+    fn line(&mut self, path: &Path, name: &str) {
+        let meta = fs::symlink_metadata(path).unwrap();
+        let kind = meta.file_type();
+        let what = match kind {
+            _ if kind.is_dir() => "dir".to_owned(),
+            _ if kind.is_symlink() => {
+                format!("-> {}", fs::read_link(path).unwrap().as_os_str().as_bytes().escape_ascii())
+            }
+            _ if kind.is_file() => {
+                format!("file {} {}", meta.len(), &Digest::of(&fs::read(path).unwrap()).hex()[..12])
+            }
+            _ if kind.is_fifo() => "fifo".to_owned(),
+            _ => format!("device {} {}", if kind.is_block_device() { 'b' } else { 'c' }, meta.rdev()),
+        };
+        let first = self.links.entry((meta.dev(), meta.ino())).or_insert(name.to_owned());
+        let linked = if first == name || kind.is_dir() { String::new() } else { format!(" = {first}") };
+        let (mode, uid, gid) = (meta.mode() & 0o7777, meta.uid(), meta.gid());
+        let time =
+            if name == "/" { String::new() } else { format!("{}.{:09}", meta.mtime(), meta.mtime_nsec()) };
+        self.lines
+            .insert(name.to_owned(), format!("{mode:o} {uid}:{gid} {time} {what}{linked}{}", xattrs(path)));
     }
 }
 
