@@ -259,8 +259,8 @@ impl Scan<'_> {
         let rest = &self.text[self.at..];
         let of = |matches: fn(&char) -> bool| rest.iter().take_while(|c| matches(c)).count();
         let length = match rest.first() {
-            Some('@' | '*' | '#' | '?' | '-' | '$' | '!' | '0') => 1,
             Some(c) if c.is_numeric() => of(|c| c.is_numeric()),
+            Some('@' | '*' | '#' | '?' | '-' | '$' | '!') => 1,
             _ => of(|c| c.is_alphanumeric() || *c == '_'),
         };
         let name = rest[..length].iter().collect();

@@ -17,6 +17,7 @@ mod tests;
 mod words;
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use directives::Directives;
 use instruction::{From, Instruction, Kind};
@@ -146,6 +147,14 @@ impl Dockerfile {
         }
         self.stages.push(Stage { line, from, instructions: Vec::new() });
     }
+}
+
+/// Where the patterns of a build's context may be, the first that is there counts: beside the Dockerfile, under its
+/// name with `.dockerignore` at the end; and `.dockerignore` in the context.
+pub fn ignore_files(context: &Path, dockerfile: &Path) -> [PathBuf; 2] {
+    let mut beside = dockerfile.as_os_str().to_owned();
+    beside.push(".dockerignore");
+    [beside.into(), context.join(".dockerignore")]
 }
 
 /// A problem of no line in particular.

@@ -45,27 +45,28 @@ impl Pattern {
         value[..value.len() - length].iter().collect()
     }
 
-    /// `${name/pattern/replacement}` and `//`: from the left, the longest match each time.
+    /// `${name/pattern/replacement}` and `//`: from the left, the longest match each time. What matches nothing is
+    /// put in before each character, as Go's `regexp` does it.
     pub(super) fn replaced(&self, value: &str, replacement: &str, all: bool) -> String {
         let value: Vec<char> = value.chars().collect();
         let mut out = String::new();
-        let mut at = 0;
-        while at < value.len() {
-            match self.ends(value[at..].iter().copied(), true) {
-                Some(length @ 1..) => {
-                    out += replacement;
-                    at += length;
-                    if !all {
-                        break;
-                    }
-                }
-                _ => {
-                    out.push(value[at]);
-                    at += 1;
-                }
+        let (mut at, mut matched_to) = (0, None);
+        while at <= value.len() {
+            let length = self.ends(value[at..].iter().copied(), true);
+            let fresh = length.is_some_and(|length| length > 0 || matched_to != Some(at));
+            let length = length.unwrap_or(0);
+            if fresh {
+                out += replacement;
+                matched_to = Some(at + length);
             }
+            if fresh && !all {
+                at += length;
+                break;
+            }
+            out.extend(value.get(at).filter(|_| length == 0));
+            at += length.max(1);
         }
-        out.extend(&value[at..]);
+        out.extend(value.get(at..).unwrap_or_default());
         out
     }
 
@@ -135,7 +136,11 @@ mod tests {
         assert_eq!(replaced(".", "a.b.c", "_", true), "a_b_c");
         assert_eq!(replaced("a*c", "xabcbcx", "-", true), "x-x");
         assert_eq!(replaced(r"\/", "a/b", "", true), "ab");
-        assert_eq!(replaced("", "ab", "-", true), "ab");
+        assert_eq!(replaced("", "ab", "-", true), "-a-b-");
+        assert_eq!(replaced("", "ab", "-", false), "-ab");
+        assert_eq!(replaced("*", "ab", "-", true), "-");
+        assert_eq!(replaced("b", "ab", "-", true), "a-");
+        assert_eq!(replaced("x", "", "-", true), "");
         assert_eq!(Pattern::parse(r"\a").unwrap_err(), 'a');
     }
 }

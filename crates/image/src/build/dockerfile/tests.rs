@@ -378,3 +378,10 @@ fn what_grows_without_end_is_refused() {
     assert!(expander.word("${a//x*y/z}").is_err());
     assert!(expander.word(&"${a:-".repeat(100_000)).is_err());
 }
+
+#[test]
+fn patterns_beside_the_dockerfile_go_first() {
+    let [beside, context] = super::ignore_files("/c".as_ref(), "/d/web.dockerfile".as_ref());
+    assert_eq!(beside.to_str(), Some("/d/web.dockerfile.dockerignore"));
+    assert_eq!(context.to_str(), Some("/c/.dockerignore"));
+}
