@@ -50,7 +50,8 @@ impl Bench {
         let ignore = Ignore::parse(&self.ignore).unwrap();
         let context = ContextSource { folder: Box::new(Local(self.context())), ignore };
         let contexts = BTreeMap::from([(String::new(), context)]);
-        let (secrets, ssh) = (BTreeMap::from([("key".to_owned(), b"s3cr3t-value".to_vec())]), BTreeMap::new());
+        let (secrets, ssh) =
+            (BTreeMap::from([("key".to_owned(), b"s3cr3t-value".to_vec())]), BTreeMap::new());
         let events = Events::default();
         let build = Build {
             store: &self.store,
