@@ -45,7 +45,10 @@ fn check(graph: &Graph) {
             }
             Action::Run(run) => {
                 inside(&run.working_dir);
-                run.mounts.iter().filter(|mount| !mount.target.is_empty()).for_each(|mount| inside(&mount.target));
+                run.mounts
+                    .iter()
+                    .filter(|mount| !mount.target.is_empty())
+                    .for_each(|mount| inside(&mount.target));
                 run.files.keys().for_each(|path| inside(path));
             }
             Action::Folder { path, .. } => inside(path),

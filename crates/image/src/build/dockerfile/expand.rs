@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::pattern::Pattern;
 
 /// A word that grows beyond this is refused: the kernel would not pass it to a program either.
-const LONGEST: usize = 128 * 1024;
+const LONGEST_WORD: usize = 128 * 1024;
 /// How deep `${a:-${b:-…}}` may go.
 const DEEPEST: usize = 64;
 
@@ -42,8 +42,8 @@ pub(crate) enum ExpandError {
     Required { name: String, message: String },
     #[error("\\{0} is no escape in a pattern")]
     PatternEscape(char),
-    #[error("the value would be longer than {LONGEST} bytes")]
-    TooLong,
+    #[error("the value would be longer than {0} bytes")]
+    TooLong(usize),
     #[error("the pattern would take too long to match")]
     TooSlow,
     #[error("substitutions are nested more than {DEEPEST} deep")]
@@ -57,6 +57,8 @@ pub(crate) struct Expander<'a> {
     pub(crate) keep_escapes: bool,
     /// Leaves `$name` as it is where there is no such variable.
     pub(crate) keep_unset: bool,
+    /// In bytes; what grows beyond is refused.
+    pub(crate) longest: usize,
     pub(crate) lookup: &'a dyn Fn(&str) -> Option<String>,
     /// The names that were asked for in vain.
     pub(crate) unset: RefCell<BTreeSet<String>>,
@@ -65,7 +67,15 @@ pub(crate) struct Expander<'a> {
 impl<'a> Expander<'a> {
     pub(crate) fn new(escape: char, lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         let unset = RefCell::default();
-        Self { escape, quotes: Quotes::Remove, keep_escapes: false, keep_unset: false, lookup, unset }
+        Self {
+            escape,
+            quotes: Quotes::Remove,
+            keep_escapes: false,
+            keep_unset: false,
+            longest: LONGEST_WORD,
+            lookup,
+            unset,
+        }
     }
 
     /// The whole text as one word, blanks included.
@@ -157,8 +167,8 @@ impl Scan<'_> {
                 _ if c == self.rules.escape => self.escaped(keep_escapes, &mut out),
                 _ => out.push(c),
             }
-            if out.text.len() > LONGEST {
-                return Err(ExpandError::TooLong);
+            if out.text.len() > self.rules.longest {
+                return Err(ExpandError::TooLong(self.rules.longest));
             }
         }
         stop.map_or(Ok(out), |stop| Err(ExpandError::Open(stop)))
@@ -214,8 +224,8 @@ impl Scan<'_> {
                 },
                 _ => out.push(c),
             }
-            if out.len() > LONGEST {
-                return Err(ExpandError::TooLong);
+            if out.len() > self.rules.longest {
+                return Err(ExpandError::TooLong(self.rules.longest));
             }
         }
         out.extend(keep.then_some('"'));
@@ -337,7 +347,11 @@ impl Scan<'_> {
         let Some(value) = self.value(name) else { return Ok(self.or_as_written(None, start)) };
         let pattern = pattern_for(&pattern, &value, value.len())?;
         let replaced = pattern.replaced(&value, &replacement, all);
-        if replaced.len() > LONGEST { Err(ExpandError::TooLong) } else { Ok(replaced) }
+        if replaced.len() > self.rules.longest {
+            Err(ExpandError::TooLong(self.rules.longest))
+        } else {
+            Ok(replaced)
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! A Dockerfile as logical lines: continuations joined, comments gone, here-documents attached.
 //!
-//! Written here and not taken from the crate `parse-dockerfile`, which as of 0.1.9 finds a here-document only where
-//! it is the first word of a RUN, doesn't keep the names of COPY's, and stops at the first error.
+//! Why not by a library: `docs/decisions/0005-dockerfiles-by-lines.md`.
 
 use super::heredoc::{self, Heredoc};
 use super::problem::{Problem, Warning};

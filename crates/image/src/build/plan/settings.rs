@@ -236,8 +236,12 @@ fn is_signal(text: &str) -> bool {
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let real_time = name.strip_prefix("RTMIN").or(name.strip_prefix("RTMAX"));
-    NAMES.contains(&name)
-        || ["XCPU", "XFSZ"].contains(&name)
-        || real_time.is_some_and(|rest| rest.is_empty() || rest[1..].parse::<u8>().is_ok_and(|n| n <= 15))
+    let offset = |rest: &str| rest.parse::<u8>().is_ok_and(|offset| offset <= 15);
+    let real_time = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+        (Some(""), _) | (_, Some("")) => true,
+        (Some(rest), _) => rest.strip_prefix('+').is_some_and(offset),
+        (_, Some(rest)) => rest.strip_prefix('-').is_some_and(offset),
+        (None, None) => false,
+    };
+    NAMES.contains(&name) || ["XCPU", "XFSZ"].contains(&name) || real_time
 }

@@ -14,6 +14,9 @@ use crate::build::dockerfile::lines::Line;
 use crate::build::dockerfile::{Problem, Warning, nearest};
 use crate::build::graph::{Action, Graph, History, Tree};
 
+/// How long a here-document may be with its variables in place.
+const LONGEST_CONTENT: usize = 4 * 1024 * 1024;
+
 /// The stages as they came out.
 pub(super) struct Built {
     pub(super) states: BTreeMap<usize, State>,
@@ -144,13 +147,12 @@ impl Walk<'_, '_> {
     /// A here-document's content, in which quotes mean nothing.
     pub(super) fn expand_content(&mut self, line: &Line, text: &str) -> Result<String, Problem> {
         self.expand_by(line, "<<", |expander| {
-            Expander {
-                escape: '\\',
-                quotes: Quotes::Ignore,
-                lookup: expander.lookup,
-                ..Expander::new('\\', expander.lookup)
-            }
-            .word(text)
+            let lookup = expander.lookup;
+            let rules =
+                Expander { quotes: Quotes::Ignore, longest: LONGEST_CONTENT, ..Expander::new('\\', lookup) };
+            let content = rules.word(text);
+            expander.unset.borrow_mut().append(&mut rules.unset.borrow_mut());
+            content
         })
     }
 
