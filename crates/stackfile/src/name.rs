@@ -60,6 +60,7 @@ fn written_name(files: &[Opened]) -> Option<String> {
     let documents = files.iter().flat_map(|file| &file.documents);
     documents.rev().find_map(|document| match document.get("name").map(|node| &node.value) {
         Some(Value::Text(name)) if !name.is_empty() => Some(name.clone()),
+        Some(Value::Time(date)) => Some(date.raw.clone()),
         _ => None,
     })
 }

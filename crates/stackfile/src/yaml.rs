@@ -318,7 +318,14 @@ impl<'a> Builder<'a, '_> {
                 return;
             };
             for (key, node) in source {
-                map.entry(key).or_insert(node);
+                match map.get_mut(&key) {
+                    None => drop(map.insert(key, node)),
+                    // A reset is gone before the merge and clears what earlier files said: so does an override.
+                    Some(own) if own.tag == Tag::Reset && node.tag != Tag::Reset => {
+                        *own = Node { tag: Tag::Override, ..node };
+                    }
+                    Some(_) => {}
+                }
             }
         }
     }

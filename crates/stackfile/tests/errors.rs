@@ -125,6 +125,8 @@ fn a_finding_shows_its_lines() {
                 "file": "/p/stack.yaml",
                 "line": 4,
                 "column": 5,
+                "end_line": 4,
+                "end_column": 15,
                 "text": ""
               }
             ],

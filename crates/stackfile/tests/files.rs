@@ -260,3 +260,17 @@ fn an_override_that_can_not_merge_shows_both_ends() {
           |     ----------- can't be merged into this"#]]
     .assert_eq(&load(&sources, &MemoryReader::default()).unwrap_err()[0].render(false));
 }
+
+#[test]
+fn a_reset_beside_a_merge_key_clears_earlier_files_and_leaves_the_merged_value() {
+    let base = "services: {web: {image: x, dns: [1.1.1.1], expose: ['80']}}\n";
+    let over = "x-b: &b {expose: ['90'], dns: [2.2.2.2]}\nservices: {web: {<<: *b, expose: !reset [], cap_add: !reset []}}\n";
+    let mut sources = sources(base);
+    sources.files.push(Source { path: "/p/over.yaml".to_owned(), text: Some(over.to_owned()) });
+    let project = load(&sources, &MemoryReader::default()).map_err(|e| lines(&e)).unwrap().project;
+    let shown = to_yaml(&project.canonical(Dialect::Yaml));
+    assert!(
+        shown.contains("expose:\n    - '90'\n") && shown.contains("- 1.1.1.1\n    - 2.2.2.2\n"),
+        "{shown}"
+    );
+}

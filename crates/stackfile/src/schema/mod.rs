@@ -270,7 +270,15 @@ impl Record {
     /// The attribute of this name. Canonical JSON names are understood too, so that output can be read again.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&'static Field> {
-        self.fields.iter().find(|field| field.name == name || field.json == Some(name))
+        self.index(name).map(|index| &self.fields[index])
+    }
+
+    /// The place of the attribute among the fields.
+    #[must_use]
+    pub fn index(&self, name: &str) -> Option<usize> {
+        // The first byte settles nearly all: services have close to a hundred attributes.
+        let same = |own: &str| own.as_bytes().first() == name.as_bytes().first() && own == name;
+        self.fields.iter().position(|field| same(field.name) || field.json.is_some_and(same))
     }
 }
 

@@ -17,6 +17,26 @@ pub fn decode(top: Node, report: &mut Report) -> Node {
     Decoder { report }.record(top, &PROJECT, &Path::TOP)
 }
 
+/// An attribute with its place in the record, and whether it was written by its name in JSON.
+type Known = (usize, bool, Node);
+
+/// The attributes in the order of the record, and the extensions in the order of their names.
+fn sorted(map: Map, record: &'static Record) -> (Vec<Known>, Vec<(String, Node)>) {
+    let mut known: Vec<Known> = Vec::with_capacity(map.len());
+    let mut extensions: Vec<(String, Node)> = Vec::new();
+    for (key, node) in map {
+        match record.index(&key) {
+            Some(index) => known.push((index, record.fields[index].name != key, node)),
+            None if record.extensible && key.starts_with("x-") => extensions.push((key, node)),
+            None => {}
+        }
+    }
+    known.sort_by_key(|(index, is_json, _)| (*index, *is_json));
+    known.dedup_by_key(|(index, ..)| *index);
+    extensions.sort_by(|a, b| a.0.cmp(&b.0));
+    (known, extensions)
+}
+
 struct Decoder<'a> {
     report: &'a mut Report,
 }
@@ -24,22 +44,16 @@ struct Decoder<'a> {
 impl Decoder<'_> {
     fn record(&mut self, node: Node, record: &'static Record, path: &Path<'_>) -> Node {
         let shell = node.clone_shell();
-        let Value::Map(mut map) = node.value else { return shell };
-        let mut out = Map::with_capacity(map.len());
-        for field in record.fields {
-            let Some(node) = map.swap_remove(field.name).or_else(|| map.swap_remove(field.json?)) else {
-                continue;
-            };
+        let Value::Map(map) = node.value else { return shell };
+        let (known, extensions) = sorted(map, record);
+        let mut out = Map::with_capacity(known.len() + extensions.len());
+        for (index, _, node) in known {
+            let field = &record.fields[index];
             if let Some(node) = self.value(node, field.form, &path.key(field.name)) {
                 out.insert(field.name.to_owned(), node);
             }
         }
-        if record.extensible {
-            let mut extensions: Vec<(String, Node)> =
-                map.into_iter().filter(|(key, _)| key.starts_with("x-")).collect();
-            extensions.sort_by(|a, b| a.0.cmp(&b.0));
-            out.extend(extensions);
-        }
+        out.extend(extensions);
         Node { value: Value::Map(out), ..shell }
     }
 

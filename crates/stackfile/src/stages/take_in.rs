@@ -25,20 +25,28 @@ impl<'a> Spot<'a> {
     }
 }
 
+/// The key's entry; a new one has the node's place and no value.
+fn slot_of<'a>(map: &'a mut Map, key: String, node: &Node) -> (&'a str, &'a mut Node) {
+    let entry = map.entry(key);
+    let index = entry.index();
+    entry.or_insert_with(|| node.clone_shell());
+    let (key, slot) = map.get_index_mut(index).expect("the entry was made above");
+    (key.as_str(), slot)
+}
+
 impl Loader<'_> {
     /// Takes a document in. With `validate`, values are checked against the table.
     pub(crate) fn take_in(&mut self, model: &mut Node, top: Node, validate: bool) {
         let (Some(model), Value::Map(top)) = (model.as_map_mut(), top.value) else { return };
         let spot = Spot { site: Site::TOP, path: Path::TOP, validate };
         for (section, node) in top {
-            let shell = node.clone_shell();
-            let slot = model.entry(section.clone()).or_insert(shell);
-            let spot = spot.key(&section);
+            let (section, slot) = slot_of(model, section, &node);
+            let spot = spot.key(section);
             let mapping = matches!(slot.value, Value::Map(_) | Value::Null) && node.as_map().is_some();
             if section == "services" && mapping {
                 self.take_in_services(slot, node, spot);
             } else {
-                self.take_in_section(&section, slot, node, spot);
+                self.take_in_section(section, slot, node, spot);
             }
         }
     }
@@ -49,15 +57,14 @@ impl Loader<'_> {
         }
         let Some(services) = slot.as_map_mut() else { return };
         for (name, service) in node.value.into_map().into_iter().flatten() {
-            let shell = service.clone_shell();
             let is_map = service.as_map().is_some();
-            let slot = services.entry(name.clone()).or_insert(shell);
+            let (name, slot) = slot_of(services, name, &service);
             if slot.is_null() && is_map {
                 slot.value = Value::Map(Map::new());
             }
-            let spot = spot.key(&name);
+            let spot = spot.key(name);
             if spot.validate {
-                check_name(&name, slot, &spot.path, &mut self.report);
+                check_name(name, slot, &spot.path, &mut self.report);
             }
             match slot.as_map_mut() {
                 Some(attributes) if is_map => self.take_in_attributes(attributes, service, spot),
@@ -68,15 +75,14 @@ impl Loader<'_> {
 
     fn take_in_attributes(&mut self, attributes: &mut Map, service: Node, spot: Spot<'_>) {
         for (key, value) in service.value.into_map().into_iter().flatten() {
-            let shell = value.clone_shell();
-            let slot = attributes.entry(key.clone()).or_insert(shell);
-            let spot = spot.key(&key);
+            let (key, slot) = slot_of(attributes, key, &value);
+            let spot = spot.key(key);
             self.put(slot, value, spot);
-            if concerns(&key, spot.site) {
+            if concerns(key, spot.site) {
                 enforce(slot, spot.site, &spot.path, &mut self.report);
             }
-            if self.is_right(&key, slot, spot) {
-                self.settle(&key, slot, spot);
+            if self.is_right(key, slot, spot) {
+                self.settle(key, slot, spot);
             }
         }
     }
