@@ -59,16 +59,12 @@ pub fn plan(file: &Dockerfile, request: &Request, bases: &Bases) -> Result<Plann
     if !needs.is_empty() {
         return Err(needs.iter().map(not_found).collect());
     }
-    let built = walk::stages(&stages, bases, &order)?;
-    let mut warnings: Vec<Warning> = file.warnings().iter().cloned().chain(built.warnings).collect();
+    let mut built = walk::stages(&stages, bases, &order)?;
+    let mut warnings = file.warnings().to_vec();
+    warnings.append(&mut built.warnings);
     warnings.retain(|warning| !file.skips(warning.check));
     warnings.sort_by_key(|warning| warning.line);
-    let unused_arguments = unused(file, request);
-    Ok(Planned {
-        graph: walk::graph(built.steps, &built.states[&target], request),
-        warnings,
-        unused_arguments,
-    })
+    Ok(Planned { graph: built.graph(target, request), warnings, unused_arguments: unused(file, request) })
 }
 
 fn not_found(need: &Need) -> Problem {

@@ -403,6 +403,10 @@ fn what_is_likely_not_meant() {
 fn long_chains_and_doubling_values_are_no_trouble() {
     let chain: String = (1..20_000).map(|at| format!("FROM s{} AS s{at}\n", at - 1)).collect();
     assert!(graph(&format!("FROM scratch AS s0\n{chain}"), &amd64()).steps.is_empty());
+    let labelled: String =
+        (1..3_000).map(|at| format!("FROM s{} AS s{at}\nLABEL l{at}=x\n", at - 1)).collect();
+    let graph = graph(&format!("FROM scratch AS s0\n{labelled}"), &amd64());
+    assert_eq!(graph.history.len(), 2_999);
     let doubling = "ENV A=$A$A\n".repeat(14);
     problems(
         &format!("FROM scratch\nENV A=0123456789\n{doubling}"),

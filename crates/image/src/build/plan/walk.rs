@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Deserialize;
+
 use super::config::Config;
 use super::request::{Base, Bases, Request};
 use super::stages::{Origin, Stages, Start};
@@ -13,24 +15,30 @@ use crate::build::dockerfile::instruction::{Instruction, Kind};
 use crate::build::dockerfile::lines::Line;
 use crate::build::dockerfile::{Problem, Warning, nearest};
 use crate::build::graph::{Action, Graph, History, Tree};
+use crate::platform::Platform;
 
 /// How long a here-document may be with its variables in place.
 const LONGEST_CONTENT: usize = 4 * 1024 * 1024;
 
-/// The stages as they came out.
+/// What came of the stages.
+#[derive(Default)]
 pub(super) struct Built {
-    pub(super) states: BTreeMap<usize, State>,
-    pub(super) steps: Steps,
+    /// What copies and mounts read.
+    trees: BTreeMap<usize, Tree>,
+    /// Only of stages that others yet start from: a file may have thousands, each with all of what is before it.
+    states: BTreeMap<usize, State>,
+    steps: Steps,
     pub(super) warnings: Vec<Warning>,
 }
 
-/// Goes through the stages in an order in which each finds what it needs.
+/// Goes through the stages in an order in which each finds what it needs; the last one is the target.
 pub(super) fn stages(stages: &Stages<'_>, bases: &Bases, order: &[usize]) -> Result<Built, Vec<Problem>> {
-    let mut built = Built { states: BTreeMap::new(), steps: Steps::default(), warnings: Vec::new() };
+    let mut built = Built::default();
     let mut problems = Vec::new();
+    let mut waiting = waiting(stages, order);
     for at in order {
         let instructions = stages.instructions(*at, bases).map_err(|problem| vec![problem])?;
-        let mut state = started(stages, *at, &built, bases).map_err(|problem| vec![problem])?;
+        let mut state = built.start(stages, *at, bases, &mut waiting).map_err(|problem| vec![problem])?;
         state.config.config.on_build.clear();
         if !stages.starts[*at].replaced {
             state.config.ensure_path();
@@ -41,46 +49,83 @@ pub(super) fn stages(stages: &Stages<'_>, bases: &Bases, order: &[usize]) -> Res
             problems.extend(walk.instruction(instruction).err());
         }
         let state = walk.state;
-        built.states.insert(*at, state);
+        built.trees.insert(*at, state.tree.clone());
+        if waiting.contains_key(at) || order.last() == Some(at) {
+            built.states.insert(*at, state);
+        }
     }
     if problems.is_empty() { Ok(built) } else { Err(problems) }
 }
 
-/// The graph whose image is what a stage came to.
-pub(super) fn graph(steps: Steps, target: &State, request: &Request) -> Graph {
-    let mut config = target.config.clone();
-    config.config.labels.extend(request.labels.clone());
-    if let Some(platform) = &request.platform {
-        config.set_platform(platform);
+/// How many of the needed stages start from which.
+fn waiting(stages: &Stages<'_>, order: &[usize]) -> BTreeMap<usize, usize> {
+    let mut waiting = BTreeMap::new();
+    for at in order {
+        if let Origin::Stage(parent) = stages.starts[*at].origin {
+            *waiting.entry(parent).or_default() += 1;
+        }
     }
-    Graph {
-        steps: steps.into_vec(),
-        target: target.tree.clone(),
-        config: config.into_document(),
-        history: target.history.clone(),
+    waiting
+}
+
+impl Built {
+    /// What a stage has before its first instruction.
+    fn start(
+        &mut self,
+        stages: &Stages<'_>,
+        at: usize,
+        bases: &Bases,
+        waiting: &mut BTreeMap<usize, usize>,
+    ) -> Result<State, Problem> {
+        let Start { origin, platform, .. } = &stages.starts[at];
+        let empty = |tree| State::new(tree, Config::empty(platform));
+        Ok(match origin {
+            Origin::Scratch => empty(Tree::Empty),
+            Origin::Folder(name) => empty(Tree::Context(name.clone())),
+            Origin::Stage(parent) => self.inherit(*parent, waiting).unwrap_or_else(|| empty(Tree::Empty)),
+            Origin::Image { reference, platform } => match bases.get(reference, platform) {
+                Some(base) => on_image(base, platform).map_err(|error| {
+                    let message = format!("the configuration of {reference} can't be read: {error}");
+                    stages.file.stages[at].line.problem("", message)
+                })?,
+                None => empty(Tree::Empty),
+            },
+        })
+    }
+
+    /// The parent's state, which the last one to ask takes away.
+    fn inherit(&mut self, parent: usize, waiting: &mut BTreeMap<usize, usize>) -> Option<State> {
+        match waiting.get_mut(&parent) {
+            Some(count) if *count > 1 => {
+                *count -= 1;
+                self.states.get(&parent).cloned()
+            }
+            _ => {
+                waiting.remove(&parent);
+                self.states.remove(&parent)
+            }
+        }
+    }
+
+    /// The graph whose image is what the target came to.
+    pub(super) fn graph(self, target: usize, request: &Request) -> Graph {
+        let Self { mut states, steps, .. } = self;
+        let State { tree, mut config, history, .. } =
+            states.remove(&target).expect("the target is built, and last");
+        config.config.labels.extend(request.labels.clone());
+        if let Some(platform) = &request.platform {
+            config.set_platform(platform);
+        }
+        Graph { steps: steps.into_vec(), target: tree, config: config.into_document(), history }
     }
 }
 
-/// What a stage has before its first instruction.
-fn started(stages: &Stages<'_>, at: usize, built: &Built, bases: &Bases) -> Result<State, Problem> {
-    let Start { origin, platform, .. } = &stages.starts[at];
-    let empty = |tree| State::new(tree, Config::empty(platform));
-    Ok(match origin {
-        Origin::Scratch => empty(Tree::Empty),
-        Origin::Folder(name) => empty(Tree::Context(name.clone())),
-        Origin::Stage(at) => built.states.get(at).cloned().unwrap_or_else(|| empty(Tree::Empty)),
-        Origin::Image { reference, platform } => match bases.get(reference, platform) {
-            Some(Base { id, config }) => {
-                let unreadable = |error| format!("the configuration of {reference} can't be read: {error}");
-                let config = serde_json::from_value(config.clone()).map_err(unreadable);
-                State::new(
-                    Tree::Image(*id),
-                    config.map_err(|why| stages.file.stages[at].line.problem("", why))?,
-                )
-            }
-            None => empty(Tree::Empty),
-        },
-    })
+fn on_image(base: &Base, platform: &Platform) -> Result<State, serde_json::Error> {
+    let mut config = Config::deserialize(&base.config)?;
+    if config.os.is_empty() || config.architecture.is_empty() {
+        config.set_platform(platform);
+    }
+    Ok(State::new(Tree::Image(base.id), config))
 }
 
 /// `[builder 3/7] `: which stage, and how far in it.
@@ -203,7 +248,7 @@ impl Walk<'_, '_> {
         Ok(match self.stages.source(line, name)? {
             Origin::Scratch => Tree::Empty,
             Origin::Folder(name) => Tree::Context(name),
-            Origin::Stage(at) => self.built.states.get(&at).map_or(Tree::Empty, |state| state.tree.clone()),
+            Origin::Stage(at) => self.built.trees.get(&at).cloned().unwrap_or(Tree::Empty),
             Origin::Image { reference, platform } => {
                 self.bases.get(&reference, &platform).map_or(Tree::Empty, |base| Tree::Image(base.id))
             }
