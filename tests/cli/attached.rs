@@ -46,7 +46,10 @@ fn it_ends_when_all_have_ended() {
 fn one_exit_may_decide() {
     let Some(host) = Host::new() else { return };
     let stack = host.stack("cli/attached.yaml").with("STATUS", "5");
-    let _fifth = stack.hoist(&["up", "--exit-code-from", "brief"]).ended_with(5);
+    let up = stack.hoist(&["up", "--no-color", "--exit-code-from", "brief"]).ended_with(5);
+    for line in ["one-1    | hello from one", "one-1    | bye", "brief-1  | short"] {
+        assert!(up.stdout.contains(line), "{line:?} is missing: {up}");
+    }
     let rows = stack.ps();
     assert!(rows.iter().all(|row| row.state == "exited"), "all were stopped: {rows:?}");
     stack.down().ok();
