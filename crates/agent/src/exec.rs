@@ -14,6 +14,7 @@ use hoist_wire::{ApiError, ErrorKind, ExecInput, ExecOutput, ExecRequest, ExecSe
 use oci_spec::runtime::Process;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -87,9 +88,17 @@ fn process(template: &Template, pid: i32, request: &ExecRequest) -> Result<(Proc
 }
 
 /// Starts the program: with its three streams, or with a terminal, whose master comes back.
-async fn start(host: &Host, plan: Plan, fds: Vec<OwnedFd>) -> Result<Vec<OwnedFd>, ApiError> {
+async fn start(
+    host: &Host,
+    uid: InstanceUid,
+    plan: Plan,
+    fds: Vec<OwnedFd>,
+) -> Result<Vec<OwnedFd>, ApiError> {
     match host.link.call(Request::Exec(Box::new(plan.exec)), fds).await {
-        Ok((Reply::ExecStarted { .. }, fds)) => Ok(fds),
+        Ok((Reply::ExecStarted { .. }, fds)) => {
+            host.execs.started(uid, &plan.name);
+            Ok(fds)
+        }
         Ok((Reply::LaunchFailed(failure), _)) => {
             // ENOENT: the program isn't there, which a shell tells from one that can't be run.
             let kind = if failure.errno == 2 { ErrorKind::NotFound } else { ErrorKind::Invalid };
@@ -129,19 +138,23 @@ pub(crate) async fn run_quietly(
     let ended = host.execs.expect(uid, name.clone());
     let null = |write: bool| File::options().read(!write).write(write).open("/dev/null").map(OwnedFd::from);
     let fds = [null(false), null(true), null(true)].into_iter().collect::<Result<Vec<_>, _>>();
-    start(host, plan, fds.map_err(|error| internal("/dev/null", &error))?).await?;
+    start(host, uid, plan, fds.map_err(|error| internal("/dev/null", &error))?).await?;
     match tokio::time::timeout(timeout, ended).await {
         Ok(Ok(exit)) => Ok(exit),
         Ok(Err(_)) => Ok(Exit::Unknown),
         Err(_) => {
-            let _ = host.link.tell(signal(uid, &name, 9), Vec::new()).await;
+            signal(host, uid, &name, 9).await;
             Err(ApiError::new(ErrorKind::Unavailable, format!("took longer than {timeout:?}")))
         }
     }
 }
 
-fn signal(uid: InstanceUid, name: &str, signal: i32) -> Request {
-    Request::Signal { key: Host::key(uid), exec: Some(name.to_owned()), signal }
+async fn signal(host: &Host, uid: InstanceUid, name: &str, signal: i32) {
+    let known = Signal::from_named_raw(signal).is_some_and(|signal| host.execs.signal(uid, name, signal));
+    if !known {
+        let request = Request::Signal { key: Host::key(uid), exec: Some(name.to_owned()), signal };
+        let _ = host.link.tell(request, Vec::new()).await;
+    }
 }
 
 /// Runs a program with its streams connected.
@@ -153,14 +166,14 @@ pub(crate) async fn session(host: &Host, request: ExecRequest) -> Result<ExecSes
     let (input, commands) = mpsc::channel(QUEUE);
     let session = Session { host: host.clone(), uid: request.instance, name, ended, output };
     if request.tty.is_some() {
-        let mut fds = start(host, plan, Vec::new()).await?.into_iter().skip(1);
+        let mut fds = start(host, request.instance, plan, Vec::new()).await?.into_iter().skip(1);
         let master =
             fds.next().ok_or_else(|| ApiError::new(ErrorKind::Internal, "the keeper gave no terminal"))?;
         tokio::spawn(session.with_terminal(master, commands));
     } else {
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| internal("pipe", &error));
         let (stdin, stdout, stderr) = (pipe()?, pipe()?, pipe()?);
-        start(host, plan, vec![stdin.0, stdout.1, stderr.1]).await?;
+        start(host, request.instance, plan, vec![stdin.0, stdout.1, stderr.1]).await?;
         let stdin = (request.stdin && !request.detach).then_some(stdin.1);
         tokio::spawn(session.with_pipes(stdin, stdout.0, stderr.0, commands));
     }
@@ -263,13 +276,13 @@ async fn drive(
                 }
             }
             ExecInput::Signal(number) => {
-                let _ = host.link.tell(signal(uid, &name, number.0), Vec::new()).await;
+                signal(&host, uid, &name, number.0).await;
             }
         }
     }
     if terminal.is_some()
         && let Some(hangup) = signal_number("HUP")
     {
-        let _ = host.link.tell(signal(uid, &name, hangup), Vec::new()).await;
+        signal(&host, uid, &name, hangup).await;
     }
 }

@@ -191,6 +191,11 @@ impl KeeperWatch {
                 }
             }
             Event::Exited(record) => self.exited(&record),
+            Event::ExecSpawned { key, exec } => {
+                if let Ok(uid) = key.as_str().parse() {
+                    self.host.execs.spawned(uid, &exec, fds.into_iter().next());
+                }
+            }
             Event::ExecExited(ended) => {
                 if let Ok(uid) = ended.key.as_str().parse() {
                     self.host.execs.ended(uid, &ended.exec, exit(ended.exit));
@@ -213,7 +218,7 @@ impl KeeperWatch {
     }
 }
 
-fn exit(exit: identity::Exit) -> Exit {
+pub(crate) fn exit(exit: identity::Exit) -> Exit {
     match exit {
         identity::Exit::Code(code) => Exit::Code(code),
         identity::Exit::Signal(signal) => Exit::Signal(signal),

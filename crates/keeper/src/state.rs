@@ -1,11 +1,13 @@
 //! What a keeper has to find again after it was killed: one folder an instance, small files in it.
 //!
 //! `launch.json` is written before there is a process, `instance.json` as soon as it has an identity, and
-//! `exit.json` when it has ended; see [`crate::server`] for when exactly. The first two only have to survive
-//! the keeper, not the machine, so they are never synced. All are renamed into place: whole or not there.
+//! `exit.json` when it has ended; see [`crate::server`] for when exactly. The process itself empties
+//! `launch.json` right before it becomes its program, so a launch that never came so far can be told from one
+//! that ended. The first two only have to survive the keeper, not the machine, so they are never synced. All
+//! are renamed into place: whole or not there.
 
-use std::fs::{self, DirBuilder};
-use std::io;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +37,8 @@ pub(crate) struct Record {
 pub(crate) struct Found {
     pub(crate) record: Record,
     pub(crate) exit: Option<ExitRecord>,
+    /// Whether its process had gone on to its program when this was read.
+    pub(crate) executed: bool,
 }
 
 /// A launch that was begun and never came to have an identity: there may be a process that nobody knows.
@@ -71,8 +75,8 @@ impl State {
     }
 
     /// Starts an instance's folder anew. What is known of an earlier attempt goes first: an old exit must
-    /// never stand beside a new record.
-    pub(crate) fn begin(&self, begun: &Begun) -> io::Result<()> {
+    /// never stand beside a new record. Returns the file that the process is to empty.
+    pub(crate) fn begin(&self, begun: &Begun) -> io::Result<File> {
         let dir = self.dir.join(begun.key.as_str());
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         remove_if_there(fs::remove_file(dir.join(INSTANCE)))?;
@@ -82,7 +86,12 @@ impl State {
 
     /// Writes a new or changed record.
     pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
-        replace(&self.dir.join(record.key.as_str()), INSTANCE, record)
+        replace(&self.dir.join(record.key.as_str()), INSTANCE, record).map(drop)
+    }
+
+    /// Whether an instance's process has gone on to its program.
+    pub(crate) fn has_executed(&self, key: &Key) -> bool {
+        was_emptied(&self.dir.join(key.as_str()))
     }
 
     /// Writes how an instance ended. Returns the file, to be synced.
@@ -101,21 +110,31 @@ impl State {
         let mut inventory = Inventory::default();
         for entry in fs::read_dir(&self.dir)? {
             let dir = entry?.path();
-            match (read::<Record>(&dir, INSTANCE), read::<Begun>(&dir, LAUNCH)) {
-                (Ok(Some(record)), _) => {
-                    let exit = read(&dir, EXIT).unwrap_or(None);
-                    inventory.instances.push(Found { record, exit });
-                }
-                (Ok(None), Ok(Some(begun))) => inventory.begun.push(begun),
-                // Killed before there was a process.
-                (Ok(None), Ok(None)) => remove_if_there(fs::remove_dir_all(&dir))?,
-                (Err(error), _) | (_, Err(error)) => {
-                    inventory.complaints.push(format!("can't read {}: {error}", dir.display()));
-                }
+            if let Err(error) = inventory.look_into(&dir) {
+                inventory.complaints.push(format!("can't read {}: {error}", dir.display()));
             }
         }
         Ok(inventory)
     }
+}
+
+impl Inventory {
+    fn look_into(&mut self, dir: &Path) -> io::Result<()> {
+        if let Some(record) = read::<Record>(dir, INSTANCE)? {
+            let exit = read(dir, EXIT).unwrap_or(None);
+            self.instances.push(Found { record, exit, executed: was_emptied(dir) });
+        } else if let Some(begun) = read::<Begun>(dir, LAUNCH)? {
+            self.begun.push(begun);
+        } else {
+            // Killed before there was a process.
+            remove_if_there(fs::remove_dir_all(dir))?;
+        }
+        Ok(())
+    }
+}
+
+fn was_emptied(dir: &Path) -> bool {
+    fs::metadata(dir.join(LAUNCH)).is_ok_and(|metadata| metadata.len() == 0)
 }
 
 fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> io::Result<Option<T>> {
@@ -126,10 +145,12 @@ fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> io::Result<Option<T>> {
     }
 }
 
-fn replace(dir: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+fn replace(dir: &Path, name: &str, value: &impl Serialize) -> io::Result<File> {
     let new = dir.join(format!("{name}.new"));
-    fs::write(&new, serde_json::to_vec(value)?)?;
-    fs::rename(new, dir.join(name))
+    let mut file = File::create(&new)?;
+    file.write_all(&serde_json::to_vec(value)?)?;
+    fs::rename(new, dir.join(name))?;
+    Ok(file)
 }
 
 fn remove_if_there(removed: io::Result<()>) -> io::Result<()> {
@@ -191,13 +212,17 @@ mod tests {
         for key in ["a", "b", "c"] {
             state.write(&record(key, 1)).unwrap();
         }
+        state.begin(&begun("e")).unwrap().set_len(0).unwrap();
+        state.write(&record("e", 1)).unwrap();
         state.end(&exit("b", 1)).unwrap();
         state.forget(&Key::new("c").unwrap()).unwrap();
         state.forget(&Key::new("c").unwrap()).unwrap();
         let mut inventory = state.load().unwrap();
         inventory.instances.sort_by(|a, b| a.record.key.cmp(&b.record.key));
         let ended: Vec<bool> = inventory.instances.iter().map(|found| found.exit.is_some()).collect();
-        assert_eq!((ended, inventory.begun), (vec![false, true], vec![begun("d")]));
+        let executed: Vec<bool> = inventory.instances.iter().map(|found| found.executed).collect();
+        assert_eq!((ended, inventory.begun), (vec![false, true, false], vec![begun("d")]));
+        assert_eq!(executed, [false, false, true]);
         assert_eq!(inventory.complaints, [""; 0]);
     }
 

@@ -108,7 +108,9 @@ impl World {
             init: false,
             shortfall: Shortfall::Warn,
         };
-        Ok(launch::prepare(input)?.spawn()?)
+        let mut launching = launch::prepare(input)?.spawn()?;
+        launching.release();
+        Ok(launching)
     }
 
     fn launch(&self, spec: &Spec) -> Result<Duration, Failure> {

@@ -159,6 +159,9 @@ pub enum Event {
     Spawned { key: Key, attempt: u32, identity: ProcessIdentity },
     /// An instance has ended, and all it wrote is in its log. Said again on request only.
     Exited(ExitRecord),
+    /// A process to be run inside an instance exists, and its program is about to be executed. With its
+    /// pidfd: should the keeper die before it answers, the process may run.
+    ExecSpawned { key: Key, exec: String },
     /// A process run inside an instance has ended.
     ExecExited(ExecExit),
     /// A stream's log stands still or goes on.

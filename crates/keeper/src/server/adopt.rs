@@ -13,7 +13,7 @@ use super::poll::Token;
 use super::requests::{Answer, Refused, refuse, unknown};
 use super::unfinished;
 use crate::protocol::{HandBack, Refusal, Reply};
-use crate::state::{Begun, Found, Inventory};
+use crate::state::{Begun, Found, Inventory, Record};
 use crate::stdio::{self, terminal::Terminal};
 
 impl Keeper {
@@ -47,7 +47,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// The last keeper was killed in the moment between making a process and taking down which. Nobody was
+    /// The last keeper was killed before the process went on to its program. Nobody was
     /// told that it runs, so it is ended; whoever asked for it asks again.
     fn end_unfinished(&mut self, begun: &Begun) {
         let key = &begun.key;
@@ -60,10 +60,24 @@ impl Keeper {
         }
     }
 
+    /// The last keeper was killed about when it let a launch go on. Its word is said or never will be, so this
+    /// is decided in a moment: what the process waits for is at most the end of another's setting up.
+    fn comes_to_execute(&self, record: &Record) -> io::Result<bool> {
+        let Some(pidfd) = record.identity.open_verified()? else {
+            return Ok(self.state.has_executed(&record.key));
+        };
+        unfinished::wait(pidfd.as_fd(), || self.state.has_executed(&record.key));
+        Ok(self.state.has_executed(&record.key))
+    }
+
     fn adopt_one(&mut self, found: Found, handed: Handed<OwnedFd>, boot_id: &str) -> io::Result<()> {
-        let Found { record, exit } = found;
+        let Found { record, exit, executed } = found;
         let ended = exit.filter(|exit| exit.attempt == record.attempt);
         let is_of_this_boot = record.identity.boot_id == boot_id;
+        if !executed && ended.is_none() && handed.pidfd.is_none() && !self.comes_to_execute(&record)? {
+            self.end_unfinished(&Begun { key: record.key, cgroup_dirs: record.cgroup_dirs });
+            return Ok(());
+        }
         let stage = match ended {
             Some(exit) => Stage::Exited(exit),
             None => {

@@ -1,7 +1,7 @@
 //! Processes run inside containers.
 //!
 //! Their ends are the agent's. When the keeper is killed they run on, and the agent learns of their end
-//! from the pidfd it has.
+//! from the pidfd it has: sent before the program runs, so that none runs unknown.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -82,15 +82,21 @@ impl Keeper {
             terminal: ends.1,
             shortfall: shortfall(best_effort),
         };
-        let launching = exec::prepare(input)
+        let mut launching = exec::prepare(input)
             .map_err(|error| prepare_failure(&error))?
             .spawn()
             .map_err(|error| spawn_failure(&error))?;
         let pid = launching.pid().as_raw_nonzero().get();
         let master = terminal.map(Terminal::into_master);
         let id = self.next_id();
-        let stage = ExecStage::Launching { launching: Box::new(launching), caller, master };
         self.children.insert(pid, Token::Exec(id));
+        self.peers.tell(
+            &Event::ExecSpawned { key: key.clone(), exec: name.clone() },
+            &[launching.pidfd()],
+            &self.poller,
+        );
+        launching.release();
+        let stage = ExecStage::Launching { launching: Box::new(launching), caller, master };
         self.execs.insert(id, ExecProcess { key, name, pid, stage });
         self.on_exec(id);
         Ok(())

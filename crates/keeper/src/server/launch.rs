@@ -62,12 +62,12 @@ impl Keeper {
         })?;
         let writers = open_writers(stdio.streams(), log.as_ref())
             .map_err(|error| io_failure("can't open the log", &error))?;
-        let launch =
+        let mut launch =
             launch::prepare(self.input(request, given, fds)).map_err(|error| prepare_failure(&error))?;
         let warnings = launch.warnings().to_vec();
-        self.state
-            .begin(&Begun { key: key.clone(), cgroup_dirs: cgroup_dirs.clone() })
-            .map_err(|error| io_failure(CANT_RECORD, &error))?;
+        let begun = self.state.begin(&Begun { key: key.clone(), cgroup_dirs: cgroup_dirs.clone() });
+        let begun = begun.map_err(|error| io_failure(CANT_RECORD, &error))?;
+        launch.mark(begun.into()).map_err(|error| prepare_failure(&error))?;
         let started = launch.spawn().map_err(|error| spawn_failure(&error)).and_then(|launching| {
             let pid = launching.pid().as_raw_nonzero().get();
             let identity = ProcessIdentity::of(launching.pidfd(), pid, cgroup)
@@ -89,8 +89,17 @@ impl Keeper {
         self.insert(id, instance)
             .map_err(|error| io_failure("can't watch the instance's streams", &error))?;
         self.tell_spawned(id);
+        self.release(id);
         self.on_launch(id);
         Ok(())
+    }
+
+    /// Lets the process go on to its program.
+    fn release(&mut self, id: u32) {
+        if let Some(Instance { stage: Stage::Launching { launching, .. }, .. }) = self.instances.get_mut(&id)
+        {
+            launching.release();
+        }
     }
 
     fn tell_spawned(&mut self, id: u32) {

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 
 use super::{LaunchError, advice};
@@ -10,11 +11,17 @@ use crate::op::{Note, Op, Record};
 
 /// A child that is walking its operations. Dropping it before it is done kills the child, and leaves it for
 /// the caller to wait for.
+///
+/// The child waits before its last operation until it is released, so that the caller can take down which
+/// process it is. If the caller dies before, the child ends by itself and executes nothing. The child is the
+/// only process that a launch makes: the caller gets no grandchildren to reap.
 #[derive(Debug)]
 pub struct Launching {
     pid: Pid,
     /// None when it has been handed out or the child has been reaped.
     pidfd: Option<OwnedFd>,
+    /// None when the child has been released.
+    gate: Option<OwnedFd>,
     /// None after the end of the report.
     report: Option<OwnedFd>,
     executing: bool,
@@ -45,8 +52,16 @@ pub struct Running {
 const FINISHED: &str = "a launch that has finished is neither polled nor waited for";
 
 impl Launching {
-    pub(super) fn new(pid: Pid, pidfd: OwnedFd, report: OwnedFd, ops: Vec<Op>) -> Self {
-        Self { pid, pidfd: Some(pidfd), report: Some(report), executing: false, failed: None, ops }
+    pub(super) fn new(pid: Pid, pidfd: OwnedFd, gate: OwnedFd, report: OwnedFd, ops: Vec<Op>) -> Self {
+        Self {
+            pid,
+            pidfd: Some(pidfd),
+            gate: Some(gate),
+            report: Some(report),
+            executing: false,
+            failed: None,
+            ops,
+        }
     }
 
     /// The descriptor to wait on for readability. It may be another one after each [`Launching::poll`].
@@ -66,6 +81,15 @@ impl Launching {
     /// The descriptor that names the child: valid from the first moment.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_ref().expect(FINISHED).as_fd()
+    }
+
+    /// Lets the child go on to its program. May be called at any time, also before the child is there to hear
+    /// it; never blocks. Only the first call counts.
+    pub fn release(&mut self) {
+        if let Some(gate) = self.gate.take() {
+            // One byte in an empty socket: it fits, or the child is gone and poll tells of it.
+            let _ = send(&gate, b"!", SendFlags::NOSIGNAL);
+        }
     }
 
     /// Looks how far the child has come, without waiting. After anything but [`Progress::Pending`] it must

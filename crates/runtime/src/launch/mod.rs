@@ -68,6 +68,7 @@ pub struct Launch {
     pid: PidNamespace,
     /// The control group that the child is born in (cgroup v2).
     birth: Option<(PathBuf, OwnedFd)>,
+    mark: Option<OwnedFd>,
 }
 
 /// Checks the specification and lists what has to be done.
@@ -96,7 +97,7 @@ pub fn prepare(input: LaunchInput) -> Result<Launch, PrepareError> {
     };
     let parts = Parts { namespaces, cgroups: joins, cgroup_view, console, process };
     let Plan { ops, warnings } = plan::launch(&input.spec, parts, &Host::probe())?;
-    Ok(Launch { ops, warnings, root: Some(above_stdio(input.rootfs)?), pid, birth })
+    Ok(Launch { ops, warnings, root: Some(above_stdio(input.rootfs)?), pid, birth, mark: None })
 }
 
 /// The terminal as a detached mount, to become `/dev/console`. Made here, from the descriptor: in the child
@@ -111,12 +112,23 @@ impl Launch {
     /// An exec: the root and the namespaces are the container's.
     pub(crate) fn inside(plan: Plan, pid: OwnedFd, birth: Option<(PathBuf, OwnedFd)>) -> Self {
         let Plan { ops, warnings } = plan;
-        Self { ops, warnings, root: None, pid: PidNamespace::Joined(pid), birth }
+        Self { ops, warnings, root: None, pid: PidNamespace::Joined(pid), birth, mark: None }
     }
 
     /// What could not be granted in full, in words for the person who asked for it.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Has the child empty a file, open for writing, once it has been released and before its program runs:
+    /// whoever comes after a killed parent can tell by it which children have gone on.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no room for another descriptor.
+    pub fn mark(&mut self, file: OwnedFd) -> Result<(), PrepareError> {
+        self.mark = Some(above_stdio(file)?);
+        Ok(())
     }
 
     /// What the child will do, in order.

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, fcntl_setfl, openat};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -13,7 +14,8 @@ use crate::op::Child;
 use crate::sys::{CloneRequest, Cloned, clone3};
 
 impl Launch {
-    /// Clones the child and returns at once; the child walks the operations.
+    /// Clones the child and returns at once; the child walks the operations, and waits before the last one
+    /// for [`Launching::release`].
     ///
     /// The child is a child of the calling process, its exit signal is SIGCHLD.
     ///
@@ -24,7 +26,13 @@ impl Launch {
         let (reading, writing) = pipe_with(PipeFlags::CLOEXEC).map_err(SpawnError::Pipe)?;
         let writing = above_stdio(writing).map_err(|_| SpawnError::Pipe(Errno::MFILE))?;
         fcntl_setfl(&reading, OFlags::NONBLOCK).map_err(SpawnError::Pipe)?;
-        let context = Child { root: self.root.as_ref().map(AsFd::as_fd), report: writing.as_fd() };
+        let (parents, childs) = gate()?;
+        let context = Child {
+            root: self.root.as_ref().map(AsFd::as_fd),
+            report: writing.as_fd(),
+            gate: childs.as_fd(),
+            mark: self.mark.as_ref().map(AsFd::as_fd),
+        };
         let cloned = match &self.pid {
             PidNamespace::Joined(namespace) => {
                 let _visit = Visit::begin(namespace.as_fd()).map_err(entering)?;
@@ -34,7 +42,7 @@ impl Launch {
             PidNamespace::Callers => self.clone_child(0, &context),
         };
         let (pid, pidfd) = cloned?;
-        Ok(Launching::new(pid, pidfd, reading, self.ops))
+        Ok(Launching::new(pid, pidfd, parents, reading, self.ops))
     }
 
     fn clone_child(
@@ -63,6 +71,15 @@ impl Launch {
             _ => SpawnError::Clone(errno),
         }
     }
+}
+
+/// The parent's and the child's end of the gate. A socket, because writing to a pipe that nobody reads any
+/// more raises a signal.
+fn gate() -> Result<(OwnedFd, OwnedFd), SpawnError> {
+    let ends = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+    let (parents, childs) = ends.map_err(SpawnError::Pipe)?;
+    let childs = above_stdio(childs).map_err(|_| SpawnError::Pipe(Errno::MFILE))?;
+    Ok((parents, childs))
 }
 
 fn entering(errno: Errno) -> SpawnError {

@@ -9,18 +9,22 @@ use rustix::process::{Pid, getpid, set_child_subreaper, setpgid};
 use rustix::termios::tcsetpgrp;
 
 use super::{Child, Failure, Step};
-use crate::sys::{self, CloneRequest, Cloned, CommandLine, Status};
+use crate::sys::{self, Anonymous, CloneRequest, Cloned, CommandLine, Status};
 
 /// Clones once more: the copy goes on to the program, this process stays as its PID 1.
 ///
 /// After the user has been changed and the capabilities cut, so that init has no more of either than the
-/// program. What it still has of the parent is its memory; it stays not dumpable, so nobody inside reads it.
+/// program. It gives back what it has of the parent's memory, as far as that is of no file: otherwise each would
+/// come to cost as much as the parent. The rest is shared with the parent and all others for as long as they
+/// live. It stays not dumpable, so nobody inside reads it.
 #[derive(Debug)]
 pub struct StayAsInit {
     /// Whether the program's process group is to be the terminal's foreground.
     pub(crate) terminal: bool,
     /// The caller's command line, whose copy everybody in the container could read.
     pub(crate) command_line: Option<CommandLine>,
+    /// What it needs no more.
+    pub(crate) memory: Anonymous,
 }
 
 impl Step for StayAsInit {
@@ -35,7 +39,7 @@ impl Step for StayAsInit {
         match unsafe { sys::clone3(CloneRequest::default()) }? {
             Cloned::Parent { pid, pidfd } => {
                 forget(pidfd);
-                stay(pid)
+                stay(pid, &self.memory)
             }
             Cloned::Child => self.lead(),
         }
@@ -69,10 +73,12 @@ impl fmt::Display for StayAsInit {
 }
 
 /// Lives until the program has ended, then ends the same way.
-fn stay(program: Pid) -> ! {
+fn stay(program: Pid, memory: &Anonymous) -> ! {
     // Ours must not keep a pipe open that the program closes; nor the report, whose end tells of success.
     // SAFETY: nothing below uses or drops a descriptor.
     let _ = unsafe { sys::close_range(0, RawFd::MAX) };
+    // SAFETY: below there is nothing but system calls with what is on this stack.
+    unsafe { memory.give_back() };
     loop {
         match sys::wait_signal() {
             Ok(libc::SIGCHLD) => reap(program),

@@ -6,6 +6,7 @@
 
 mod credentials;
 mod failure;
+mod gate;
 mod init;
 mod mount;
 mod namespace;
@@ -24,6 +25,7 @@ use rustix::io::Errno;
 
 pub use credentials::{Ambient, Become, Bounding, Capabilities};
 pub(crate) use failure::{Failure, Note, Record};
+pub use gate::Gate;
 pub use init::StayAsInit;
 pub use mount::{Mount, MountConsole};
 pub(crate) use mount::{Parameter, Source};
@@ -44,6 +46,10 @@ pub(crate) struct Child<'a> {
     pub(crate) root: Option<BorrowedFd<'a>>,
     /// Where failures are reported; closed by a successful execve.
     pub(crate) report: BorrowedFd<'a>,
+    /// What [`Gate`] waits at.
+    pub(crate) gate: BorrowedFd<'a>,
+    /// A file that [`Execute`] empties before anything else can go wrong but the execve itself.
+    pub(crate) mark: Option<BorrowedFd<'a>>,
 }
 
 impl<'a> Child<'a> {
@@ -118,6 +124,7 @@ operations!(
     Ambient,
     NoNewPrivileges,
     Umask,
+    Gate,
     StayAsInit,
     Execute,
 );

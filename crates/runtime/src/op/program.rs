@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 use std::fmt;
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, stat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, ftruncate, stat};
 use rustix::io::Errno;
 
 use super::{Child, Failure, Note, Record, Step};
@@ -44,7 +44,12 @@ impl StringArray {
 impl Step for Execute {
     fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
         let starting = Failure::noted(Errno::INPROGRESS, Note::Executing);
+        // Without a parent to hear it the launch ends here. So the mark comes after it: who finds the mark may take
+        // the process for the program.
         rustix::io::write(child.report, &Record { op: 0, failure: starting }.to_bytes())?;
+        if let Some(mark) = child.mark {
+            ftruncate(mark, 0)?;
+        }
         let mut refused = Failure::from(Errno::NOENT);
         for candidate in &self.candidates {
             // SAFETY: both arrays end in null and their strings are alive.

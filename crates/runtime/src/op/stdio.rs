@@ -119,7 +119,8 @@ impl fmt::Display for ConnectStdio {
 }
 
 /// Closes every descriptor but the three, whoever opened it: nothing of the host may be reachable from
-/// the program, not even what a library forgot to mark close-on-exec (CVE-2024-21626).
+/// the program, not even what a library forgot to mark close-on-exec (CVE-2024-21626). What is still needed
+/// until then stays, to be closed by execve.
 #[derive(Debug)]
 pub struct CloseDescriptors;
 
@@ -127,13 +128,19 @@ const FIRST: RawFd = 3;
 
 impl Step for CloseDescriptors {
     fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
-        let report = child.report.as_raw_fd();
-        if report > FIRST {
-            // SAFETY: the operations that own these descriptors are done, and the child drops nothing.
-            unsafe { sys::close_range(FIRST, report - 1) }?;
+        let mark = child.mark.unwrap_or(child.report);
+        let mut kept = [child.report, child.gate, mark].map(|fd| fd.as_raw_fd());
+        kept.sort_unstable();
+        let mut first = FIRST;
+        for fd in kept {
+            if fd > first {
+                // SAFETY: the operations that own these descriptors are done, and the child drops nothing.
+                unsafe { sys::close_range(first, fd - 1) }?;
+            }
+            first = first.max(fd + 1);
         }
         // SAFETY: as above.
-        Ok(unsafe { sys::close_range(report + 1, RawFd::MAX) }?)
+        Ok(unsafe { sys::close_range(first, RawFd::MAX) }?)
     }
 }
 

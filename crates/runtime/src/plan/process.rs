@@ -12,10 +12,10 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use super::{Host, Plan, c_string, enter, limits};
 use crate::launch::{PrepareError, Shortfall};
 use crate::op::{
-    Ambient, Become, Bounding, Capabilities, CloseDescriptors, ConnectStdio, Execute, LeadSession,
+    Ambient, Become, Bounding, Capabilities, CloseDescriptors, ConnectStdio, Execute, Gate, LeadSession,
     NoNewPrivileges, ResetSignals, StayAsInit, StringArray, TakeTerminal, Umask,
 };
-use crate::sys::CommandLine;
+use crate::sys::{Anonymous, CommandLine};
 use crate::{capabilities, defaults};
 
 /// What a process is given besides its specification.
@@ -46,8 +46,11 @@ pub(super) fn plan(
     limits::resource_limits(plan, process, parts.shortfall, host)?;
     credentials(plan, process, parts.shortfall, host)?;
     plan.push(Umask(process.user().umask().unwrap_or(0o022)));
+    // As late as can be, and before the copy that is to be the program: one process waits, not two.
+    plan.push(Gate);
     if parts.init {
-        plan.push(StayAsInit { terminal: has_terminal, command_line: CommandLine::own() });
+        let (command_line, memory) = (CommandLine::own(), Anonymous::own());
+        plan.push(StayAsInit { terminal: has_terminal, command_line, memory });
     }
     plan.push(program(process, parts.executable)?);
     Ok(())

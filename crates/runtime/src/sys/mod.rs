@@ -7,6 +7,7 @@
 mod clone;
 mod cmdline;
 mod keyring;
+mod memory;
 mod mount;
 mod program;
 mod signal;
@@ -16,6 +17,7 @@ use rustix::io::Errno;
 pub(crate) use clone::{CloneRequest, Cloned, clone3};
 pub(crate) use cmdline::CommandLine;
 pub(crate) use keyring::join_new_session_keyring;
+pub(crate) use memory::Anonymous;
 pub(crate) use mount::{MountAttr, Recursion, mount_setattr};
 pub(crate) use program::{close_range, execve, exit};
 pub(crate) use signal::{

@@ -10,7 +10,8 @@ use rustix::process::{WaitOptions, waitpid};
 use crate::world::*;
 
 fn failure(world: &World, spec: oci_spec::runtime::Spec) -> (String, Option<String>) {
-    let launching = launch::prepare(world.input(spec).0).unwrap().spawn().unwrap();
+    let mut launching = launch::prepare(world.input(spec).0).unwrap().spawn().unwrap();
+    launching.release();
     let pid = launching.pid();
     let error = settle(launching).unwrap_err();
     // Reaped already: nobody of that id is a child of ours.
@@ -90,4 +91,21 @@ fn a_dropped_launch_kills_its_child() {
     drop(launching);
     let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().unwrap();
     assert_eq!(status.terminating_signal(), Some(libc::SIGKILL));
+}
+
+#[test]
+fn a_child_waits_until_it_is_released() {
+    let Some(world) = World::new("a_child_waits_until_it_is_released") else { return };
+    let (input, output) = world.input(shell("echo up"));
+    let mut first = launch::prepare(input).unwrap().spawn().unwrap();
+    // What waits at its gate holds no other's open: the second is released though the first never is.
+    let (input, second_output) = world.input(shell("echo second"));
+    let mut second = launch::prepare(input).unwrap().spawn().unwrap();
+    second.release();
+    assert_eq!(wait(&settle(second).unwrap()), 0);
+    assert_eq!(read_all(second_output), "second\n");
+    assert!(matches!(first.poll(), launch::Progress::Pending));
+    first.release();
+    assert_eq!(wait(&settle(first).unwrap()), 0);
+    assert_eq!(read_all(output), "up\n");
 }

@@ -78,6 +78,7 @@ fn a_default_launch_as_text() {
         set ambient capabilities: none
         forbid new privileges
         set the umask to 0022
+        wait for the caller's word
         clone the program's process and stay as its init
         execute /bin/sh as ["/bin/sh", "-c", "true"] with PATH"#]].assert_eq(&launch::prepare(input).unwrap().to_string());
 }

@@ -72,3 +72,28 @@ fn a_failing_program_under_init_is_told_as_well() {
     let error = start(launch::prepare(input).unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "can't execute nothing: executable file not found in PATH");
 }
+
+/// A line of `/proc/PID/smaps_rollup`, in KiB.
+fn memory(running: &Started, field: &str) -> u64 {
+    let path = format!("/proc/{}/smaps_rollup", running.pid.as_raw_nonzero());
+    let text = std::fs::read_to_string(path).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{field}:"))).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn init_does_not_keep_its_callers_memory() {
+    let Some(world) = World::new("init_does_not_keep_its_callers_memory") else { return };
+    let large = vec![7_u8; 64 << 20];
+    let (running, output) = with_init(&world, "trap 'exit 6' TERM; echo up; while :; do sleep 0.05; done");
+    assert_eq!(read_line(&output), "up");
+    // It gives back while the program starts already.
+    let begun = std::time::Instant::now();
+    while memory(&running, "Anonymous") > 8 << 10 {
+        assert!(begun.elapsed().as_secs() < 10, "{} KiB", memory(&running, "Anonymous"));
+    }
+    pidfd_send_signal(&running.pidfd, Signal::TERM).unwrap();
+    // And it still does its work.
+    assert_eq!(wait(&running), 6);
+    assert_eq!(large.last(), Some(&7));
+}

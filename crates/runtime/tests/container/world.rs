@@ -216,7 +216,9 @@ impl Drop for Started {
 
 /// Spawns and waits for the execve.
 pub(crate) fn start(launch: Launch) -> Result<Started, LaunchError> {
-    settle(launch.spawn().unwrap())
+    let mut launching = launch.spawn().unwrap();
+    launching.release();
+    settle(launching)
 }
 
 pub(crate) fn settle(mut launching: Launching) -> Result<Started, LaunchError> {
