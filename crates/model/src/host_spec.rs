@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct HostSpec {
     pub volumes: BTreeMap<VolumeId, VolumeSpec>,
     /// Volumes that a person asked to remove, with their data.
     pub removed_volumes: Vec<VolumeId>,
+    /// Stacks whose instances a person gave another time to end than their own grace period (`-t`).
+    #[serde(default)]
+    pub stop_grace: BTreeMap<StackId, Duration>,
 }
 
 /// A service's definition with its image settled: all that instances of it have in common.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,9 @@ pub struct WantedStack {
     pub files: Vec<PathBuf>,
     /// `down` was asked: networks go too, and volumes when the flag is set.
     pub removal: Option<Removal>,
+    /// How long instances may take to end, in place of their own grace period (`-t`). Until the next request.
+    #[serde(default)]
+    pub stop_grace: Option<Duration>,
 }
 
 /// What `down` should remove besides instances and networks.

@@ -7,16 +7,13 @@ use std::time::Duration;
 use hoist_model::{EventKind, Failure, HostId, HostReport, InstanceUid, Moment, StackId, Subject};
 use hoist_planner::Now;
 use hoist_planner::cluster::{ClusterLoop, Effect, IdSource, ImageWanted, Input, OpId};
-use hoist_wire::{HostApi, Signal};
+use hoist_wire::HostApi;
 use tokio::sync::{mpsc, watch};
 
 use crate::documents;
 use crate::operations::Operations;
 use crate::publish::Outbox;
 use crate::store::StateStore;
-
-/// SIGKILL, signal(7).
-const SIGKILL: Signal = Signal(9);
 
 /// What the API reads: what is wanted and what was reported, as of the last input.
 #[derive(Debug, Clone, Default)]
@@ -116,10 +113,6 @@ impl Shell {
                 Effect::ResolveImages { op, images } => self.resolve(op, images),
                 Effect::PutSpec { spec, .. } => self.outbox.put_spec(*spec),
                 Effect::PutEndpoints { endpoints, .. } => self.outbox.put_endpoints(*endpoints),
-                Effect::Kill { instance, .. } => {
-                    let host = Arc::clone(&self.host);
-                    tokio::spawn(async move { host.kill(instance, SIGKILL).await });
-                }
                 Effect::Emit { op, event, .. } => self.emit(op, event),
                 Effect::Refuse { op, refusal } => self.operations.refuse(op, refusal),
                 Effect::WakeAt(moment) => self.wake = Some(moment),

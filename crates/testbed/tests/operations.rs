@@ -233,7 +233,9 @@ fn dependents_stop_before_what_they_depend_on() {
 #[test]
 fn what_ignores_its_signal_is_killed_after_its_grace_period_or_the_persons() {
     let deaf = Behaviour { stops_after: None, ..Behaviour::default() };
-    for (timeout, after) in [(None, 10), (Some(Duration::from_secs(2)), 2)] {
+    for (timeout, after) in
+        [(None, 10), (Some(Duration::from_secs(2)), 2), (Some(Duration::from_secs(25)), 25)]
+    {
         let mut world = world();
         world.behave("db", deaf.clone());
         up(&mut world, &shop().service(service("db")).build(), UpOptions::default());

@@ -10,7 +10,6 @@ use super::operation::Operation;
 use super::verdict::{self, Standing};
 use super::{Effect, IdSource, Input, OpId, Restored, UpRequest, events};
 use crate::Now;
-use crate::time::sooner;
 
 /// One call of `step`: what it may use, and what comes of it.
 pub(super) struct Turn<'a> {
@@ -70,7 +69,6 @@ impl ClusterLoop {
             Input::Timer => {}
         }
         self.judge(&mut turn.effects);
-        self.kill(now, &mut turn.effects);
         turn.effects
     }
 
@@ -141,16 +139,5 @@ impl ClusterLoop {
             effects.push(operation.verdict(outcome));
             false
         });
-    }
-
-    /// Kills what has outlived the person's patience.
-    fn kill(&mut self, now: &Now, effects: &mut Vec<Effect>) {
-        let mut wake = None;
-        for operation in self.operations.values_mut() {
-            for (host, report) in &self.view {
-                wake = sooner(wake, operation.kill(host, report, &now.moment, effects));
-            }
-        }
-        effects.extend(wake.map(Effect::WakeAt));
     }
 }

@@ -79,6 +79,8 @@ impl<'a> Round<'a> {
         let held = endpoints.services.iter().filter(|(key, _)| self.held.contains(&key.stack));
         next.extend(held.map(|(key, service)| (key.clone(), service.clone())));
         spec.removed_volumes = removal::volumes(self.input, self.report, &spec);
+        let graces = self.input.wanted.iter();
+        spec.stop_grace = graces.filter_map(|(id, wanted)| Some((id.clone(), wanted.stop_grace?))).collect();
         Ok(Draft { spec, endpoints: Endpoints { generation: Generation::default(), services: next }, places })
     }
 

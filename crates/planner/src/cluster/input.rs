@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hoist_model::{
-    Endpoints, EventKind, Failure, Generation, HostId, HostReport, HostSpec, ImageSource, InstanceUid,
-    Moment, PullPolicy, ResolvedImage, Revision, ServiceName, Stack, StackId, WantedStack,
+    Endpoints, EventKind, Failure, Generation, HostId, HostReport, HostSpec, ImageSource, Moment, PullPolicy,
+    ResolvedImage, Revision, ServiceName, Stack, StackId, WantedStack,
 };
 
 use super::intent::UpOptions;
@@ -76,7 +76,7 @@ pub enum Request {
         services: Vec<ServiceName>,
         /// Its volumes too.
         volumes: bool,
-        /// Kill what still runs after this time, if that is sooner than the grace period.
+        /// Kill what still runs after this time, in place of its grace period.
         timeout: Option<Duration>,
     },
     /// `stop`.
@@ -161,13 +161,6 @@ pub enum Effect {
         host: HostId,
         /// The endpoints.
         endpoints: Box<Endpoints>,
-    },
-    /// Send SIGKILL, outside wanted state (`-t`, second Ctrl-C). Failure is of no consequence.
-    Kill {
-        /// The host.
-        host: HostId,
-        /// The instance.
-        instance: InstanceUid,
     },
     /// Tell whoever follows the operation. A verdict is its last event.
     Emit {

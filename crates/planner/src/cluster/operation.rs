@@ -1,16 +1,11 @@
 //! Operations under way: what a person asked for, until its verdict.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use hoist_model::{
-    EventKind, Failure, HostId, HostReport, InstanceUid, Moment, NetworkId, Outcome, Phase, StackId, Subject,
-    Verdict, VolumeId, WantedStack,
-};
+use hoist_model::{EventKind, Failure, NetworkId, Outcome, StackId, Subject, Verdict, VolumeId, WantedStack};
 
 use super::verdict::Goal;
 use super::{Effect, OpId, events};
-use crate::time::sooner;
 
 /// An operation whose verdict is not out yet. Each stack has one at most: a newer one supersedes it.
 #[derive(Debug)]
@@ -22,26 +17,14 @@ pub(super) struct Operation {
     pub(super) volumes: BTreeSet<VolumeId>,
     /// What has changed since it began.
     pub(super) changed: BTreeSet<Subject>,
-    /// How long an instance that is told to end may take, if that is sooner than its grace period (`-t`).
-    pub(super) timeout: Option<Duration>,
-    /// When each was first seen ending; none once it was killed.
-    pub(super) ending: BTreeMap<InstanceUid, Option<Moment>>,
 }
 
 impl Operation {
-    pub(super) fn new(op: OpId, goal: Goal, wanted: &WantedStack, timeout: Option<Duration>) -> Self {
+    pub(super) fn new(op: OpId, goal: Goal, wanted: &WantedStack) -> Self {
         let stacks = || wanted.revisions.values().map(|revision| &revision.stack);
         let networks = stacks().flat_map(|stack| stack.networks.values()).map(|network| network.id.clone());
         let volumes = stacks().flat_map(|stack| stack.volumes.values()).map(|volume| volume.id.clone());
-        Self {
-            op,
-            goal,
-            networks: networks.collect(),
-            volumes: volumes.collect(),
-            changed: BTreeSet::new(),
-            timeout,
-            ending: BTreeMap::new(),
-        }
+        Self { op, goal, networks: networks.collect(), volumes: volumes.collect(), changed: BTreeSet::new() }
     }
 
     /// Passes on what is about the stack, and counts what the operation changed.
@@ -66,34 +49,6 @@ impl Operation {
     pub(super) fn verdict(&self, outcome: Outcome) -> Effect {
         let changed = u32::try_from(self.changed.len()).unwrap_or(u32::MAX);
         self.emit(EventKind::Verdict(Verdict { outcome, changed }))
-    }
-
-    /// Kills, once, what has been ending for longer than the person allows. Returns when to look again.
-    pub(super) fn kill(
-        &mut self,
-        host: &HostId,
-        report: &HostReport,
-        now: &Moment,
-        effects: &mut Vec<Effect>,
-    ) -> Option<Moment> {
-        let timeout = self.timeout?;
-        let mut wake = None;
-        for (uid, seen) in &report.instances {
-            let about = seen.slot.stack == self.goal.stack && self.goal.services.contains(&seen.slot.service);
-            if !about || seen.phase != Phase::Stopping {
-                self.ending.remove(uid);
-                continue;
-            }
-            let Some(since) = self.ending.entry(*uid).or_insert_with(|| Some(now.clone())) else { continue };
-            let due = since.after(timeout);
-            if due.since_boot > now.since_boot {
-                wake = sooner(wake, Some(due));
-            } else {
-                effects.push(Effect::Kill { host: host.clone(), instance: *uid });
-                self.ending.insert(*uid, None);
-            }
-        }
-        wake
     }
 }
 

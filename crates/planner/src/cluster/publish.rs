@@ -1,7 +1,6 @@
 //! From a change of what is wanted to specs on their way: planned, stored, sent.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use hoist_model::{EventKind, Intent, Outcome, RunIntent, Severity, StackId};
 
@@ -41,7 +40,7 @@ impl ClusterLoop {
         let wanted = &self.known.stacks[&stack];
         let changed = (before.as_ref() != Some(wanted)).then(|| stack.clone());
         let goal = Goal { stack: stack.clone(), services, wait: wish.wait, removal: wish.removal };
-        let operation = Operation::new(op, goal, wanted, wish.timeout);
+        let operation = Operation::new(op, goal, wanted);
         turn.effects.extend(warnings.into_iter().map(|text| operation.emit(warning(text))));
         if let Some(older) = self.operations.insert(stack, operation) {
             turn.effects.push(older.verdict(Outcome::Superseded));
@@ -113,7 +112,6 @@ impl ClusterLoop {
 pub(super) struct Wish {
     pub(super) wait: bool,
     pub(super) removal: bool,
-    pub(super) timeout: Option<Duration>,
 }
 
 fn differing<K: Ord + Clone, V: PartialEq>(known: &BTreeMap<K, V>, next: BTreeMap<K, V>) -> BTreeMap<K, V> {

@@ -1,6 +1,7 @@
 //! What people ask for, on its way into what is wanted.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hoist_model::{EventKind, Failure, Outcome, ResolvedImage, ServiceName, StackId, Verdict, WantedStack};
 
@@ -19,25 +20,26 @@ impl ClusterLoop {
                 nothing_to_remove(turn, op, &stack);
             }
             Request::Down { stack, services, volumes, timeout } => {
-                let wish = Wish { timeout, removal: services.is_empty(), ..plain };
+                let wish = Wish { removal: services.is_empty(), ..plain };
                 let applied =
                     self.apply(&stack, |wanted, _| intent::down(wanted, &stack, &services, volumes));
+                let applied = ending_within(applied, timeout);
                 self.conclude(turn, op, stack, applied, wish);
             }
             Request::Stop { stack, services, timeout } => {
                 let applied =
                     self.apply(&stack, |wanted, view| intent::stop(wanted, &stack, &services, view));
-                self.conclude(turn, op, stack, applied, Wish { timeout, ..plain });
+                self.conclude(turn, op, stack, ending_within(applied, timeout), plain);
             }
             Request::Start { stack, services, wait } => {
                 let applied =
                     self.apply(&stack, |wanted, view| intent::start(wanted, &stack, &services, view));
-                self.conclude(turn, op, stack, applied, Wish { wait, ..plain });
+                self.conclude(turn, op, stack, ending_within(applied, None), Wish { wait, ..plain });
             }
             Request::Restart { stack, services, no_deps, timeout } => {
                 let applied =
                     self.apply(&stack, |wanted, _| intent::restart(wanted, &stack, &services, no_deps));
-                self.conclude(turn, op, stack, applied, Wish { timeout, ..plain });
+                self.conclude(turn, op, stack, ending_within(applied, timeout), plain);
             }
         }
     }
@@ -114,6 +116,14 @@ impl ClusterLoop {
         let applied = intent::up(self.known.stacks.get(&stack), put, &options, &self.view);
         self.conclude(turn, op, stack, applied, wish);
     }
+}
+
+/// How long what the request ends may take (`-t`); none gives each its own grace period back.
+fn ending_within(applied: Result<Applied, Refusal>, timeout: Option<Duration>) -> Result<Applied, Refusal> {
+    applied.map(|mut applied| {
+        applied.wanted.stop_grace = timeout;
+        applied
+    })
 }
 
 fn nothing_to_remove(turn: &mut Turn<'_>, op: OpId, stack: &StackId) {

@@ -99,6 +99,7 @@ pub fn up(
     // Who asks for orphans to go hears the verdict when they have gone.
     services.extend(removed(before.as_ref(), &wanted));
     wanted.removal = None;
+    wanted.stop_grace = None;
     prune(&mut wanted);
     Ok(Applied { wanted, services, retired, warnings })
 }
@@ -118,6 +119,7 @@ fn with_revision(current: Option<&WantedStack>, put: Put, services: &BTreeSet<Se
             project_dir,
             files,
             removal: None,
+            stop_grace: None,
         },
     };
     let last = wanted.revisions.last_key_value().map(|(_, revision)| Arc::clone(revision));

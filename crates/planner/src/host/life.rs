@@ -24,7 +24,9 @@ pub(super) fn stop(draft: &mut Draft<'_>) {
         match (&instance.stopping, draft.view.leaving(uid)) {
             // Once told to end it is seen through, whatever is wanted now: it starts again afterwards.
             (Some(told), _) if running && !told.killed => {
-                kill_when_due(draft, uid, told.since.after(instance.birth.stop_grace));
+                let of_stack = draft.view.spec.stop_grace.get(&instance.birth.slot.stack);
+                let grace = of_stack.copied().unwrap_or(instance.birth.stop_grace);
+                kill_when_due(draft, uid, told.since.after(grace));
             }
             (None, Some(cause)) if running => match order.waits_for(&draft.view, uid) {
                 Some(dependent) => draft.wait(uid, Waiting::Claim(format!("{dependent} to stop first"))),

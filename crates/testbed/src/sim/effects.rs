@@ -43,7 +43,6 @@ impl World {
                     self.send(Event::Spec(spec));
                 }
                 cluster::Effect::PutEndpoints { endpoints, .. } => self.send(Event::Endpoints(endpoints)),
-                cluster::Effect::Kill { instance, .. } => self.kill(instance),
                 cluster::Effect::Emit { op, stack, event } => self.emitted(op, &stack, &event),
                 cluster::Effect::Refuse { op, refusal } => {
                     self.operations.insert(op, Some(Ended::Refused(refusal)));
