@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hoist_model::{
-    InstanceSpec, Mount, MountKind, NetworkId, NetworkMode, NetworkSpec, Template, VolumeSpec,
+    InstanceSpec, Mount, MountKind, NetworkId, NetworkMode, NetworkSpec, Template, VolumeId, VolumeSpec,
 };
 use hoist_planner::host::{HostLoop, Life, Step};
+
+use crate::volume::Place;
 
 /// The part of the spec that a step acts on.
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub(crate) enum StepContext {
     /// A network.
     Network(NetworkSpec),
     /// A volume.
-    Volume(#[allow(dead_code, reason = "drivers of volumes come with their options")] VolumeSpec),
+    Volume(VolumeSpec),
     /// The spec has it no more, or the step needs nothing.
     Nothing,
 }
@@ -30,6 +32,8 @@ pub(crate) struct InstanceContext {
     pub(crate) template: Arc<Template>,
     /// The networks that it is attached to.
     pub(crate) networks: BTreeMap<NetworkId, NetworkSpec>,
+    /// The named volumes that it mounts.
+    pub(crate) volumes: BTreeMap<VolumeId, VolumeSpec>,
     /// The process whose network namespace it shares (`network_mode: service:`), when that runs.
     pub(crate) network_of: Option<i32>,
 }
@@ -43,10 +47,12 @@ impl StepContext {
             Step::CreateInstance(uid) | Step::StartInstance { uid, .. } => {
                 let Some(instance) = spec.instances.get(uid) else { return Self::Nothing };
                 let Some(template) = spec.templates.get(&instance.template) else { return Self::Nothing };
+                let volumes = volumes(control, template);
                 Self::Instance(Box::new(InstanceContext {
                     spec: instance.clone(),
-                    template: with_image_volumes(template),
+                    template: with_read_only_volumes(with_image_volumes(template), &volumes),
                     networks: networks(control, template),
+                    volumes,
                     network_of: network_of(control, instance, template),
                 }))
             }
@@ -58,6 +64,14 @@ impl StepContext {
 fn networks(control: &HostLoop, template: &Template) -> BTreeMap<NetworkId, NetworkSpec> {
     let attached = template.service.networks.keys().filter_map(|name| template.networks.get(name));
     attached.filter_map(|id| Some((id.clone(), control.spec().networks.get(id)?.clone()))).collect()
+}
+
+fn volumes(control: &HostLoop, template: &Template) -> BTreeMap<VolumeId, VolumeSpec> {
+    let mounted = template.service.mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Volume { id, .. } => Some(id),
+        _ => None,
+    });
+    mounted.filter_map(|id| Some((id.clone(), control.spec().volumes.get(id)?.clone()))).collect()
 }
 
 fn network_of(control: &HostLoop, instance: &InstanceSpec, template: &Template) -> Option<i32> {
@@ -89,4 +103,23 @@ fn with_image_volumes(template: &Arc<Template>) -> Arc<Template> {
     let anonymous = |target| Mount { target, kind: MountKind::Anonymous, read_only: false };
     filled.service.mounts.extend(missing.into_iter().map(anonymous));
     Arc::new(filled)
+}
+
+/// The template with those mounts read-only whose volume is (`o: bind,ro`).
+fn with_read_only_volumes(
+    template: Arc<Template>,
+    volumes: &BTreeMap<VolumeId, VolumeSpec>,
+) -> Arc<Template> {
+    let is_read_only = |id: &VolumeId| {
+        let place = volumes.get(id).map(|spec| Place::read(&spec.options));
+        matches!(place, Some(Ok(Place::Folder { read_only: true, .. })))
+    };
+    if !volumes.keys().any(is_read_only) {
+        return template;
+    }
+    let mut changed = Arc::unwrap_or_clone(template);
+    for mount in &mut changed.service.mounts {
+        mount.read_only |= matches!(&mount.kind, MountKind::Volume { id, .. } if is_read_only(id));
+    }
+    Arc::new(changed)
 }

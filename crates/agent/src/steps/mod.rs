@@ -8,11 +8,14 @@ mod root;
 mod signal;
 mod start;
 
+use std::path::{Path, PathBuf};
+
+use hoist_model::VolumeSpec;
 use hoist_planner::host::{Step, StepError, StepOk, StepResult};
 
 use crate::chain::chain;
 use crate::host::Host;
-use crate::volume;
+use crate::volume::{self, Place};
 
 pub(crate) use context::{InstanceContext, StepContext};
 pub(crate) use signal::number as signal_number;
@@ -24,8 +27,9 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
             host.fabric.ensure_network(id, &spec).await.map(done)
         }
         (Step::RemoveNetwork(id), _) => host.fabric.remove_network(id).await.map(done),
-        (Step::EnsureVolume(id), _) => {
-            volume::ensure(&host.layout.volume_data(id)).map(done).map_err(|e| failed(&e))
+        (Step::EnsureVolume(id), StepContext::Volume(spec)) => {
+            let data = host.layout.volume_data(id);
+            blocking(move || ensure_volume(&data, &spec)).await.map(|_| StepOk::default())
         }
         (Step::RemoveVolume(id), _) => {
             let data = host.layout.volume_data(id);
@@ -41,10 +45,24 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
         (Step::KillInstance(uid), _) => signal::kill(host, *uid).await.map(done),
         (Step::RemoveInstance(uid), _) => remove::run(host, *uid).await.map(done),
         // Its spec went between plan and step: the next plan knows.
-        (Step::EnsureNetwork(_) | Step::CreateInstance(_) | Step::StartInstance { .. }, _) => {
-            Err(StepError { what: "it is not wanted any more".to_owned(), hint: None, permanent: false })
-        }
+        (
+            Step::EnsureNetwork(_)
+            | Step::EnsureVolume(_)
+            | Step::CreateInstance(_)
+            | Step::StartInstance { .. },
+            _,
+        ) => Err(StepError { what: "it is not wanted any more".to_owned(), hint: None, permanent: false }),
     }
+}
+
+/// Makes a named volume ready. Returns where its data is.
+fn ensure_volume(data: &Path, spec: &VolumeSpec) -> Result<PathBuf, StepError> {
+    let place =
+        Place::read(&spec.options).map_err(|what| refused(what, "correct the volume's driver_opts"))?;
+    volume::ensure_at(data, &place).map_err(|error| match place {
+        Place::Own => failed(&error),
+        _ => refused(chain(&error), "make the volume's device ready, or correct its driver_opts"),
+    })
 }
 
 fn done(_: ()) -> StepOk {

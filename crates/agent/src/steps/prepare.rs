@@ -15,7 +15,7 @@ use hoist_runtime::users::{self, Identity};
 
 use super::context::InstanceContext;
 use super::root::masked;
-use super::{failed, refused};
+use super::{ensure_volume, failed, refused};
 use crate::files;
 use crate::host::Host;
 use crate::layout::InstanceLayout;
@@ -93,7 +93,10 @@ fn sources(
             MountKind::Bind { source, create, .. } => bind_source(source, *create)?,
             MountKind::Volume { id, subpath, no_copy } => {
                 let data = host.layout.volume_data(id);
-                volume::ensure(&data).map_err(|error| failed(&error))?;
+                let data = match instance.volumes.get(id) {
+                    Some(spec) => ensure_volume(&data, spec)?,
+                    None => volume::ensure(&data).map(|()| data).map_err(|error| failed(&error))?,
+                };
                 if !no_copy && subpath.is_none() {
                     volume::copy_up(root.as_fd(), &mount.target, &data).map_err(|error| failed(&error))?;
                 }
