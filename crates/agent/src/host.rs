@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use hoist_keeper::protocol::Key;
 use hoist_model::{HostReport, HostSpec, InstanceUid, Template};
-use hoist_planner::host::Zone;
+use hoist_planner::host::{StepError, Zone};
 use hoist_runtime::cgroup::{CgroupPath, Hierarchy};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::execs::Execs;
 use crate::fabric::FabricLink;
@@ -15,6 +15,7 @@ use crate::held::Held;
 use crate::images::Images;
 use crate::layout::Layout;
 use crate::link::Link;
+use crate::steps::failed;
 
 /// One host, as the agent acts on it. Cheap to clone.
 #[derive(Clone)]
@@ -29,7 +30,7 @@ pub(crate) struct Host {
     pub(crate) hierarchy: Arc<Hierarchy>,
     /// Where this root's control groups are.
     pub(crate) groups: CgroupPath,
-    /// How many instances may be prepared at once.
+    /// How many instances may be worked on at once.
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) known: Arc<Mutex<Known>>,
 }
@@ -50,6 +51,12 @@ impl Host {
     /// An instance's control group.
     pub(crate) fn cgroup(&self, uid: InstanceUid) -> CgroupPath {
         self.groups.child(uid.to_string()).expect("hexadecimal digits name a group")
+    }
+
+    /// A turn at kernel work on an instance, until it is dropped. More at once than processors only makes each wait
+    /// longer, on a thread of its own.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, StepError> {
+        self.turns.acquire().await.map_err(|error| failed(&error))
     }
 
     /// The accepted spec and the last report.

@@ -69,17 +69,36 @@ impl Shell {
                     Message::Input(Input::Timer)
                 }
             };
-            if let Message::Rest(rested) = message {
+            let (inputs, rest) = self.take_all(message, &mut messages);
+            let effects = self.control.step_all(&self.clock.now(), inputs);
+            if !self.perform(effects) {
+                return;
+            }
+            if let Some(rested) = rest {
                 let _ = rested.send(());
                 // Messages go on coming in; nobody acts on them.
                 while messages.recv().await.is_some() {}
                 return;
             }
-            let effects = self.take(message);
-            if !self.perform(effects) {
-                return;
-            }
         }
+    }
+
+    /// Everything that is there by now, up to a wish to rest: a hundred steps that end together cost one plan.
+    fn take_all(
+        &mut self,
+        first: Message,
+        messages: &mut mpsc::UnboundedReceiver<Message>,
+    ) -> (Vec<Input>, Option<oneshot::Sender<()>>) {
+        let mut inputs = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Rest(rested) => return (inputs, Some(rested)),
+                message => inputs.extend(self.take(message)),
+            }
+            next = messages.try_recv().ok();
+        }
+        (inputs, None)
     }
 
     fn until_wake(&self) -> Duration {
@@ -87,7 +106,7 @@ impl Shell {
         wake.since(&self.clock.now().moment).unwrap_or_default()
     }
 
-    fn take(&mut self, message: Message) -> Vec<Effect> {
+    fn take(&mut self, message: Message) -> Option<Input> {
         let input = match message {
             Message::Input(input) => input,
             Message::PutSpec(spec, answer) => {
@@ -98,10 +117,10 @@ impl Shell {
                 let _ = answer.send(Ok(()));
                 Input::EndpointsPut(endpoints)
             }
-            Message::Rest(_) => return Vec::new(),
+            Message::Rest(_) => return None,
         };
         tracing::debug!(?input, "input");
-        self.control.step(&self.clock.now(), input)
+        Some(input)
     }
 
     /// Performs effects in order. False: what must be durable could not be made so.

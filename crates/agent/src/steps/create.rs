@@ -13,6 +13,7 @@ use super::{blocking, refused};
 use crate::host::Host;
 
 pub(super) async fn run(host: &Host, uid: InstanceUid, instance: InstanceContext) -> Result<(), StepError> {
+    let _turn = host.turn().await?;
     let layout = host.layout.instance(&uid);
     blocking(move || {
         let fail = |path: &Path, error: &io::Error| {

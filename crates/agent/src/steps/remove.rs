@@ -18,18 +18,21 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) async fn run(host: &Host, uid: InstanceUid) -> Result<(), StepError> {
     let (hierarchy, path) = (host.hierarchy.clone(), host.cgroup(uid));
+    let turn = host.turn().await?;
     blocking(move || {
         let Ok(group) = Cgroup::open(&hierarchy, &path) else { return Ok(()) };
         group.kill().map_err(|error| failed(&error))?;
         group.remove().map_err(|error| failed(&error))
     })
     .await?;
+    drop(turn);
     forget(host, uid).await?;
     host.held.drop_all(uid);
     if let Some(instance) = host.known().report.as_ref().and_then(|report| report.instances.get(&uid)) {
         host.fabric.forget(instance.addresses.values().flatten().copied());
     }
     let dir = host.layout.instance(&uid).dir().to_owned();
+    let _turn = host.turn().await?;
     blocking(move || match std::fs::remove_dir_all(&dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             let what = format!("can't remove {}: {error}", dir.display());

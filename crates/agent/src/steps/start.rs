@@ -25,8 +25,7 @@ pub(super) async fn run(
     attempt: u32,
     instance: InstanceContext,
 ) -> StepResult {
-    // Preparations are mostly kernel work: more at once than processors only makes each wait longer.
-    let _turn = host.turns.acquire().await.map_err(|error| failed(&error))?;
+    let _turn = host.turn().await?;
     let instance = Arc::new(instance);
     let (prepared, netns) = tokio::try_join!(
         {
