@@ -9,3 +9,4 @@ mod lifecycle;
 mod logs;
 mod names;
 mod output;
+mod reach;

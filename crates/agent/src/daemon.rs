@@ -7,11 +7,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use hoist_model::{HostId, InstanceUid, VolumeId};
 use hoist_planner::cluster::Pool;
 use hoist_planner::host::{Adopted, HostLoop, Input, Process, Restored, StartedBy};
 use hoist_runtime::cgroup::{Anchor, CgroupPath, Hierarchy};
+use hoist_wire::SocketPath;
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -44,6 +46,10 @@ pub struct Config {
     /// Reads the clocks; a test's way to a reboot.
     pub clock: Clock,
 }
+
+/// A command that asks whether an agent owns the root has the lock for an instant: one look could take it for an agent.
+const LOOKS: u32 = 5;
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Why an agent can't start.
 #[derive(Debug, thiserror::Error)]
@@ -88,11 +94,14 @@ impl Ownership {
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(layout.agent_lock());
         let lock = lock.map_err(set_up("open the lock file"))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _lock: lock, layout }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Owned(root.to_owned())),
-            Err(error) => Err(set_up("lock the state folder")(error)),
+        for _ in 0..LOOKS {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { _lock: lock, layout }),
+                Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOOK),
+                Err(error) => return Err(set_up("lock the state folder")(error)),
+            }
         }
+        Err(StartError::Owned(root.to_owned()))
     }
 
     /// Where things are.
@@ -256,7 +265,7 @@ pub fn bind(ownership: &Ownership) -> io::Result<std::os::unix::net::UnixListene
             _ => {}
         }
     }
-    let listener = std::os::unix::net::UnixListener::bind(&beside)?;
+    let listener = std::os::unix::net::UnixListener::bind(SocketPath::of(&beside)?.path())?;
     fs::set_permissions(&beside, fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     // Renamed into place with its mode set: nobody can connect to it before.

@@ -14,6 +14,9 @@ use crate::error::CommandError;
 
 /// How long another command's agent may take to come up.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a killed agent may take to be started again.
+const RETURN: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The socket of the agent that owns `root`.
 #[must_use]
@@ -24,6 +27,34 @@ pub(crate) fn socket(root: &Path) -> PathBuf {
 /// Connects to the agent, if one runs.
 pub(crate) async fn running(root: &Path) -> Option<Client> {
     Client::connect(&socket(root)).await.ok()
+}
+
+/// Connects to the agent, if one runs, starts or comes back: for commands that must not start one themselves.
+pub(crate) async fn found(root: &Path) -> Option<Client> {
+    let began = Instant::now();
+    loop {
+        if let Some(client) = running(root).await {
+            return Some(client);
+        }
+        let patience = if is_owned(root) {
+            PATIENCE
+        } else if socket(root).exists() {
+            // One that ends by itself takes its socket away. This one was killed, and its keeper starts another.
+            RETURN
+        } else {
+            return None;
+        };
+        if began.elapsed() > patience {
+            return None;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Whether an agent owns `root`, listening yet or no more.
+fn is_owned(root: &Path) -> bool {
+    let Ok(lock) = OpenOptions::new().write(true).open(root.join("agent.lock")) else { return false };
+    flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
 }
 
 /// Connects to the agent; starts one when none runs.
@@ -48,7 +79,7 @@ pub(crate) async fn connect(root: &Path) -> Result<Client, CommandError> {
         match Client::connect(&socket(&root)).await {
             Ok(client) => return Ok(client),
             Err(error) if Instant::now() > deadline => return Err(error.into()),
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(_) => tokio::time::sleep(LOOK).await,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::v1::{self, Chunk, Document, ExecIn, ExecOut, exec_in, exec_out};
 use crate::{
     AgentStatus, ApiError, ClusterApi, Down, ErrorKind, EventStream, ExecInput, ExecOutput, ExecRequest,
     ExecSession, Items, LoadInput, LoadedImage, LogLine, LogStream, LogsRequest, PutStack, Restart, Signal,
-    StackStatus, Start, Stop,
+    SocketPath, StackStatus, Start, Stop,
 };
 
 const MESSAGE_LIMIT: usize = 64 << 20;
@@ -47,7 +47,7 @@ impl Client {
         let channel = Endpoint::from_static("http://agent")
             .connect_with_connector(tower::service_fn(move |_: Uri| {
                 let path = path.clone();
-                async move { UnixStream::connect(path).await.map(TokioIo::new) }
+                async move { UnixStream::connect(SocketPath::of(&path)?.path()).await.map(TokioIo::new) }
             }))
             .await
             .map_err(|error| {

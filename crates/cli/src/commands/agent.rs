@@ -2,32 +2,35 @@
 
 use std::path::Path;
 
-use hoist_wire::ClusterApi;
+use hoist_wire::{AgentStatus, ClusterApi, ErrorKind};
 
 use crate::args::{AgentCommand, ListFormat};
 use crate::connect;
 use crate::error::{CommandError, code};
+
+/// How often a question is asked again when the agent ends before it answers.
+const TRIES: u32 = 10;
 
 /// Runs the command.
 ///
 /// # Errors
 /// `status`: when no agent runs (exit code 1). `stop`: when instances run, without `--force`.
 pub(crate) async fn run(root: &Path, command: &AgentCommand) -> Result<(), CommandError> {
-    let Some(agent) = connect::running(root).await else {
-        anstream::eprintln!("no agent runs for {}", root.display());
-        return match command {
-            AgentCommand::Status { .. } => Err(CommandError::silent(code::FAILED)),
-            AgentCommand::Stop { .. } => Ok(()),
-        };
-    };
     match command {
         AgentCommand::Stop { force } => {
+            let Some(agent) = connect::found(root).await else {
+                anstream::eprintln!("no agent runs for {}", root.display());
+                return Ok(());
+            };
             agent.shutdown(*force).await?;
             connect::until_gone(root).await;
             Ok(())
         }
         AgentCommand::Status { format } => {
-            let status = agent.status().await?;
+            let Some(status) = status(root).await? else {
+                anstream::eprintln!("no agent runs for {}", root.display());
+                return Err(CommandError::silent(code::FAILED));
+            };
             if *format == ListFormat::Json {
                 let text = serde_json::to_string(&status)
                     .map_err(|error| CommandError::failed(error.to_string()))?;
@@ -45,4 +48,17 @@ pub(crate) async fn run(root: &Path, command: &AgentCommand) -> Result<(), Comma
             Ok(())
         }
     }
+}
+
+/// Asks the agent, and its successor when it is killed meanwhile.
+async fn status(root: &Path) -> Result<Option<AgentStatus>, CommandError> {
+    let mut tries = 0;
+    while let Some(agent) = connect::found(root).await {
+        match agent.status().await {
+            Ok(status) => return Ok(Some(status)),
+            Err(error) if error.kind == ErrorKind::Unavailable && tries < TRIES => tries += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
 }
