@@ -1,5 +1,5 @@
-//! What the fuzz targets run: each takes any bytes and must neither panic nor be slow. Inputs that once did are
-//! kept in `fuzz/regressions` and run by a test.
+//! What the fuzz targets run: each takes any bytes and must neither panic nor be slow. What fuzzing
+//! found is kept in `fuzz/regressions` and run by a test.
 
 use crate::canonical::{self, Dialect};
 use crate::project::{Source, Sources, load as load_project};

@@ -228,6 +228,20 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// The text of a file that another file names. Other tools read it from Git and OCI repositories, too.
+    pub(crate) fn read_named(&mut self, name: &str, full: &str, at: Span) -> Option<String> {
+        const REMOTE: [&str; 7] =
+            ["oci://", "https://", "http://", "git://", "ssh://", "github.com/", "git@"];
+        let is_remote = REMOTE.iter().any(|prefix| name.starts_with(prefix));
+        if is_remote && self.reader.kind(Path::new(full)).is_none() {
+            let message = format!("{name}: files in Git and OCI repositories can't be read yet");
+            let finding = Diagnostic::error("remote-file", message).label(at, "");
+            self.report.push(finding.help("fetch it first, and name the file here"));
+            return None;
+        }
+        self.read_text(full, at)
+    }
+
     /// The variables of several files; those of `outer` are seen by templates first.
     pub(crate) fn variables_of(
         &mut self,

@@ -34,6 +34,7 @@ const MALFORMED: &[&str] = &[
     "services:\n  web:\n    image: x\n    privileged: perhaps\n",
     "services:\n  web:\n    image: *nothing\n",
     "include: [other.yaml]\nservices: {}\n",
+    "include: [\"oci://registry.example/stack:1\"]\nservices: {}\n",
     "services:\n  web:\n    image: x\n    deploy: {replicas: -1}\n",
 ];
 
@@ -73,6 +74,7 @@ fn malformed_files_give_distinct_errors_with_their_place() {
         /p/stack.yaml:4:17: error[wrong-type]: `services.web.privileged`: `perhaps` is no boolean: expected true or false
         /p/stack.yaml:3:12: error[yaml-syntax]: invalid YAML: while parsing node, found unknown anchor
         /p/stack.yaml:1:11: error[file-not-found]: can't read /p/other.yaml: entity not found
+        /p/stack.yaml:1:11: error[remote-file]: oci://registry.example/stack:1: files in Git and OCI repositories can't be read yet
         /p/stack.yaml:4:24: error[out-of-range]: `services.web.deploy.replicas` is below zero
     "#]].assert_eq(&all);
 }

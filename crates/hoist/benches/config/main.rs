@@ -13,6 +13,7 @@ mod process;
 use std::process::Command;
 use std::time::Duration;
 
+use peers::Peer;
 use process::{Cost, run};
 
 /// Other tools take seconds.
@@ -37,30 +38,49 @@ fn main() {
         command.args(&arguments).current_dir(folder.path());
         command
     };
-    let peers = peers::find();
     let hoist = std::path::Path::new(env!("CARGO_BIN_EXE_hoist"));
     let mut ours = Vec::new();
-    let mut theirs: Vec<Vec<Cost>> = peers.iter().map(|_| Vec::new()).collect();
+    let mut others: Vec<Other> = peers::find().into_iter().map(Other::new).collect();
     for _ in 0..ROUNDS {
         ours.extend((0..OURS).map(|_| run(command(hoist)).unwrap()));
-        for (peer, costs) in peers.iter().zip(&mut theirs) {
-            match run(command(&peer.program)) {
-                Ok(cost) => costs.push(cost),
-                Err(why) => println!("{}: skipped, because it failed: {why}", peer.name),
-            }
-        }
+        others.iter_mut().for_each(|other| other.run(command(&other.peer.program)));
     }
-    println!(
-        "\n{} services, {} overrides; {ROUNDS} rounds, taken in turns.\n",
-        files::SERVICES,
-        files::OVERRIDES
-    );
+    let (services, overrides) = (files::SERVICES, files::OVERRIDES);
+    println!("\n{services} services, {overrides} overrides; {ROUNDS} rounds, taken in turns.\n");
     println!("| | time | peak memory | time / hoist | memory / hoist |\n|---|---|---|---|---|");
     let ours = median(&mut ours).unwrap();
     row("hoist config -q", ours, ours);
-    for (peer, mut costs) in peers.iter().zip(theirs) {
-        if let Some(cost) = median(&mut costs) {
-            row(&format!("{} config -q ({})", peer.name, peer.version), cost, ours);
+    others.into_iter().for_each(|other| other.print(ours));
+}
+
+/// Another tool and what it cost so far.
+struct Other {
+    peer: Peer,
+    costs: Vec<Cost>,
+    failed: Option<String>,
+}
+
+impl Other {
+    fn new(peer: Peer) -> Self {
+        Self { peer, costs: Vec::new(), failed: None }
+    }
+
+    /// Once it has failed, it isn't tried again.
+    fn run(&mut self, command: Command) {
+        if self.failed.is_none() {
+            match run(command) {
+                Ok(cost) => self.costs.push(cost),
+                Err(why) => self.failed = Some(why),
+            }
+        }
+    }
+
+    fn print(mut self, ours: Cost) {
+        let what = format!("{} config -q ({})", self.peer.name, self.peer.version);
+        match (self.failed, median(&mut self.costs)) {
+            (Some(why), _) => println!("| {what} | {why} | | | |"),
+            (None, Some(cost)) => row(&what, cost, ours),
+            (None, None) => {}
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug)]
@@ -10,13 +12,29 @@ pub(crate) struct Cost {
     pub(crate) peak_kib: u64,
 }
 
+/// Longer than this nobody waits.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Runs a command to its end; why it failed, otherwise.
 pub(crate) fn run(mut command: Command) -> Result<Cost, String> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let began = Instant::now();
     let mut child = command.spawn().map_err(|error| error.to_string())?;
-    let mut said = String::new();
-    let _ = child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
+    let stderr = child.stderr.take();
+    let (finished, ended) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        let mut said = String::new();
+        let _ = stderr.map(|mut stderr| stderr.read_to_string(&mut said));
+        let _ = finished.send(());
+        said
+    });
+    // Its end closes the stream.
+    if ended.recv_timeout(PATIENCE).is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(format!("it hadn't ended after {} s", PATIENCE.as_secs()));
+    }
+    let said = reader.join().unwrap_or_default();
     let pid = i32::try_from(child.id()).map_err(|error| error.to_string())?;
     let mut status = 0;
     // SAFETY: all zero bytes are a valid `rusage`.

@@ -62,6 +62,6 @@ fn service(text: &mut String, n: usize) {
     )
     .unwrap();
     if n > 0 {
-        writeln!(text, "    depends_on:\n      svc{}: {{condition: service_started}}", n - 1).unwrap();
+        writeln!(text, "    depends_on:\n      svc{}: {{condition: service_started}}", n / 10).unwrap();
     }
 }

@@ -201,7 +201,7 @@ impl Loader<'_> {
     }
 
     fn read_base(&mut self, file: &str, full: &str, at: Span, context: &Context) -> Option<Base> {
-        let text = self.read_text(full, at)?;
+        let text = self.read_named(file, full, at)?;
         let opened = self.open(full, &text, at)?;
         let (mut top, resets) = self.base_file(opened, context)?;
         let folder = path::relative(&context.folder, &path::parent(full));

@@ -127,7 +127,7 @@ impl Loader<'_> {
                 self.report.error("too-deep", *at, format!("includes are nested deeper than {MAX_DEPTH}"));
                 return None;
             }
-            let text = self.read_text(&full, *at)?;
+            let text = self.read_named(name, &full, *at)?;
             files.push(self.open(&full, &text, *at)?);
         }
         Some(files)
