@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use oci_spec::image::ImageConfiguration;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::index::Named;
 use super::session::Session;
@@ -35,7 +35,9 @@ pub struct Image {
 #[serde(rename_all = "PascalCase", default)]
 pub struct DockerConfig {
     pub healthcheck: Option<HealthCheck>,
+    #[serde(deserialize_with = "or_nothing")]
     pub shell: Vec<String>,
+    #[serde(deserialize_with = "or_nothing")]
     pub on_build: Vec<String>,
 }
 
@@ -43,12 +45,18 @@ pub struct DockerConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct HealthCheck {
+    #[serde(deserialize_with = "or_nothing")]
     pub test: Vec<String>,
     pub interval: u64,
     pub timeout: u64,
     pub start_period: u64,
     pub start_interval: u64,
     pub retries: u32,
+}
+
+/// Go writes an empty list as `null`.
+fn or_nothing<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(list)?.unwrap_or_default())
 }
 
 /// An image that is to be registered: its documents as they came, and its names.
