@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use hoist_keeper::protocol::Request;
-use hoist_model::{Endpoints, HostReport, HostSpec, ImageSource, InstanceUid, PullPolicy, ResolvedImage};
+use hoist_model::{Digest, Endpoints, HostReport, HostSpec, InstanceUid};
 use hoist_wire::{
-    ApiError, ErrorKind, ExecRequest, ExecSession, HostApi, LoadInput, LoadedImage, LogStream, LogsRequest,
-    PutSpecError, ReportStream, Signal,
+    ApiError, ErrorKind, ExecRequest, ExecSession, HostApi, LogStream, LogsRequest, PutSpecError,
+    RemovedImages, ReportStream, ResolveImage, ResolveStream, Signal,
 };
 use tokio::sync::{oneshot, watch};
 use tokio_stream::wrappers::WatchStream;
@@ -68,18 +68,12 @@ impl HostApi for Agent {
         Box::pin(reports.filter_map(|report| std::future::ready(report.map(|report| (*report).clone()))))
     }
 
-    async fn resolve_image(
-        &self,
-        source: ImageSource,
-        policy: PullPolicy,
-    ) -> Result<ResolvedImage, ApiError> {
-        let images = self.host.images.clone();
-        let resolve = move || images.resolve(&source, policy);
-        tokio::task::spawn_blocking(resolve).await.map_err(|error| ApiError::internal(&error))?
+    async fn resolve_image(&self, request: ResolveImage) -> Result<ResolveStream, ApiError> {
+        Ok(self.host.images.resolve(request))
     }
 
-    async fn load_image(&self, archive: LoadInput) -> Result<Vec<LoadedImage>, ApiError> {
-        self.host.images.load(archive).await
+    async fn make_room(&self, in_use: Vec<Digest>) -> Result<RemovedImages, ApiError> {
+        self.host.images.collect(in_use).await
     }
 
     async fn exec(&self, request: ExecRequest) -> Result<ExecSession, ApiError> {

@@ -157,7 +157,7 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
     let processes = Processes::default();
     let pool = pool(&layout)?;
     let host = Host {
-        images: Images::open(&layout.images()).map_err(set_up("open the image store"))?,
+        images: Images::open(&layout).map_err(set_up("open the image store"))?,
         hostname: hostname(),
         link,
         fabric: FabricLink::start(&layout, &pool, inbox.clone()),

@@ -94,6 +94,12 @@ impl Layout {
         self.root.join("images")
     }
 
+    /// When each image was pulled and used last.
+    #[must_use]
+    pub fn image_times(&self) -> PathBuf {
+        self.root.join("image-times.json")
+    }
+
     /// All named volumes.
     #[must_use]
     pub fn volumes(&self) -> PathBuf {

@@ -92,6 +92,8 @@ pub enum Subject {
     Volume(VolumeId),
     /// An image.
     Image(String),
+    /// A layer of an image: the image, and the beginning of the layer's digest.
+    Layer(String, String),
     /// The host itself.
     Host,
 }
@@ -105,6 +107,7 @@ impl fmt::Display for Subject {
             Subject::Network(id) => write!(f, "network {id}"),
             Subject::Volume(id) => write!(f, "volume {id}"),
             Subject::Image(image) => write!(f, "image {image}"),
+            Subject::Layer(image, layer) => write!(f, "image {image} layer {layer}"),
             Subject::Host => f.write_str("host"),
         }
     }

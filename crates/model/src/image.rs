@@ -1,6 +1,7 @@
 //! Where a service's files come from, and what its image says about running it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,16 @@ pub enum ImageSource {
     },
     /// `x-hoist.rootfs`: a folder of this host as a read-only base, absolute path.
     Rootfs(PathBuf),
+}
+
+impl fmt::Display for ImageSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ImageSource::Reference(text) => f.write_str(text),
+            ImageSource::OciLayout { dir, tag: Some(tag) } => write!(f, "{}:{tag}", dir.display()),
+            ImageSource::OciLayout { dir, .. } | ImageSource::Rootfs(dir) => write!(f, "{}", dir.display()),
+        }
+    }
 }
 
 /// `pull_policy`.

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,12 +12,13 @@ use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::cluster::{ClusterLoop, Input, Pool, Request, UpRequest};
 use hoist_wire::{
     AgentStatus, ApiError, ClusterApi, Down, ErrorKind, EventStream, ExecRequest, ExecSession, HostApi,
-    LoadInput, LoadedImage, LogStream, LogsRequest, PutStack, Restart, Signal, StackStatus, Start,
-    StatusStream, Stop,
+    LogStream, LogsRequest, PutStack, RegistryAccess, Restart, Signal, StackStatus, Start, StatusStream,
+    Stop,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::WatchStream;
 
+use crate::calls::{Busy, Calls};
 use crate::operations::Operations;
 use crate::publish::Outbox;
 use crate::shell::{Shell, Snapshot};
@@ -70,11 +70,11 @@ pub struct StartError(#[source] Box<dyn std::error::Error + Send + Sync>);
 #[derive(Clone)]
 pub struct Orchestrator {
     inbox: mpsc::UnboundedSender<Input>,
-    operations: Operations,
-    snapshot: watch::Receiver<Snapshot>,
-    host: Arc<dyn HostApi>,
+    pub(crate) operations: Operations,
+    pub(crate) snapshot: watch::Receiver<Snapshot>,
+    pub(crate) host: Arc<dyn HostApi>,
     daemon: Arc<dyn Daemon>,
-    calls: Arc<AtomicU64>,
+    calls: Arc<Calls>,
 }
 
 impl std::fmt::Debug for Orchestrator {
@@ -123,7 +123,7 @@ impl Orchestrator {
     pub async fn idle(&self, linger: Duration) {
         let mut snapshot = self.snapshot.clone();
         loop {
-            let before = self.calls.load(Ordering::Relaxed);
+            let before = self.calls.begun();
             let empty = |shown: &Snapshot| {
                 let nothing_left = |report: &hoist_model::HostReport| {
                     report.settled && report.instances.is_empty() && report.networks.is_empty()
@@ -134,18 +134,30 @@ impl Orchestrator {
                 return;
             }
             tokio::time::sleep(linger).await;
-            if empty(&snapshot.borrow_and_update()) && self.calls.load(Ordering::Relaxed) == before {
+            let quiet = self.calls.begun() == before && self.calls.under_way() == 0;
+            if empty(&snapshot.borrow_and_update()) && quiet {
                 return;
             }
         }
     }
 
     async fn request(&self, stack: StackId, request: Request) -> Result<EventStream, ApiError> {
-        self.count();
+        self.request_with(stack, request, RegistryAccess::default()).await
+    }
+
+    async fn request_with(
+        &self,
+        stack: StackId,
+        request: Request,
+        access: RegistryAccess,
+    ) -> Result<EventStream, ApiError> {
+        // Until its events have ended, or nobody follows: a pull before anything is wanted may take long.
+        let busy = self.busy();
         let (op, events, accepted) = self.operations.begin(stack);
+        self.operations.set_access(op, access);
         self.inbox.send(Input::Request { op, request: Box::new(request) }).map_err(|_| stopped())?;
         accepted.await.map_err(|_| stopped())??;
-        Ok(events)
+        Ok(busy.during(events))
     }
 
     /// What is known, once the host has reported for the first time.
@@ -156,8 +168,9 @@ impl Orchestrator {
         self.snapshot.borrow().clone()
     }
 
-    fn count(&self) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+    /// Until this is dropped, the daemon has something to look after.
+    pub(crate) fn busy(&self) -> Busy {
+        Busy::begin(&self.calls)
     }
 }
 
@@ -207,6 +220,7 @@ impl ClusterApi for Orchestrator {
             force_recreate: up.force_recreate,
             no_start: up.no_start,
             wait: up.wait,
+            pull: up.pull,
         };
         let id = put.stack.id.clone();
         let request = UpRequest {
@@ -216,7 +230,7 @@ impl ClusterApi for Orchestrator {
             files: put.files,
             expected: put.expected,
         };
-        self.request(id, Request::Up(request)).await
+        self.request_with(id, Request::Up(request), put.access).await
     }
 
     async fn down(&self, down: Down) -> Result<EventStream, ApiError> {
@@ -270,13 +284,6 @@ impl ClusterApi for Orchestrator {
 
     async fn stacks(&self) -> Result<Vec<StackStatus>, ApiError> {
         Ok(status::stacks(&self.shown().await))
-    }
-
-    async fn load_image(&self, archive: LoadInput) -> Result<Vec<LoadedImage>, ApiError> {
-        self.count();
-        let loaded = self.host.load_image(archive).await;
-        self.count();
-        loaded
     }
 
     async fn exec(&self, request: ExecRequest) -> Result<ExecSession, ApiError> {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hoist_model::{Event, EventKind, StackId};
+use hoist_model::{Digest, Event, EventKind, StackId};
 use hoist_planner::cluster::{OpId, Refusal, RefusalKind};
-use hoist_wire::{ApiError, ErrorKind, EventStream};
+use hoist_wire::{ApiError, ErrorKind, EventStream, RegistryAccess};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
@@ -29,6 +29,10 @@ struct Operation {
     listeners: Vec<mpsc::UnboundedSender<Result<Event, ApiError>>>,
     /// Told once the operation is accepted (by its first event) or refused.
     begun: Option<oneshot::Sender<Result<(), ApiError>>>,
+    /// How its images' registries are reached; gone once they are settled.
+    access: RegistryAccess,
+    /// Images settled for it, which nothing wanted names before its end.
+    images: Vec<Digest>,
 }
 
 impl Operations {
@@ -46,10 +50,40 @@ impl Operations {
         let mut inner = self.lock();
         inner.last += 1;
         let op = OpId(inner.last);
-        let operation =
-            Operation { stack, events: Vec::new(), listeners: vec![listener], begun: Some(begun) };
+        let operation = Operation {
+            stack,
+            events: Vec::new(),
+            listeners: vec![listener],
+            begun: Some(begun),
+            access: RegistryAccess::default(),
+            images: Vec::new(),
+        };
         inner.running.insert(op, operation);
         (op, Box::pin(UnboundedReceiverStream::new(events)), accepted)
+    }
+
+    /// What a request brought along to reach registries.
+    pub(crate) fn set_access(&self, op: OpId, access: RegistryAccess) {
+        if let Some(operation) = self.lock().running.get_mut(&op) {
+            operation.access = access;
+        }
+    }
+
+    /// The same, once.
+    pub(crate) fn take_access(&self, op: OpId) -> RegistryAccess {
+        self.lock().running.get_mut(&op).map(|one| std::mem::take(&mut one.access)).unwrap_or_default()
+    }
+
+    /// An image was settled for an operation.
+    pub(crate) fn settled(&self, op: OpId, image: Digest) {
+        if let Some(operation) = self.lock().running.get_mut(&op) {
+            operation.images.push(image);
+        }
+    }
+
+    /// Images of operations that have not ended.
+    pub(crate) fn images(&self) -> Vec<Digest> {
+        self.lock().running.values().flat_map(|operation| operation.images.iter().cloned()).collect()
     }
 
     /// An event of an operation. The first makes it its stack's newest, which ends what is kept of the one before.
@@ -62,6 +96,7 @@ impl Operations {
         operation.listeners.retain(|listener| listener.send(Ok(event.clone())).is_ok());
         if ended {
             operation.listeners.clear();
+            operation.images.clear();
         }
         if let Some(begun) = operation.begun.take() {
             let _ = begun.send(Ok(()));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hoist_model::{EventKind, Failure, HostId, HostReport, InstanceUid, Moment, StackId, Subject};
+use hoist_model::{EventKind, HostId, HostReport, InstanceUid, Moment, StackId};
 use hoist_planner::Now;
 use hoist_planner::cluster::{ClusterLoop, Effect, IdSource, ImageWanted, Input, OpId};
 use hoist_wire::HostApi;
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::documents;
 use crate::operations::Operations;
 use crate::publish::Outbox;
+use crate::settle::Settling;
 use crate::store::StateStore;
 
 /// What the API reads: what is wanted and what was reported, as of the last input.
@@ -130,22 +131,15 @@ impl Shell {
     }
 
     fn resolve(&self, op: OpId, images: Vec<ImageWanted>) {
-        let (host, inbox) = (Arc::clone(&self.host), self.inbox.clone());
+        let settling = Settling {
+            host: Arc::clone(&self.host),
+            operations: self.operations.clone(),
+            op,
+            snapshot: self.snapshot.subscribe(),
+        };
+        let inbox = self.inbox.clone();
         tokio::spawn(async move {
-            let resolving = images.into_iter().map(|wanted| {
-                let host = Arc::clone(&host);
-                async move {
-                    let resolved = host.resolve_image(wanted.source.clone(), wanted.policy).await;
-                    let resolved = resolved.map_err(|error| Failure {
-                        subject: Subject::Image(format!("{:?}", wanted.source)),
-                        what: error.message,
-                        hint: error.hint,
-                        permanent: true,
-                    });
-                    (wanted.service, resolved)
-                }
-            });
-            let images = futures_util::future::join_all(resolving).await.into_iter().collect();
+            let images = settling.all(images).await;
             let _ = inbox.send(Input::ImagesResolved { op, images });
         });
     }

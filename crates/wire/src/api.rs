@@ -1,11 +1,11 @@
-//! Requests that both interfaces share: the imperative edges (exec, logs, kill) and image loading.
+//! Requests that both interfaces share: the imperative edges (exec, logs, kill).
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use hoist_model::{Digest, InstanceUid, Slot, WallTime};
+use hoist_model::{InstanceUid, Slot, WallTime};
 use serde::{Deserialize, Serialize};
 
 use crate::ApiError;
@@ -111,16 +111,4 @@ pub struct ExecSession {
     pub input: tokio::sync::mpsc::Sender<ExecInput>,
     /// Out of it.
     pub output: OutputStream,
-}
-
-/// The bytes of an image archive, as the CLI reads them.
-pub type LoadInput = Items<Bytes>;
-
-/// An image that `load` brought in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoadedImage {
-    /// Its names; none for an untagged one.
-    pub references: Vec<String>,
-    /// The configuration's digest.
-    pub digest: Digest,
 }

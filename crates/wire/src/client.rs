@@ -1,5 +1,7 @@
 //! A [`ClusterApi`] at the other end of a Unix socket.
 
+mod images;
+
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -16,23 +18,23 @@ use tonic::{Response, Status, Streaming};
 use crate::cluster::StatusStream;
 use crate::document::{from_status, open, seal};
 use crate::v1::cluster_client::ClusterClient;
-use crate::v1::{self, Chunk, Document, ExecIn, ExecOut, exec_in, exec_out};
+use crate::v1::images_client::ImagesClient;
+use crate::v1::{self, Document, ExecIn, ExecOut, exec_in, exec_out};
 use crate::{
     AgentStatus, ApiError, ClusterApi, Down, ErrorKind, EventStream, ExecInput, ExecOutput, ExecRequest,
-    ExecSession, Items, LoadInput, LoadedImage, LogLine, LogStream, LogsRequest, PutStack, Restart, Signal,
-    SocketPath, StackStatus, Start, Stop,
+    ExecSession, Items, LogLine, LogStream, LogsRequest, PutStack, Restart, Signal, SocketPath, StackStatus,
+    Start, Stop,
 };
 
 const MESSAGE_LIMIT: usize = 64 << 20;
 /// Inputs of an exec that may wait for the network; beyond it the terminal waits.
 const EXEC_QUEUE: usize = 16;
-/// Chunks of an archive that may wait for the agent.
-const LOAD_QUEUE: usize = 4;
 
 /// A connection to an agent's socket.
 #[derive(Debug, Clone)]
 pub struct Client {
     grpc: ClusterClient<Channel>,
+    images: ImagesClient<Channel>,
 }
 
 impl Client {
@@ -56,10 +58,13 @@ impl Client {
                     format!("no agent answers at {shown}: {}", root_cause(&error)),
                 )
             })?;
-        let grpc = ClusterClient::new(channel)
+        let grpc = ClusterClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
-        Ok(Self { grpc })
+        let images = ImagesClient::new(channel)
+            .max_decoding_message_size(MESSAGE_LIMIT)
+            .max_encoding_message_size(MESSAGE_LIMIT);
+        Ok(Self { grpc, images })
     }
 }
 
@@ -126,17 +131,6 @@ impl ClusterApi for Client {
         value(self.grpc.clone().stacks(ask(&())?).await)
     }
 
-    async fn load_image(&self, archive: LoadInput) -> Result<Vec<LoadedImage>, ApiError> {
-        // A request stream carries no errors: one that occurs while reading ends the stream, and is told afterwards.
-        let (chunks, queue) = tokio::sync::mpsc::channel(LOAD_QUEUE);
-        let reading = tokio::spawn(send_chunks(archive, chunks));
-        let answer = self.grpc.clone().load_image(ReceiverStream::new(queue)).await;
-        if let Ok(Err(error)) = reading.await {
-            return Err(error);
-        }
-        value(answer)
-    }
-
     async fn exec(&self, request: ExecRequest) -> Result<ExecSession, ApiError> {
         let (input, queue) = tokio::sync::mpsc::channel(EXEC_QUEUE);
         let first = ExecIn { kind: Some(exec_in::Kind::Request(ask(&request)?)) };
@@ -164,19 +158,6 @@ impl ClusterApi for Client {
     async fn shutdown(&self, force: bool) -> Result<(), ApiError> {
         value(self.grpc.clone().shutdown(ask(&force)?).await)
     }
-}
-
-async fn send_chunks(
-    mut archive: LoadInput,
-    chunks: tokio::sync::mpsc::Sender<Chunk>,
-) -> Result<(), ApiError> {
-    while let Some(data) = archive.next().await {
-        if chunks.send(Chunk { data: data? }).await.is_err() {
-            // The agent refused: its answer says why.
-            break;
-        }
-    }
-    Ok(())
 }
 
 fn exec_input(input: ExecInput) -> exec_in::Kind {

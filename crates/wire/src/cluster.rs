@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use hoist_model::{
-    Event, HostReport, InstanceReport, InstanceUid, Revision, ServiceName, Stack, StackId, WantedStack,
+    Event, HostReport, InstanceReport, InstanceUid, PullPolicy, Revision, ServiceName, Stack, StackId,
+    WantedStack,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApiError, ExecRequest, ExecSession, Items, LoadInput, LoadedImage, LogStream, LogsRequest, Signal,
+    ApiError, ExecRequest, ExecSession, ImageApi, Items, LogStream, LogsRequest, RegistryAccess, Signal,
 };
 
 /// Events of one operation, ended by a verdict.
@@ -29,6 +30,9 @@ pub struct PutStack {
     pub files: Vec<PathBuf>,
     /// Refuse when the stack stands at another revision.
     pub expected: Option<Revision>,
+    /// How to reach the registries of its images.
+    #[serde(default)]
+    pub access: RegistryAccess,
 }
 
 /// The options of `up`.
@@ -49,6 +53,8 @@ pub struct Up {
     pub no_start: bool,
     /// The verdict waits for health and completion (`--wait`), not only for starts.
     pub wait: bool,
+    /// `--pull`: instead of each service's `pull_policy`.
+    pub pull: Option<PullPolicy>,
 }
 
 /// Which services of a stack; all when empty.
@@ -151,7 +157,7 @@ pub struct AgentStatus {
 
 /// Everything the CLI asks for.
 #[async_trait]
-pub trait ClusterApi: Send + Sync {
+pub trait ClusterApi: ImageApi {
     /// `up`: stores a revision and intents, and tells what happens until the verdict.
     async fn put_stack(&self, request: PutStack) -> Result<EventStream, ApiError>;
     /// `down`.
@@ -170,8 +176,6 @@ pub trait ClusterApi: Send + Sync {
     async fn watch(&self, id: StackId) -> Result<StatusStream, ApiError>;
     /// All stacks.
     async fn stacks(&self) -> Result<Vec<StackStatus>, ApiError>;
-    /// See [`crate::HostApi::load_image`].
-    async fn load_image(&self, archive: LoadInput) -> Result<Vec<LoadedImage>, ApiError>;
     /// See [`crate::HostApi::exec`].
     async fn exec(&self, request: ExecRequest) -> Result<ExecSession, ApiError>;
     /// See [`crate::HostApi::logs`].

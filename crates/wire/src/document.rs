@@ -44,6 +44,7 @@ pub(crate) fn to_status(error: &ApiError) -> Status {
         ErrorKind::Conflict => Code::FailedPrecondition,
         ErrorKind::Unavailable => Code::Unavailable,
         ErrorKind::Version => Code::Unimplemented,
+        ErrorKind::Elsewhere => Code::Aborted,
         ErrorKind::Internal => Code::Internal,
     };
     let details = serde_json::to_vec(error).unwrap_or_default();

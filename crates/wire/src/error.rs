@@ -16,6 +16,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The two sides speak different versions.
     Version,
+    /// Somebody else said no, or gave no answer: a registry.
+    Elsewhere,
     /// Everything else; a fault of Hoist or of the host.
     Internal,
 }

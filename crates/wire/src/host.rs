@@ -4,11 +4,12 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use futures_util::Stream;
-use hoist_model::{
-    Endpoints, Generation, HostReport, HostSpec, ImageSource, InstanceUid, PullPolicy, ResolvedImage,
-};
+use hoist_model::{Digest, Endpoints, Generation, HostReport, HostSpec, InstanceUid};
 
-use crate::{ApiError, ExecRequest, ExecSession, LoadInput, LoadedImage, LogStream, LogsRequest, Signal};
+use crate::{
+    ApiError, ExecRequest, ExecSession, ImageApi, LogStream, LogsRequest, RemovedImages, ResolveImage,
+    ResolveStream, Signal,
+};
 
 /// Whole reports, the newest first of all at once; intermediate ones may be skipped.
 pub type ReportStream = Pin<Box<dyn Stream<Item = HostReport> + Send>>;
@@ -37,7 +38,7 @@ pub enum PutSpecError {
 
 /// One host's agent.
 #[async_trait]
-pub trait HostApi: Send + Sync {
+pub trait HostApi: ImageApi {
     /// Accepts a spec: returns once it is durable, before it is acted on. Equal to the accepted one: no effect.
     async fn put_host_spec(&self, spec: HostSpec) -> Result<(), PutSpecError>;
 
@@ -47,12 +48,11 @@ pub trait HostApi: Send + Sync {
     /// Reports from now on, the current one first.
     fn reports(&self) -> ReportStream;
 
-    /// Settles an image on this host: finds, imports, pulls or builds it as the policy says.
-    async fn resolve_image(&self, source: ImageSource, policy: PullPolicy)
-    -> Result<ResolvedImage, ApiError>;
+    /// Settles an image on this host: finds, imports or pulls it as the policy says.
+    async fn resolve_image(&self, request: ResolveImage) -> Result<ResolveStream, ApiError>;
 
-    /// Brings an image archive into the store.
-    async fn load_image(&self, archive: LoadInput) -> Result<Vec<LoadedImage>, ApiError>;
+    /// When the disk fills up, takes out images that can be had again and that none of `in_use` is.
+    async fn make_room(&self, in_use: Vec<Digest>) -> Result<RemovedImages, ApiError>;
 
     /// Runs a program inside a running instance.
     async fn exec(&self, request: ExecRequest) -> Result<ExecSession, ApiError>;

@@ -1,5 +1,7 @@
 //! Serves a [`ClusterApi`] on a Unix socket.
 
+mod images;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -10,12 +12,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::document::{from_status, open, seal, to_status};
+use crate::document::{open, seal, to_status};
 use crate::v1::cluster_server::{Cluster, ClusterServer};
-use crate::v1::{Chunk, Document, ExecIn, ExecOut, LogLine, exec_in, exec_out};
+use crate::v1::images_server::ImagesServer;
+use crate::v1::{Document, ExecIn, ExecOut, LogLine, exec_in, exec_out};
 use crate::{ApiError, ClusterApi, ErrorKind, ExecInput, ExecOutput, ExecRequest, Items, Signal};
 
 /// A stack's specs and reports can be large; nothing else on this socket is.
@@ -30,12 +34,15 @@ pub async fn serve(
     api: Arc<dyn ClusterApi>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), ApiError> {
-    let service = ClusterServer::new(Service { api })
+    let cluster = ClusterServer::new(Service { api: Arc::clone(&api) })
         .max_decoding_message_size(MESSAGE_LIMIT)
         .max_encoding_message_size(MESSAGE_LIMIT);
-    let guarded = tonic::service::interceptor::InterceptedService::new(service, refuse_strangers);
+    let images = ImagesServer::new(Service { api })
+        .max_decoding_message_size(MESSAGE_LIMIT)
+        .max_encoding_message_size(MESSAGE_LIMIT);
     tonic::transport::Server::builder()
-        .add_service(guarded)
+        .add_service(InterceptedService::new(cluster, refuse_strangers))
+        .add_service(InterceptedService::new(images, refuse_strangers))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop)
         .await
         .map_err(|error| ApiError::internal(&error))
@@ -128,12 +135,6 @@ impl Cluster for Service {
 
     async fn stacks(&self, _: Request<Document>) -> Reply<Document> {
         reply(self.api.stacks().await)
-    }
-
-    async fn load_image(&self, request: Request<Streaming<Chunk>>) -> Reply<Document> {
-        let chunks = request.into_inner();
-        let bytes = chunks.map(|chunk| chunk.map(|chunk| chunk.data).map_err(|status| from_status(&status)));
-        reply(self.api.load_image(Box::pin(bytes)).await)
     }
 
     async fn exec(&self, request: Request<Streaming<ExecIn>>) -> Reply<Self::ExecStream> {

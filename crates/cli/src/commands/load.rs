@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use futures_util::StreamExt;
-use hoist_wire::{ApiError, ClusterApi, ErrorKind, LoadInput};
+use hoist_wire::{ApiError, ArchiveBytes, ErrorKind, ImageApi};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::args;
@@ -18,7 +18,7 @@ const CHUNK: usize = 256 << 10;
 /// # Errors
 /// When the archive can't be read, or is none.
 pub(crate) async fn run(root: &Path, args: &args::Load) -> Result<(), CommandError> {
-    let input: LoadInput = match &args.input {
+    let input: ArchiveBytes = match &args.input {
         Some(path) => {
             let file = tokio::fs::File::open(path).await;
             let file = file.map_err(|error| CommandError::usage(format!("{}: {error}", path.display())))?;
@@ -42,7 +42,7 @@ pub(crate) async fn run(root: &Path, args: &args::Load) -> Result<(), CommandErr
     Ok(())
 }
 
-fn chunks(reader: impl AsyncRead + Send + Unpin + 'static, name: String) -> LoadInput {
+fn chunks(reader: impl AsyncRead + Send + Unpin + 'static, name: String) -> ArchiveBytes {
     let read = move |mut reader: Box<dyn AsyncRead + Send + Unpin>| {
         let name = name.clone();
         async move {

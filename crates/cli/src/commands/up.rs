@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hoist_model::{ServiceName, Verdict};
-use hoist_wire::{Client, ClusterApi, ErrorKind, PutStack, Up};
+use hoist_wire::{Client, ClusterApi, ErrorKind, PutStack, RegistryAccess, Up};
 
 use crate::args;
 use crate::attach::{self, Attached};
@@ -38,6 +38,7 @@ pub(crate) async fn run(
         project_dir: project.dir,
         files: project.files,
         expected: None,
+        access: RegistryAccess::default(),
     };
     let attach_to: Vec<ServiceName> = attached_services(&put, &target.services);
     let mut agent = Arc::new(connect::connect(&target.root).await?);
@@ -124,6 +125,7 @@ fn options(args: &args::Up, services: &[ServiceName]) -> Result<Up, CommandError
         force_recreate: args.force_recreate,
         no_start: args.no_start,
         wait: args.wait,
+        pull: None,
     })
 }
 

@@ -53,6 +53,8 @@ pub enum LoadError {
     SeveralImages(Vec<String>),
     #[error("it names an image wrongly")]
     Name(#[source] ReferenceError),
+    #[error(transparent)]
+    Change(#[from] super::import::ChangeError),
     #[error("its indexes are nested too deeply")]
     Nested,
     #[error("opening {path} failed")]

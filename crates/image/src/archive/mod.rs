@@ -4,11 +4,13 @@
 //! `docker` and `layout` then read them as the one format or the other. `save` writes both in one.
 
 mod docker;
+mod import;
 mod layout;
 mod load;
 mod save;
 mod spool;
 
+pub use import::{ChangeError, Import};
 pub use layout::split_layout;
 pub use load::{LoadError, Loaded};
 pub use save::SaveError;

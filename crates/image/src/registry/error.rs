@@ -50,6 +50,21 @@ fn retry(after: Option<Duration>) -> String {
 }
 
 impl RegistryError {
+    /// There is no host of the registry's name.
+    pub fn is_no_such_host(&self) -> bool {
+        matches!(self, Self::Unreachable { source, .. } if matches!(**source, ureq::Error::HostNotFound))
+    }
+
+    /// The registry showed a certificate that nobody here trusts.
+    pub fn is_untrusted(&self) -> bool {
+        let Self::Unreachable { source, .. } = self else { return false };
+        match &**source {
+            ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
+            ureq::Error::Io(error) => error.to_string().contains("certificate"),
+            _ => false,
+        }
+    }
+
     /// Whether the same request may well succeed a little later.
     pub(super) fn is_transient(&self) -> bool {
         match self {

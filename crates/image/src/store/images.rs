@@ -224,6 +224,17 @@ impl Store {
         })
     }
 
+    /// Gives the image with this manifest another name; `false` if there is none.
+    pub fn tag_manifest(&self, manifest: Digest, name: &Reference) -> Result<bool, StoreError> {
+        self.rename(|names| match names.0.iter().find(|named| named.manifest.digest == manifest).cloned() {
+            Some(named) => {
+                names.give(Some(name), &named.manifest, named.id);
+                true
+            }
+            None => false,
+        })
+    }
+
     /// Takes one name away; the image goes with its last one, unless its id is in `in_use`.
     pub fn remove(&self, reference: &Reference, in_use: &[Digest]) -> Result<Removed, RemoveError> {
         let unknown = || RemoveError::Unknown(reference.familiar());

@@ -40,6 +40,11 @@ impl Store {
         self.layer_path(layer).join("fs")
     }
 
+    /// Bytes of files in a layer; `None` if it isn't there.
+    pub fn layer_size(&self, diff_id: Digest) -> Result<Option<u64>, StoreError> {
+        Ok(self.layer_record(diff_id)?.map(|record| record.bytes))
+    }
+
     /// The record of a layer; `None` if it isn't there.
     pub(super) fn layer_record(&self, layer: Digest) -> Result<Option<LayerRecord>, StoreError> {
         let path = self.layer_path(layer).join("layer.json");

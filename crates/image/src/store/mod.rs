@@ -92,6 +92,11 @@ impl Store {
         Ok(store)
     }
 
+    /// The store's directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     fn lay_out(&self) -> Result<(), StoreError> {
         for directory in ["blobs", "blobs/sha256", "layers", "tmp"] {
             make_directory(&self.root.join(directory))?;

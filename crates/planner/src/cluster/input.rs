@@ -218,13 +218,17 @@ pub enum RefusalKind {
 }
 
 /// The images that these services need.
-pub(super) fn images(stack: &Stack, services: &BTreeSet<ServiceName>) -> Vec<ImageWanted> {
+pub(super) fn images(
+    stack: &Stack,
+    services: &BTreeSet<ServiceName>,
+    pull: Option<PullPolicy>,
+) -> Vec<ImageWanted> {
     let wanted = stack.services.iter().filter(|(name, _)| services.contains(*name));
     wanted
         .map(|(name, service)| ImageWanted {
             service: name.clone(),
             source: service.image.clone(),
-            policy: service.pull_policy,
+            policy: pull.unwrap_or(service.pull_policy),
         })
         .collect()
 }

@@ -88,7 +88,7 @@ impl ClusterLoop {
         match intent::moved(&up.stack, &up.options) {
             Err(refusal) => turn.effects.push(Effect::Refuse { op, refusal }),
             Ok(services) => {
-                let images = super::input::images(&up.stack, &services);
+                let images = super::input::images(&up.stack, &services, up.options.pull);
                 self.resolving.insert(op, up);
                 turn.effects.push(Effect::ResolveImages { op, images });
             }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hoist_model::{
-    Intent, ResolvedImage, Revision, RunIntent, ServiceName, Stack, StackId, StackRevision, WallTime,
-    WantedStack,
+    Intent, PullPolicy, ResolvedImage, Revision, RunIntent, ServiceName, Stack, StackId, StackRevision,
+    WallTime, WantedStack,
 };
 
 use super::Refusal;
@@ -31,6 +31,8 @@ pub struct UpOptions {
     pub no_start: bool,
     /// The verdict waits for health and completion.
     pub wait: bool,
+    /// How all images are settled, instead of as each service says.
+    pub pull: Option<PullPolicy>,
 }
 
 /// A file as `up` hands it over, its images settled.

@@ -108,7 +108,7 @@ fn concerns(
         Subject::Slot(slot) => about(goal, slot),
         Subject::Network(id) => networks.contains(id),
         Subject::Volume(id) => volumes.contains(id),
-        Subject::Image(_) => false,
+        Subject::Image(_) | Subject::Layer(..) => false,
         Subject::Host => true,
     }
 }

@@ -1,0 +1,129 @@
+//! Lists images, shows one, names them and takes names away.
+
+use hoist_image::store::{RemoveError, Removed};
+use hoist_image::{Digest, Image, Reference};
+use hoist_wire::{
+    ApiError, ErrorKind, ImageDetails, ImageQuery, ImageSummary, RemoveImage, RemovedImages, TagImage,
+};
+
+use super::{Images, ids, reference};
+
+impl Images {
+    pub(crate) fn list(&self, query: &ImageQuery) -> Result<Vec<ImageSummary>, ApiError> {
+        let in_use = ids(&query.in_use);
+        let images = match &query.name {
+            Some(name) => vec![self.find(name)?],
+            None => self.store.list().map_err(|error| ApiError::internal(&error))?,
+        };
+        Ok(images.iter().map(|image| summary(image, &in_use)).collect())
+    }
+
+    pub(crate) fn inspect(&self, query: &ImageQuery) -> Result<ImageDetails, ApiError> {
+        let image = self.find(query.name.as_deref().unwrap_or_default())?;
+        let document = |digest: Digest| {
+            let bytes = self.store.document(digest).map_err(|error| ApiError::internal(&error))?;
+            serde_json::from_slice(&bytes).map_err(|error| ApiError::internal(&error))
+        };
+        let mut layers = Vec::new();
+        for diff_id in image.config.rootfs().diff_ids() {
+            let id = diff_id.parse::<Digest>().map_err(|error| ApiError::internal(&error))?;
+            let size = self.store.layer_size(id).map_err(|error| ApiError::internal(&error))?;
+            layers.push((hoist_model::Digest(diff_id.clone()), size.unwrap_or(0)));
+        }
+        Ok(ImageDetails {
+            summary: summary(&image, &ids(&query.in_use)),
+            config: document(image.id)?,
+            manifest: document(image.manifest)?,
+            layers,
+        })
+    }
+
+    pub(crate) fn tag(&self, request: &TagImage) -> Result<(), ApiError> {
+        let target = reference(&request.target)?;
+        if target.digest().is_some() {
+            let message = format!("{} pins a digest, which only a registry gives", request.target);
+            return Err(ApiError::new(ErrorKind::Invalid, message));
+        }
+        let image = self.find(&request.source)?;
+        let tagged =
+            self.store.tag_manifest(image.manifest, &target).map_err(|error| ApiError::internal(&error))?;
+        if tagged { Ok(()) } else { Err(unknown(&request.source)) }
+    }
+
+    /// Takes a name away, or with an id the image. An image whose last tag goes, goes with its names by digest.
+    pub(crate) fn remove(&self, request: &RemoveImage) -> Result<RemovedImages, ApiError> {
+        let in_use = ids(&request.in_use);
+        let image = self.find(&request.name)?;
+        let (tags, digests): (Vec<Reference>, Vec<Reference>) =
+            image.references.iter().cloned().partition(|name| name.digest().is_none());
+        let named = request.name.parse::<Reference>().ok().filter(|name| image.references.contains(name));
+        let whole = match &named {
+            Some(name) if name.digest().is_some() => tags.is_empty() && digests.len() <= 1,
+            Some(_) => tags.len() == 1,
+            None => true,
+        };
+        let removed = match named {
+            Some(name) if !whole => self.store.remove(&name, &in_use),
+            Some(_) => self.store.remove_id(image.id, true, &in_use),
+            None if tags.len() > 1 && !request.force => {
+                let names = tags.iter().map(Reference::familiar).collect();
+                Err(RemoveError::SeveralNames { id: image.id, names })
+            }
+            None => self.store.remove_id(image.id, true, &in_use),
+        };
+        let removed = removed.map_err(|error| unremovable(&request.name, &error))?;
+        let bytes = self.sweep()?;
+        Ok(told(&removed, bytes))
+    }
+
+    /// Takes out blobs and layers that no image has; images themselves stay, named or not.
+    pub(super) fn sweep(&self) -> Result<u64, ApiError> {
+        let all = self.store.list().map_err(|error| ApiError::internal(&error))?;
+        let kept: Vec<Digest> = all.iter().map(|image| image.id).collect();
+        let collected = self.store.gc(&kept).map_err(|error| ApiError::internal(&error))?;
+        self.times.retain(|id| kept.iter().any(|kept| kept.to_string() == id));
+        Ok(collected.bytes)
+    }
+}
+
+fn told(removed: &Removed, bytes: u64) -> RemovedImages {
+    RemovedImages {
+        untagged: removed.untagged.iter().map(Reference::familiar).collect(),
+        deleted: removed.deleted.iter().map(|id| hoist_model::Digest(id.to_string())).collect(),
+        bytes,
+    }
+}
+
+pub(super) fn summary(image: &Image, in_use: &[Digest]) -> ImageSummary {
+    let names = |pinned: bool| {
+        let names = image.references.iter().filter(move |name| name.digest().is_some() == pinned);
+        names.map(Reference::familiar).collect()
+    };
+    let variant = image.config.variant().as_ref().map(|variant| format!("/{variant}")).unwrap_or_default();
+    ImageSummary {
+        id: hoist_model::Digest(image.id.to_string()),
+        manifest: hoist_model::Digest(image.manifest.to_string()),
+        tags: names(false),
+        digests: names(true),
+        created: image.config.created().clone(),
+        platform: format!("{}/{}{variant}", image.config.os(), image.config.architecture()),
+        size: image.size,
+        in_use: in_use.contains(&image.id),
+    }
+}
+
+fn unknown(name: &str) -> ApiError {
+    ApiError::new(ErrorKind::NotFound, format!("there is no image {name} on this host"))
+}
+
+fn unremovable(name: &str, error: &RemoveError) -> ApiError {
+    let conflict = ApiError::new(ErrorKind::Conflict, crate::chain::chain(error));
+    match error {
+        RemoveError::Unknown(_) => unknown(name),
+        RemoveError::InUse { .. } => conflict.hint("a stack needs it: `hoist down` that one first"),
+        RemoveError::SeveralNames { .. } => {
+            conflict.hint("`-f` takes all its names away; or remove them by name")
+        }
+        RemoveError::Store(error) => ApiError::internal(error),
+    }
+}

@@ -1,0 +1,118 @@
+//! [`ImageApi`] of what is wanted: calls go to the host, with the images that must stay.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use hoist_model::Digest;
+use hoist_wire::{
+    ApiError, ArchiveBytes, CheckLogin, DiskUsage, ImageApi, ImageDetails, ImageQuery, ImageSummary,
+    ImportImage, LoadedImage, PruneImages, PullImage, PulledImage, PushImage, PushedImage, RemoveImage,
+    RemovedImages, TagImage, WorkStream,
+};
+
+use crate::api::Orchestrator;
+use crate::shell::Snapshot;
+
+impl Orchestrator {
+    /// Images of instances, of kept revisions and of operations under way.
+    fn in_use(&self) -> Vec<Digest> {
+        let mut images: BTreeSet<Digest> = in_use(&self.snapshot.borrow()).into_iter().collect();
+        images.extend(self.operations.images());
+        images.into_iter().collect()
+    }
+
+    /// What is about to come takes room. Failure to make it shows when there is none.
+    async fn make_room(&self) {
+        if let Err(error) = self.host.make_room(self.in_use()).await {
+            tracing::warn!("old images can't be removed: {error}");
+        }
+    }
+
+    fn query(&self, query: ImageQuery) -> ImageQuery {
+        ImageQuery { in_use: self.in_use(), ..query }
+    }
+}
+
+/// Images of instances and of kept revisions.
+pub(crate) fn in_use(snapshot: &Snapshot) -> Vec<Digest> {
+    let templates = snapshot.specs.values().flat_map(|spec| spec.templates.values());
+    let running = templates.map(|template| &template.image);
+    let revisions = snapshot.stacks.values().flat_map(|stack| stack.revisions.values());
+    let kept = revisions.flat_map(|revision| revision.images.values());
+    running.chain(kept).filter_map(|image| image.digest.clone()).collect()
+}
+
+#[async_trait]
+impl ImageApi for Orchestrator {
+    async fn pull_image(&self, request: PullImage) -> Result<WorkStream<PulledImage>, ApiError> {
+        let busy = self.busy();
+        self.make_room().await;
+        Ok(busy.during(self.host.pull_image(request).await?))
+    }
+
+    async fn push_image(&self, request: PushImage) -> Result<WorkStream<PushedImage>, ApiError> {
+        let busy = self.busy();
+        Ok(busy.during(self.host.push_image(request).await?))
+    }
+
+    async fn load_image(&self, archive: ArchiveBytes) -> Result<Vec<LoadedImage>, ApiError> {
+        let _busy = self.busy();
+        self.make_room().await;
+        self.host.load_image(archive).await
+    }
+
+    async fn import_image(
+        &self,
+        request: ImportImage,
+        archive: ArchiveBytes,
+    ) -> Result<LoadedImage, ApiError> {
+        let _busy = self.busy();
+        self.make_room().await;
+        self.host.import_image(request, archive).await
+    }
+
+    async fn save_images(&self, names: Vec<String>) -> Result<ArchiveBytes, ApiError> {
+        let busy = self.busy();
+        Ok(busy.during(self.host.save_images(names).await?))
+    }
+
+    async fn images(&self, query: ImageQuery) -> Result<Vec<ImageSummary>, ApiError> {
+        let _busy = self.busy();
+        self.host.images(self.query(query)).await
+    }
+
+    async fn inspect_image(&self, query: ImageQuery) -> Result<ImageDetails, ApiError> {
+        let _busy = self.busy();
+        self.host.inspect_image(self.query(query)).await
+    }
+
+    async fn tag_image(&self, request: TagImage) -> Result<(), ApiError> {
+        let _busy = self.busy();
+        self.host.tag_image(request).await
+    }
+
+    async fn remove_image(&self, request: RemoveImage) -> Result<RemovedImages, ApiError> {
+        let _busy = self.busy();
+        self.host.remove_image(RemoveImage { in_use: self.in_use(), ..request }).await
+    }
+
+    async fn disk_usage(&self, query: ImageQuery) -> Result<DiskUsage, ApiError> {
+        let _busy = self.busy();
+        self.host.disk_usage(self.query(query)).await
+    }
+
+    async fn prune_images(&self, request: PruneImages) -> Result<RemovedImages, ApiError> {
+        let _busy = self.busy();
+        self.host.prune_images(PruneImages { in_use: self.in_use(), ..request }).await
+    }
+
+    async fn check_store(&self) -> Result<Vec<String>, ApiError> {
+        let _busy = self.busy();
+        self.host.check_store().await
+    }
+
+    async fn check_login(&self, request: CheckLogin) -> Result<(), ApiError> {
+        let _busy = self.busy();
+        self.host.check_login(request).await
+    }
+}
