@@ -1,8 +1,12 @@
 //! The command line. Compose's commands and flags first; what they mean is in `commands`.
 
+mod images;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use images::*;
 
 /// Runs Compose stacks on this machine, and keeps them running.
 #[derive(Debug, Parser)]
@@ -92,8 +96,26 @@ pub enum Command {
     Config(Config),
     /// Print the dependency graph in the DOT language
     Graph(Selection),
+    /// Fetch services' images from their registries
+    Pull(PullServices),
+    /// Send services' images to their registries
+    Push(PushServices),
+    /// List the images that a stack's instances run
+    Images(StackImages),
     /// Load images from an archive
     Load(Load),
+    /// Write images to an archive
+    Save(Save),
+    /// Keep credentials of a registry
+    Login(Login),
+    /// Forget credentials of a registry
+    Logout(Logout),
+    /// Look after images
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Look after what this host keeps
+    #[command(subcommand)]
+    System(SystemCommand),
     /// Print the version
     Version(Version),
     /// Look after the agent of this machine
@@ -141,6 +163,12 @@ pub struct Up {
     /// Make instances without starting them
     #[arg(long)]
     pub no_start: bool,
+    /// When to pull images
+    #[arg(long, value_enum, default_value_t = Pull::Policy)]
+    pub pull: Pull,
+    /// Show no progress of pulls
+    #[arg(long)]
+    pub quiet_pull: bool,
     /// Stop everything when one instance ends
     #[arg(long)]
     pub abort_on_container_exit: bool,
@@ -420,17 +448,6 @@ pub enum ConfigView {
         #[arg(long)]
         json: bool,
     },
-}
-
-/// `hoist load`
-#[derive(Debug, Clone, Args)]
-pub struct Load {
-    /// The archive; standard input when none
-    #[arg(short, long, value_name = "FILE")]
-    pub input: Option<PathBuf>,
-    /// Print nothing but errors
-    #[arg(short, long)]
-    pub quiet: bool,
 }
 
 /// `hoist version`

@@ -1,10 +1,10 @@
 //! Loads the stack that `sources` found, applies the file's lints, and prints what was found in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hoist_model::Stack;
+use hoist_model::{ServiceName, Stack};
 use hoist_stackfile::{
     Diagnostic, FileKind, FileReader, LowerOptions, Lowered, Options, Project, Severity, Sources,
 };
@@ -33,6 +33,8 @@ pub(crate) struct Loaded {
     pub dir: PathBuf,
     /// Its files.
     pub files: Vec<PathBuf>,
+    /// The services that have a `build:`.
+    pub built: BTreeSet<ServiceName>,
 }
 
 /// The file system, as this user sees it.
@@ -74,7 +76,14 @@ pub(crate) fn stack(global: &Global, selected: &Selected, say: Say) -> Result<Lo
         stack: lowered.stack,
         dir: PathBuf::from(&loaded.project.directory),
         files: loaded.project.files.iter().map(PathBuf::from).collect(),
+        built: built(&loaded.project),
     })
+}
+
+fn built(project: &Project) -> BTreeSet<ServiceName> {
+    let services = project.tree.get("services").and_then(|services| services.as_map());
+    let services = services.into_iter().flatten().filter(|(_, service)| service.get("build").is_some());
+    services.filter_map(|(name, _)| ServiceName::new(name.clone()).ok()).collect()
 }
 
 /// Loads and lowers for `config`, which shows everything that was found, in full.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use hoist_model::{EventKind, Outcome, Severity, Subject, Verdict};
-use hoist_wire::{ApiError, EventStream};
+use hoist_wire::{ApiError, ErrorKind, EventStream, Work, WorkStream};
 
 use crate::args::ProgressStyle;
 use crate::style;
@@ -31,6 +31,8 @@ pub(crate) struct Progress {
     style: ProgressStyle,
     lines: BTreeMap<Subject, Line>,
     drawn: usize,
+    /// Nothing about images.
+    quiet_pull: bool,
 }
 
 impl Progress {
@@ -42,7 +44,47 @@ impl Progress {
             ProgressStyle::Auto => ProgressStyle::Plain,
             chosen => chosen,
         };
-        Self { title, style, lines: BTreeMap::new(), drawn: 0 }
+        Self { title, style, lines: BTreeMap::new(), drawn: 0, quiet_pull: false }
+    }
+
+    /// The same without progress of pulls (`--quiet-pull`).
+    #[must_use]
+    pub(crate) fn quiet_pull(self, quiet_pull: bool) -> Self {
+        Self { quiet_pull, ..self }
+    }
+
+    /// Follows calls side by side to the end of each.
+    pub(crate) async fn follow_all<T: 'static>(
+        &mut self,
+        calls: Vec<Result<WorkStream<T>, ApiError>>,
+    ) -> Vec<Result<T, ApiError>> {
+        let mut ended: Vec<Option<Result<T, ApiError>>> = Vec::new();
+        let mut under_way = Vec::new();
+        for (n, call) in calls.into_iter().enumerate() {
+            match call {
+                Ok(items) => {
+                    under_way.push(items.map(move |item| (n, item)));
+                    ended.push(None);
+                }
+                Err(error) => ended.push(Some(Err(error))),
+            }
+        }
+        let mut items = futures_util::stream::select_all(under_way);
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                item = items.next() => match item {
+                    Some((_, Ok(Work::Event(event)))) => drop(self.show(event)),
+                    Some((n, Ok(Work::Done(value)))) => ended[n] = Some(Ok(value)),
+                    Some((n, Err(error))) => ended[n] = Some(Err(error)),
+                    None => break,
+                },
+                _ = ticks.tick() => self.draw(),
+            }
+        }
+        self.draw();
+        let gone = || ApiError::new(ErrorKind::Unavailable, "the agent went away before it was done");
+        ended.into_iter().map(|end| end.unwrap_or_else(|| Err(gone()))).collect()
     }
 
     /// Follows the events until the verdict.
@@ -61,7 +103,7 @@ impl Progress {
                     }
                     Some(Err(error)) => return Err(error),
                     None => {
-                        let kind = hoist_wire::ErrorKind::Unavailable;
+                        let kind = ErrorKind::Unavailable;
                         return Err(ApiError::new(kind, "the agent went away before it was done"));
                     }
                 },
@@ -85,9 +127,19 @@ impl Progress {
     }
 
     fn progress(&mut self, subject: Subject, state: String, detail: Option<String>, done: bool) {
-        if self.style == ProgressStyle::Plain {
+        let transfer = matches!(subject, Subject::Image(_) | Subject::Layer(..));
+        if transfer && self.quiet_pull {
+            return;
+        }
+        // A line for each byte count would be too many.
+        let told = transfer && self.lines.get(&subject).is_some_and(|line| line.state == state);
+        if self.style == ProgressStyle::Plain && !told {
             let why = detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
             anstream::eprintln!("{subject} {state}{why}");
+        }
+        if self.style == ProgressStyle::Tty && done && matches!(subject, Subject::Layer(..)) {
+            self.lines.remove(&subject);
+            return;
         }
         let line = self.lines.entry(subject).or_insert_with(|| Line {
             state: String::new(),

@@ -1,9 +1,10 @@
 //! From the command line to a loaded stack, and to the stack's name for commands that need no more.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hoist_model::{ServiceName, Stack, StackId, StackName};
+use hoist_model::{ImageSource, ServiceName, Stack, StackId, StackName};
 use hoist_wire::{Client, ClusterApi, ErrorKind, StackStatus};
 
 use crate::args::{Global, Selection};
@@ -34,6 +35,8 @@ pub(crate) struct Project {
     pub dir: PathBuf,
     /// Its files.
     pub files: Vec<PathBuf>,
+    /// The services that have a `build:`.
+    pub built: BTreeSet<ServiceName>,
 }
 
 impl Target {
@@ -125,16 +128,25 @@ impl Target {
 }
 
 impl Project {
+    /// The images that its services name, as written.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &str> {
+        let names = self.stack.services.values().map(|service| match &service.image {
+            ImageSource::Reference(name) => Some(name.as_str()),
+            _ => None,
+        });
+        names.flatten()
+    }
+
     /// Loads the stack file that the command line means, printing its warnings.
     ///
     /// # Errors
     /// When there is none, or it has errors; those have been printed.
     pub(crate) fn load(global: &Global, selection: &Selection) -> Result<Self, CommandError> {
         let selected = select(&global.files, &selection.files, &selection.words)?;
-        let Loaded { stack, dir, files } = load::stack(global, &selected, load::Say::Warnings)?;
+        let Loaded { stack, dir, files, built } = load::stack(global, &selected, load::Say::Warnings)?;
         check_named(&selected, &stack)?;
         let target = Target { root: global.root.clone(), id: stack.id.clone(), services: selected.services };
-        Ok(Self { target, stack, dir, files })
+        Ok(Self { target, stack, dir, files, built })
     }
 }
 

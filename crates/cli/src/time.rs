@@ -49,6 +49,13 @@ pub(crate) fn ago(seconds: u64) -> String {
     }
 }
 
+/// An RFC 3339 time, as images have them.
+#[must_use]
+pub(crate) fn parse_rfc3339(text: &str) -> Option<WallTime> {
+    let time = text.parse::<Timestamp>().ok()?;
+    i64::try_from(time.as_nanosecond()).ok().map(WallTime)
+}
+
 /// Seconds from `time` to `now`.
 #[must_use]
 pub(crate) fn seconds_since(time: WallTime, now: WallTime) -> u64 {

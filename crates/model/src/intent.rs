@@ -1,13 +1,13 @@
 //! What people asked for: a stack's revisions, and per service what to do with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ResolvedImage, Revision, ServiceName, Stack, WallTime};
+use crate::{Digest, ResolvedImage, Revision, ServiceName, Stack, WallTime};
 
 /// What a person asked of one service. `up SVC` moves only SVC and its dependencies, so services of one stack may
 /// stand at different revisions.
@@ -58,6 +58,9 @@ pub struct StackRevision {
 pub struct WantedStack {
     /// The revisions that some intent names, and the newest.
     pub revisions: BTreeMap<Revision, Arc<StackRevision>>,
+    /// Images of the last revisions that are gone, the newest last: what a person may go back to.
+    #[serde(default)]
+    pub past_images: Vec<BTreeSet<Digest>>,
     /// One for each service that is or was in the file and is not gone yet.
     pub intents: BTreeMap<ServiceName, Intent>,
     /// The folder of the stack file, for `ps` and labels.

@@ -33,13 +33,14 @@ impl Orchestrator {
     }
 }
 
-/// Images of instances and of kept revisions.
+/// Images of instances, of kept revisions and of the last ones that are gone.
 pub(crate) fn in_use(snapshot: &Snapshot) -> Vec<Digest> {
     let templates = snapshot.specs.values().flat_map(|spec| spec.templates.values());
     let running = templates.map(|template| &template.image);
     let revisions = snapshot.stacks.values().flat_map(|stack| stack.revisions.values());
     let kept = revisions.flat_map(|revision| revision.images.values());
-    running.chain(kept).filter_map(|image| image.digest.clone()).collect()
+    let past = snapshot.stacks.values().flat_map(|stack| stack.past_images.iter().flatten().cloned());
+    running.chain(kept).filter_map(|image| image.digest.clone()).chain(past).collect()
 }
 
 #[async_trait]

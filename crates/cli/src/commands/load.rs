@@ -18,17 +18,7 @@ const CHUNK: usize = 256 << 10;
 /// # Errors
 /// When the archive can't be read, or is none.
 pub(crate) async fn run(root: &Path, args: &args::Load) -> Result<(), CommandError> {
-    let input: ArchiveBytes = match &args.input {
-        Some(path) => {
-            let file = tokio::fs::File::open(path).await;
-            let file = file.map_err(|error| CommandError::usage(format!("{}: {error}", path.display())))?;
-            chunks(file, path.display().to_string())
-        }
-        None if rustix::termios::isatty(std::io::stdin()) => {
-            return Err(CommandError::usage("no archive given").hint("name it with `-i FILE`, or pipe it in"));
-        }
-        None => chunks(tokio::io::stdin(), "standard input".to_owned()),
-    };
+    let input = open(args.input.as_deref()).await?;
     let agent = connect::connect(root).await?;
     for image in agent.load_image(input).await? {
         if args.quiet {
@@ -40,6 +30,24 @@ pub(crate) async fn run(root: &Path, args: &args::Load) -> Result<(), CommandErr
         image.references.iter().for_each(|reference| anstream::println!("Loaded image: {reference}"));
     }
     Ok(())
+}
+
+/// The bytes of a file, or of standard input when none is named.
+///
+/// # Errors
+/// When the file can't be opened, or nobody pipes anything in.
+pub(crate) async fn open(path: Option<&Path>) -> Result<ArchiveBytes, CommandError> {
+    match path {
+        Some(path) => {
+            let file = tokio::fs::File::open(path).await;
+            let file = file.map_err(|error| CommandError::usage(format!("{}: {error}", path.display())))?;
+            Ok(chunks(file, path.display().to_string()))
+        }
+        None if rustix::termios::isatty(std::io::stdin()) => {
+            Err(CommandError::usage("no archive given").hint("name a file, or pipe it in"))
+        }
+        None => Ok(chunks(tokio::io::stdin(), "standard input".to_owned())),
+    }
 }
 
 fn chunks(reader: impl AsyncRead + Send + Unpin + 'static, name: String) -> ArchiveBytes {

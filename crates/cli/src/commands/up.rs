@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hoist_model::{ServiceName, Verdict};
-use hoist_wire::{Client, ClusterApi, ErrorKind, PutStack, RegistryAccess, Up};
+use hoist_model::{PullPolicy, ServiceName, Verdict};
+use hoist_wire::{Client, ClusterApi, ErrorKind, PutStack, Up};
 
 use crate::args;
 use crate::attach::{self, Attached};
@@ -14,6 +14,7 @@ use crate::connect;
 use crate::error::{CommandError, code};
 use crate::progress::{Progress, conclude};
 use crate::project::Project;
+use crate::registry_access;
 use crate::tail::LineStyle;
 use crate::time;
 
@@ -32,17 +33,19 @@ pub(crate) async fn run(
 ) -> Result<u8, CommandError> {
     let began = time::now();
     let target = project.target.clone();
+    let access = registry_access::access(project.images())?;
     let put = PutStack {
         up: options(args, &target.services)?,
         stack: project.stack,
         project_dir: project.dir,
         files: project.files,
         expected: None,
-        access: RegistryAccess::default(),
+        access,
     };
     let attach_to: Vec<ServiceName> = attached_services(&put, &target.services);
     let mut agent = Arc::new(connect::connect(&target.root).await?);
-    let following = bring_up(&mut agent, &target.root, put, style);
+    let following =
+        bring_up(&mut agent, &target.root, put, Progress::new("up", style).quiet_pull(args.quiet_pull));
     let verdict = match args.wait_timeout {
         None => interruptible(following).await?,
         Some(seconds) => tokio::time::timeout(Duration::from_secs(seconds), interruptible(following))
@@ -83,9 +86,8 @@ async fn bring_up(
     agent: &mut Arc<Client>,
     root: &Path,
     put: PutStack,
-    style: args::ProgressStyle,
+    mut progress: Progress,
 ) -> Result<Verdict, CommandError> {
-    let mut progress = Progress::new("up", style);
     for _ in 0..PUTS {
         let followed = match agent.put_stack(put.clone()).await {
             Ok(mut events) => progress.follow(&mut events).await,
@@ -125,8 +127,17 @@ fn options(args: &args::Up, services: &[ServiceName]) -> Result<Up, CommandError
         force_recreate: args.force_recreate,
         no_start: args.no_start,
         wait: args.wait,
-        pull: None,
+        pull: pull(args.pull),
     })
+}
+
+fn pull(choice: args::Pull) -> Option<PullPolicy> {
+    match choice {
+        args::Pull::Always => Some(PullPolicy::Always),
+        args::Pull::Missing => Some(PullPolicy::Missing),
+        args::Pull::Never => Some(PullPolicy::Never),
+        args::Pull::Policy => None,
+    }
 }
 
 fn scale(words: &[String]) -> Result<BTreeMap<ServiceName, u32>, CommandError> {

@@ -16,7 +16,7 @@ mod push;
 use std::collections::HashMap;
 
 pub use client::Registries;
-pub use credentials::{Credentials, CredentialsError, DockerConfigFile, credential_key};
+pub use credentials::Credentials;
 pub use error::RegistryError;
 pub(crate) use http::agent as http_agent;
 pub use pull::{PullError, Pulled};

@@ -110,10 +110,6 @@ impl Store {
         }
     }
 
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     fn blob_path(&self, digest: Digest) -> PathBuf {
         self.root.join("blobs/sha256").join(digest.hex())
     }

@@ -122,6 +122,7 @@ fn with_revision(current: Option<&WantedStack>, put: Put, services: &BTreeSet<Se
             files,
             removal: None,
             stop_grace: None,
+            past_images: Vec::new(),
         },
     };
     let last = wanted.revisions.last_key_value().map(|(_, revision)| Arc::clone(revision));
@@ -231,9 +232,22 @@ fn changed(
     known.filter(|name| forced || hash(before, name) != hash(after, name)).cloned().collect()
 }
 
-/// Revisions that no intent names are dropped, but never the newest.
+/// Revisions whose images are kept though they are gone: so a person goes back without pulling.
+const REMEMBERED: usize = 3;
+
+/// Revisions that no intent names are dropped, but never the newest; the images of the last ones are remembered.
 fn prune(wanted: &mut WantedStack) {
     let newest = newest(wanted);
     let named: BTreeSet<Revision> = wanted.intents.values().map(|intent| intent.revision).collect();
-    wanted.revisions.retain(|number, _| *number == newest || named.contains(number));
+    let revisions = std::mem::take(&mut wanted.revisions);
+    let (kept, gone) =
+        revisions.into_iter().partition(|(number, _)| *number == newest || named.contains(number));
+    wanted.revisions = kept;
+    let gone: BTreeMap<Revision, Arc<StackRevision>> = gone;
+    let images = |revision: &Arc<StackRevision>| {
+        revision.images.values().filter_map(|image| image.digest.clone()).collect()
+    };
+    wanted.past_images.extend(gone.values().map(images));
+    let over = wanted.past_images.len().saturating_sub(REMEMBERED);
+    wanted.past_images.drain(..over);
 }

@@ -99,7 +99,7 @@ pub const SERVICE: &[(&str, Effect)] = &[
     ("profiles", Acts),
     ("provider", Later),
     ("pull_policy", Acts),
-    ("pull_refresh_after", Never("use `pull_policy: every_<duration>`")),
+    ("pull_refresh_after", Acts),
     ("read_only", Acts),
     ("restart", Acts),
     ("runtime", Never("Hoist is the runtime")),

@@ -178,6 +178,7 @@ pub(super) fn pull_policy(at: &mut Attributes<'_, '_>) -> PullPolicy {
         "daily" => PullPolicy::Every(DAY),
         "weekly" => PullPolicy::Every(7 * DAY),
         "missing" | "if_not_present" => PullPolicy::Missing,
+        "refresh" => refresh(at),
         text => match text.strip_prefix("every_").map(duration::parse) {
             Some(Ok(nanoseconds)) => PullPolicy::Every(nanoseconds.unsigned_abs() / 1_000_000_000),
             _ => {
@@ -185,6 +186,22 @@ pub(super) fn pull_policy(at: &mut Attributes<'_, '_>) -> PullPolicy {
                 PullPolicy::Missing
             }
         },
+    }
+}
+
+/// `pull_policy: refresh`: when `pull_refresh_after` has passed, at each `up` without it.
+fn refresh(at: &mut Attributes<'_, '_>) -> PullPolicy {
+    let Some(node) = at.get("pull_refresh_after") else { return PullPolicy::Always };
+    match duration::parse(node.as_text().unwrap_or_default()) {
+        Ok(nanoseconds) => PullPolicy::Every(nanoseconds.unsigned_abs() / 1_000_000_000),
+        Err(_) => {
+            at.error(
+                "invalid-value",
+                node.span,
+                "`pull_refresh_after` is no duration, such as 12h".to_owned(),
+            );
+            PullPolicy::Always
+        }
     }
 }
 

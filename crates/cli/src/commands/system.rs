@@ -1,0 +1,121 @@
+//! `hoist system df`, `prune` and `check`.
+
+use std::io::{self, BufRead, Write};
+use std::path::Path;
+
+use hoist_wire::{DiskUsage, ImageApi, ImageQuery, PruneImages, UsageRow};
+use serde_json::json;
+
+use crate::args::{ListFormat, Prune, SystemCommand};
+use crate::commands::image::tell;
+use crate::connect;
+use crate::error::{CommandError, code};
+use crate::{size, time};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the agent can't be asked; `check`: when something is damaged.
+pub(crate) async fn run(root: &Path, command: SystemCommand) -> Result<(), CommandError> {
+    match command {
+        SystemCommand::Df { format } => {
+            let usage = connect::connect(root).await?.disk_usage(ImageQuery::default()).await?;
+            print(&rows(&usage), format);
+            Ok(())
+        }
+        SystemCommand::Prune(args) => prune(root, &args, "images, layers and blobs").await,
+        SystemCommand::Check => check(root).await,
+    }
+}
+
+async fn check(root: &Path) -> Result<(), CommandError> {
+    let faults = connect::connect(root).await?.check_store().await?;
+    if faults.is_empty() {
+        anstream::println!("the image store is sound");
+        return Ok(());
+    }
+    faults.iter().for_each(|fault| anstream::println!("{fault}"));
+    let message = format!("{} things in the image store are not as they must be", faults.len());
+    Err(CommandError::failed(message).hint("pull or load the images named again: that mends them"))
+}
+
+/// `prune`, of images or of everything.
+///
+/// # Errors
+/// When it is refused at the terminal, or can't be done.
+pub(crate) async fn prune(root: &Path, args: &Prune, what: &str) -> Result<(), CommandError> {
+    let older_than = age(&args.filter)?;
+    if !args.force && !agreed(args, what)? {
+        return Err(CommandError::silent(code::FAILED));
+    }
+    let request = PruneImages { all: args.all, older_than, in_use: Vec::new() };
+    let removed = connect::connect(root).await?.prune_images(request).await?;
+    tell(&removed);
+    anstream::println!("Total reclaimed space: {}", size::text(removed.bytes));
+    Ok(())
+}
+
+/// Seconds of the filter `until`.
+fn age(filters: &[String]) -> Result<Option<u64>, CommandError> {
+    let mut age = None;
+    for filter in filters {
+        let Some(("until", text)) = filter.split_once('=') else {
+            return Err(
+                CommandError::usage(format!("there is no filter {filter:?}")).hint("there is `until=24h`")
+            );
+        };
+        let now = time::now();
+        age = Some(time::seconds_since(time::parse(text)?, now));
+    }
+    Ok(age)
+}
+
+fn agreed(args: &Prune, what: &str) -> Result<bool, CommandError> {
+    if !rustix::termios::isatty(io::stdin()) {
+        return Err(CommandError::usage("there is no terminal to ask on").hint("`-f` prunes without asking"));
+    }
+    let which = if args.all { "that nothing needs" } else { "without a tag that nothing needs" };
+    anstream::eprint!("This will remove all {what} {which}. Continue? [y/N] ");
+    let mut line = String::new();
+    let answer = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut line));
+    answer.map_err(|error| CommandError::failed(format!("the terminal: {error}")))?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+fn rows(usage: &DiskUsage) -> [(&'static str, UsageRow); 4] {
+    let active = usage.images.iter().filter(|(image, _, _)| image.in_use).count();
+    let images = UsageRow {
+        count: usage.images.len() as u64,
+        active: active as u64,
+        bytes: usage.layers,
+        reclaimable: usage.reclaimable,
+    };
+    let blobs = UsageRow { bytes: usage.blobs, ..UsageRow::default() };
+    [
+        ("Images", images),
+        ("Compressed layers", blobs),
+        ("Containers", usage.instances),
+        ("Local Volumes", usage.volumes),
+    ]
+}
+
+fn print(rows: &[(&str, UsageRow)], format: ListFormat) {
+    let percent = |row: &UsageRow| (row.reclaimable * 100).checked_div(row.bytes).unwrap_or(0);
+    let reclaimable = |row: &UsageRow| format!("{} ({}%)", size::text(row.reclaimable), percent(row));
+    if format == ListFormat::Json {
+        for (kind, row) in rows {
+            let json = json!({
+                "Type": kind, "TotalCount": row.count.to_string(), "Active": row.active.to_string(),
+                "Size": size::text(row.bytes), "Reclaimable": reclaimable(row),
+            });
+            anstream::println!("{json}");
+        }
+        return;
+    }
+    let head = ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"].map(str::to_owned);
+    let cells = rows.iter().map(|(kind, row)| {
+        let (count, active) = (row.count.to_string(), row.active.to_string());
+        [(*kind).to_owned(), count, active, size::text(row.bytes), reclaimable(row)]
+    });
+    crate::table::print(&std::iter::once(head).chain(cells).collect::<Vec<_>>());
+}

@@ -1,0 +1,129 @@
+//! Images go to a registry and come back: by command, by `up` as each pull policy says, and after a kill.
+
+mod registry;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use hoist_tests::command::Signal;
+use hoist_tests::{Host, LATER, eventually};
+use registry::{NAME, PROGRAMS, Registry};
+
+const APP: &str = "localhost:5443/team/app:1";
+
+#[test]
+fn an_image_goes_to_a_registry_and_comes_back_by_tag_and_digest() {
+    let Some(host) = Host::with(&PROGRAMS) else { return };
+    let registry = Registry::start(&host);
+    registry.import(APP, 100_000);
+    let refused = registry.hoist(&["image", "push", APP]).ended_with(1);
+    assert!(refused.stderr.contains("hoist login localhost:5443"), "{refused}");
+
+    let wrong = registry.login("wrong").ended_with(1);
+    assert!(wrong.stderr.contains("check name and password"), "{wrong}");
+    let config = registry.path("docker/config.json");
+    assert!(!config.exists(), "what a registry refuses is not kept");
+    assert_eq!(registry.login("password").success().text(), "Login Succeeded");
+    assert_eq!(fs::metadata(&config).expect("kept").permissions().mode() & 0o777, 0o600);
+
+    let pushed = registry.hoist(&["image", "push", APP]).success();
+    let digest = pushed.text().split_whitespace().find(|word| word.starts_with("sha256:")).expect("a digest");
+    registry.skopeo("team/app:1", "copied").ok();
+    let manifest = host.run("sha256sum", &[&registry.path("copied/manifest.json").display().to_string()]);
+    assert!(manifest.stdout.starts_with(&digest["sha256:".len()..]), "{manifest}");
+
+    registry.hoist(&["image", "rm", APP]).ok();
+    assert_eq!(registry.hoist(&["image", "ls", "-aq"]).success().text(), "");
+    registry.hoist(&["image", "pull", APP]).ok();
+    registry.hoist(&["image", "rm", APP]).ok();
+    let pinned = format!("{NAME}/team/app@{digest}");
+    registry.hoist(&["image", "pull", &pinned]).ok();
+    let shown = registry.hoist(&["image", "inspect", &pinned]).success();
+    assert!(shown.stdout.contains(r#""sleep""#) && shown.stdout.contains(digest), "{shown}");
+
+    registry.hoist(&["image", "rm", &pinned]).ok();
+    let out = registry.hoist(&["logout", NAME]).success();
+    assert!(out.stdout.contains("Removing login credentials"), "{out}");
+    let refused = registry.hoist(&["image", "pull", APP]).ended_with(1);
+    assert!(refused.stderr.contains("wants a login"), "{refused}");
+    registry.hoist(&["system", "check"]).ok();
+}
+
+#[test]
+fn up_pulls_as_each_policy_says_and_a_missing_image_is_explained() {
+    let Some(host) = Host::with(&PROGRAMS) else { return };
+    let mut registry = Registry::start(&host);
+    registry.import(APP, 1000);
+    registry.login("password").ok();
+    registry.hoist(&["image", "push", APP]).ok();
+    registry.hoist(&["image", "rm", APP]).ok();
+
+    let stack = registry.stack.clone();
+    let never = stack.with("POLICY", "never");
+    let refused = never.hoist(&["up", "-d"]).ended_with(1);
+    assert!(refused.stderr.contains("there is no image localhost:5443/team/app:1"), "{refused}");
+    let unknown = stack.with("IMAGE", "localhost:5443/team/none:1").hoist(&["up", "-d"]).ended_with(1);
+    assert!(unknown.stderr.contains("has no localhost:5443/team/none:1"), "{unknown}");
+    assert!(stack.ps().is_empty(), "nothing was changed");
+
+    let pulled = stack.up(&["--wait"]);
+    assert!(pulled.stderr.contains("image localhost:5443/team/app:1 pulled"), "{pulled}");
+    assert!(!stack.up(&[]).stderr.contains("pull"), "it is here now");
+    let always = stack.with("POLICY", "always");
+    assert!(always.up(&[]).stderr.contains("app:1 pulled"));
+    assert!(stack.up(&["--pull", "always"]).stderr.contains("app:1 pulled"));
+    assert!(!always.up(&["--quiet-pull"]).stderr.contains("pull"));
+    registry.stop();
+    let gone = always.hoist(&["up", "-d"]).ended_with(1);
+    assert!(gone.stderr.contains("can't be reached"), "{gone}");
+    always.up(&["--pull", "never"]);
+    never.up(&[]);
+
+    let listed = stack.hoist(&["images"]).success();
+    assert!(
+        listed.stdout.contains("images-web-1") && listed.stdout.contains("localhost:5443/team/app"),
+        "{listed}"
+    );
+    let used = stack.hoist(&["image", "rm", APP]).ended_with(1);
+    assert!(used.stderr.contains("in use"), "{used}");
+    let kept = stack.hoist(&["system", "prune", "-af"]).success();
+    assert!(kept.stdout.contains("Total reclaimed space: 0B"), "{kept}");
+    stack.down();
+    let pruned = stack.hoist(&["system", "prune", "-af"]).success();
+    assert!(pruned.stdout.contains("Deleted: sha256:"), "{pruned}");
+}
+
+#[test]
+fn an_agent_killed_in_a_pull_leaves_a_sound_store_and_the_next_pull_finishes() {
+    let Some(host) = Host::with(&PROGRAMS) else { return };
+    let registry = Registry::start(&host);
+    registry.import(APP, 150_000_000);
+    registry.login("password").ok();
+    registry.hoist(&["image", "push", APP]).ok();
+    registry.hoist(&["image", "rm", APP]).ok();
+
+    // A pull may be over before it is cut; then it is tried again.
+    let cut = (0..5).any(|_| {
+        let _ = registry.hoist(&["image", "rm", APP]);
+        cut_pull(&registry)
+    });
+    assert!(cut, "no pull was under way when the agent was killed");
+
+    registry.hoist(&["image", "pull", APP]).ok();
+    let sound = registry.hoist(&["system", "check"]).success();
+    assert_eq!(sound.text(), "the image store is sound");
+    registry.hoist(&["agent", "stop", "--force"]).ok();
+}
+
+/// Kills the agent once bytes come in; whether the pull failed for it.
+fn cut_pull(registry: &Registry<'_>) -> bool {
+    registry.hoist(&["agent", "stop"]).ok();
+    let agent = registry.stack.start(&["agent"]);
+    eventually("the agent answers", LATER, || registry.hoist(&["agent", "status"]).code == 0);
+    let pull = registry.stack.start(&["image", "pull", APP]);
+    eventually("bytes come in", LATER, || pull.stderr().contains("downloading"));
+    agent.signal(Signal::KILL);
+    let pulled = pull.finish(LATER);
+    assert!(pulled.code == 0 || pulled.stderr.contains("the agent"), "{pulled}");
+    pulled.code == 1
+}
