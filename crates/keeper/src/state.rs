@@ -30,6 +30,9 @@ pub(crate) struct Record {
     /// Whether the keeper's end of stdin is to be open.
     #[serde(default)]
     pub(crate) stdin_open: bool,
+    /// Whether its process empties `launch.json`: those of keepers before this was so don't.
+    #[serde(default)]
+    pub(crate) marks: bool,
 }
 
 /// What was found of an instance.
@@ -122,7 +125,8 @@ impl Inventory {
     fn look_into(&mut self, dir: &Path) -> io::Result<()> {
         if let Some(record) = read::<Record>(dir, INSTANCE)? {
             let exit = read(dir, EXIT).unwrap_or(None);
-            self.instances.push(Found { record, exit, executed: was_emptied(dir) });
+            let executed = !record.marks || was_emptied(dir);
+            self.instances.push(Found { record, exit, executed });
         } else if let Some(begun) = read::<Begun>(dir, LAUNCH)? {
             self.begun.push(begun);
         } else {
@@ -182,6 +186,7 @@ mod tests {
             log: None,
             cgroup_dirs: Vec::new(),
             stdin_open: false,
+            marks: true,
         }
     }
 

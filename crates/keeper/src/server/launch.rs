@@ -73,7 +73,8 @@ impl Keeper {
             let identity = ProcessIdentity::of(launching.pidfd(), pid, cgroup)
                 .map_err(|error| io_failure("can't identify the process", &error))?;
             let stdin_open = kept.stdin.is_some();
-            let record = Record { key: key.clone(), attempt, identity, stdio, log, cgroup_dirs, stdin_open };
+            let (key, marks) = (key.clone(), true);
+            let record = Record { key, attempt, identity, stdio, log, cgroup_dirs, stdin_open, marks };
             let stage = Stage::Launching { launching: Box::new(launching), caller, warnings };
             let mut instance = Instance::new(record, stage);
             instance.connect(kept, writers);
