@@ -385,3 +385,68 @@ fn patterns_beside_the_dockerfile_go_first() {
     assert_eq!(beside.to_str(), Some("/d/web.dockerfile.dockerignore"));
     assert_eq!(context.to_str(), Some("/c/.dockerignore"));
 }
+
+/// Lines as they come in Dockerfiles, whole and broken.
+fn any_line() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let keyword = prop::sample::select(vec![
+        "FROM",
+        "RUN",
+        "COPY",
+        "ADD",
+        "ENV",
+        "ARG",
+        "CMD",
+        "ONBUILD RUN",
+        "EXPOSE",
+        "HEALTHCHECK",
+        "SHELL",
+        "RUNN",
+        "#",
+        "",
+        "  LABEL",
+    ]);
+    let word = prop::sample::select(vec![
+        "a",
+        "--mount=type=cache",
+        "--from=x",
+        "--chown",
+        "[\"a\"]",
+        "[1]",
+        "<<E",
+        "E",
+        "A=b",
+        "=",
+        "'",
+        "\"é",
+        "\\",
+        "$A",
+        "${A",
+        "as",
+        "CMD",
+        "NONE",
+        "\t",
+        "-- ",
+        "/x",
+    ]);
+    (keyword, prop::collection::vec(word, 0..4))
+        .prop_map(|(keyword, words)| format!("{keyword} {}", words.join(" ")))
+}
+
+proptest::proptest! {
+    #[test]
+    fn problems_name_a_place_that_is_there(lines in proptest::collection::vec(any_line(), 1..8)) {
+        let text = lines.join("\n");
+        for problem in Dockerfile::parse(&text).err().unwrap_or_default() {
+            let line = text.lines().nth(problem.line - 1).unwrap_or_default();
+            proptest::prop_assert!(problem.source.is_empty() || problem.source == line, "{problem:?}");
+            proptest::prop_assert!((1..=line.chars().count() + 1).contains(&problem.column), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn plain_words_expand_to_themselves(word in "[a-zA-Z0-9_/.:@%+=,é-]{0,20}") {
+        let nothing = |_: &str| None;
+        proptest::prop_assert_eq!(Expander::new('\\', &nothing).word(&word).unwrap(), word);
+    }
+}
