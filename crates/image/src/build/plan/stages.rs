@@ -88,44 +88,47 @@ impl<'a> Stages<'a> {
 
     fn start(&self, stage: &Stage) -> Result<Start, Problem> {
         let from = &stage.from;
-        let platform = self.platform_of(stage)?;
-        let wanted = platform.clone().unwrap_or_else(|| self.globals.target.clone());
+        let wanted = self.platform_of(stage)?.unwrap_or_else(|| self.globals.target.clone());
         if let Some(origin) = from.name.as_deref().and_then(|name| self.context(name, &wanted)) {
             return Ok(Start { origin, replaced: true, platform: wanted });
         }
-        let base = self.expanded(stage, &from.base)?;
+        let (base, unset) = self.expanded(stage, &from.base)?;
         if base.is_empty() {
             let message = format!("{} is empty, so the stage starts from nothing", from.base);
-            let help = Some(
-                "give it a value before the first FROM: ARG NAME=VALUE; or write FROM scratch".to_owned(),
-            );
+            let help = unset.or_else(|| Some("write FROM scratch to start from nothing".to_owned()));
             return Err(Problem { help, ..stage.line.problem(&from.base, message) });
         }
         if let Some(at) = self.names.get(&*base.to_ascii_lowercase()) {
             let platform = self.starts[*at].platform.clone();
             return Ok(Start { origin: Origin::Stage(*at), replaced: false, platform });
         }
-        let origin =
-            self.outside(&base, &wanted).ok_or_else(|| self.no_image(&stage.line, &from.base, &base))?;
+        let no_image = || {
+            let problem = self.no_image(&stage.line, &from.base, &base);
+            Problem { help: unset.or(problem.help), ..problem }
+        };
+        let origin = self.outside(&base, &wanted).ok_or_else(no_image)?;
         Ok(Start { origin, replaced: false, platform: wanted })
     }
 
     fn platform_of(&self, stage: &Stage) -> Result<Option<Platform>, Problem> {
         let Some(written) = &stage.from.platform else { return Ok(None) };
-        let text = self.expanded(stage, written)?;
+        let (text, unset) = self.expanded(stage, written)?;
         platforms::parse(&text, &self.request.build_platform).map(Some).ok_or_else(|| {
             let message = format!("--platform={written} comes to {text:?}, which is no platform");
-            Problem {
-                help: Some("write os/architecture, as linux/arm64".to_owned()),
-                ..stage.line.problem("--platform", message)
-            }
+            let help = unset.or_else(|| Some("write os/architecture, as linux/arm64".to_owned()));
+            Problem { help, ..stage.line.problem("--platform", message) }
         })
     }
 
-    fn expanded(&self, stage: &Stage, text: &str) -> Result<String, Problem> {
+    /// What a word of FROM comes to; and what to do about the variables in it that have no value, if there are any.
+    fn expanded(&self, stage: &Stage, text: &str) -> Result<(String, Option<String>), Problem> {
         let lookup = |name: &str| self.globals.get(name);
         let expander = Expander::new(self.file.escape, &lookup);
-        expander.word(text).map_err(|error| stage.line.problem(text, error.to_string()))
+        let value = expander.word(text).map_err(|error| stage.line.problem(text, error.to_string()))?;
+        let unset = expander.unset.into_inner().into_iter().next();
+        let help =
+            |name| format!("{name} has no value here: give it one before the first FROM, ARG {name}=VALUE");
+        Ok((value, unset.map(help)))
     }
 
     /// What COPY --from and the `from` of mounts name: a stage by name or number, a named context, an image.

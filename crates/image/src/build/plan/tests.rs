@@ -85,9 +85,16 @@ fn equal_steps_on_equal_trees_are_one() {
 #[test]
 fn what_stages_can_not_be() {
     let nothing = expect![[r#"
-        line 1, column 6: $BASE is empty, so the stage starts from nothing; give it a value before the first FROM: ARG NAME=VALUE; or write FROM scratch
+        line 1, column 6: $BASE is empty, so the stage starts from nothing; BASE has no value here: give it one before the first FROM, ARG BASE=VALUE
     "#]];
     problems("FROM $BASE", &amd64(), &nothing);
+    problems(
+        "FROM a\nARG V=1\nFROM debian:$V",
+        &amd64(),
+        &expect![[r#"
+        line 3, column 6: debian: is neither a stage nor the name of an image; V has no value here: give it one before the first FROM, ARG V=VALUE
+    "#]],
+    );
     problems(
         "FROM a AS builder\nFROM scratch\nCOPY --from=Bulider! /x /x",
         &amd64(),
