@@ -134,17 +134,19 @@ impl Diagnostic {
         renderer.render(&[group])
     }
 
+    /// The lines from the first place to the last one: a whole file would be read again for each finding.
     fn snippet<'a>(&'a self, source: &'a Arc<SourceText>) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-        let annotations = self.labels.iter().enumerate().filter_map(|(index, label)| {
-            if !label.source.as_ref().is_some_and(|s| Arc::ptr_eq(s, source)) {
-                return None;
-            }
-            let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-            let (start, end) = source.boundaries(label.span);
-            let text = (!label.text.is_empty()).then_some(label.text.as_str());
-            Some(kind.span(start..end).label(text))
-        });
-        Snippet::source(&*source.text).path(source.name.as_str()).annotations(annotations)
+        let here = |label: &&Label| label.source.as_ref().is_some_and(|s| Arc::ptr_eq(s, source));
+        let window = source.lines(self.labels.iter().filter(here).map(|label| label.span));
+        let annotations =
+            self.labels.iter().enumerate().filter(|(_, label)| here(label)).map(|(index, label)| {
+                let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+                let (start, end) = source.boundaries(label.span);
+                let text = (!label.text.is_empty()).then_some(label.text.as_str());
+                kind.span(start - window.start..end - window.start).label(text)
+            });
+        let text = Snippet::source(&source.text[window.start..window.end]).line_start(window.line);
+        text.path(source.name.as_str()).annotations(annotations)
     }
 }
 

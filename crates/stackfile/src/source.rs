@@ -115,6 +115,14 @@ impl SourceMap {
     }
 }
 
+/// Lines of a text: their bytes, and the 1-based number of the first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub start: usize,
+    pub end: usize,
+    pub line: usize,
+}
+
 impl SourceText {
     /// A span's range, widened to whole characters.
     pub(crate) fn boundaries(&self, span: Span) -> (usize, usize) {
@@ -128,6 +136,17 @@ impl SourceText {
             end += 1;
         }
         (start, end)
+    }
+
+    /// The whole lines that hold all of some spans.
+    pub(crate) fn lines(&self, spans: impl Iterator<Item = Span>) -> Window {
+        let ranges = spans.map(|span| self.boundaries(span));
+        let all = ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let (first, last) = all.unwrap_or_default();
+        let line = self.line_index(clamp(first));
+        let start = self.line_starts[line] as usize;
+        let end = self.text[last..].find('\n').map_or(self.text.len(), |at| last + at + 1);
+        Window { start, end, line: line + 1 }
     }
 
     /// The 0-based line that holds a byte.

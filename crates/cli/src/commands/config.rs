@@ -43,6 +43,8 @@ pub(crate) fn run(global: &Global, args: &args::Config) -> Result<(), CommandErr
         };
     }
     let (project, found) = load::project(&sources).map_err(|errors| refuse(args, &errors))?;
+    // The end of the process frees it at once; value by value takes as long as a tenth of all the rest.
+    let project = std::mem::ManuallyDrop::new(project);
     if let Some(lines) = parts::of(&project, &args.part)? {
         load::print_briefly(&found);
         return emit(args, &lines);

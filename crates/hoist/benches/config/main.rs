@@ -32,6 +32,9 @@ fn main() {
         std::fs::write(folder.path().join(&name), text).unwrap();
         arguments.extend(["-f".to_owned(), name]);
     }
+    for service in 0..files::SERVICES {
+        std::fs::create_dir_all(folder.path().join(format!("conf/{service}"))).unwrap();
+    }
     arguments.extend(["config", "-q"].map(str::to_owned));
     let command = |program: &std::path::Path| {
         let mut command = Command::new(program);
