@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::image::{Images, shell};
+use crate::image::shell;
 
 pub(crate) const FIRST: &str = "127.0.0.1:5000/big:1";
 pub(crate) const SECOND: &str = "127.0.0.1:5000/big:2";
@@ -23,7 +23,7 @@ impl Drop for Running {
     }
 }
 
-pub(crate) fn start(folder: &Path, _: &Images) -> Result<Running, Failure> {
+pub(crate) fn start(folder: &Path) -> Result<Running, Failure> {
     let config = "version: 0.1\nlog: {accesslog: {disabled: true}, level: error}\nstorage: {filesystem: {rootdirectory: registry}}\nhttp: {addr: 127.0.0.1:5000}\n";
     fs::write(folder.join("registry.yml"), config)?;
     let mut command = Command::new("docker-registry");
