@@ -17,7 +17,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use case::{Case, Met, Verdict, data, judge, read_cases};
+use case::{Case, Met, Verdict, corpus as corpus_of, data, judge, read_cases};
 use decided::meets;
 use hoist_tests::host::binary;
 use hoist_tests::skip::skipped;
@@ -79,14 +79,14 @@ fn again(case: &Case, corpus: &Path) -> Verdict {
 #[test]
 fn every_real_file_means_what_it_means_elsewhere() {
     let Some(folder) = data() else { return skipped("the acceptance data is not here") };
-    let corpus = folder.join("compose-corpus");
+    let corpus = corpus_of(&folder);
     judge(&read_cases(&folder.join("compose-expected")), |case| run(case, &corpus));
 }
 
 #[test]
 fn what_config_prints_reads_as_the_same() {
     let Some(folder) = data() else { return skipped("the acceptance data is not here") };
-    let corpus = folder.join("compose-corpus");
+    let corpus = corpus_of(&folder);
     // All of them are run in process; here, every tenth.
     let sample: Vec<Case> = read_cases(&folder.join("compose-expected")).into_iter().step_by(10).collect();
     judge(&sample, |case| again(case, &corpus));

@@ -40,11 +40,16 @@ pub(crate) enum Met {
 /// What became of a case: why it isn't met, otherwise.
 pub(crate) type Verdict = Result<Met, String>;
 
-/// The folder of the data, when it is here.
+/// The folder of the data, when it is here. A relative name counts from the workspace.
 pub(crate) fn data() -> Option<PathBuf> {
-    let named = std::env::var_os("HOIST_COMPOSE_ACCEPTANCE").map(PathBuf::from);
-    let folder = named.unwrap_or_else(|| workspace().join("../shared")).canonicalize().ok()?;
+    let named = std::env::var_os("HOIST_COMPOSE_ACCEPTANCE").unwrap_or("../shared".into());
+    let folder = workspace().join(named).canonicalize().ok()?;
     folder.join("compose-cases").is_dir().then_some(folder)
+}
+
+/// The real files. Links are followed: programs see the folder they run in by its own name.
+pub(crate) fn corpus(folder: &Path) -> PathBuf {
+    folder.join("compose-corpus").canonicalize().unwrap()
 }
 
 /// The folder of the workspace.
