@@ -127,3 +127,33 @@ fn cut_pull(registry: &Registry<'_>) -> bool {
     assert!(pulled.code == 0 || pulled.stderr.contains("the agent"), "{pulled}");
     pulled.code == 1
 }
+
+#[test]
+fn a_credential_helper_keeps_a_login_gives_it_and_forgets_it() {
+    let Some(host) = Host::with(&PROGRAMS) else { return };
+    let mut registry = Registry::start(&host);
+    let at = host.folder().display();
+    host.shell(&format!(
+        r#"set -e; mkdir {at}/docker {at}/helper; echo '{{"credsStore": "test"}}' > {at}/docker/config.json
+           cat > {at}/helper/docker-credential-test <<'END'
+#!/bin/sh
+case $1 in
+store) cat > {at}/kept ;;
+get) cat > /dev/null; cat {at}/kept 2> /dev/null || {{ echo credentials not found in native keychain; exit 1; }} ;;
+erase) cat > /dev/null; rm {at}/kept ;;
+esac
+END
+           chmod +x {at}/helper/docker-credential-test"#
+    ))
+    .ok();
+    let path = std::env::var("PATH").unwrap_or_default();
+    registry.stack = registry.stack.with("PATH", &format!("{at}/helper:{path}"));
+    registry.import(APP, 1000);
+    registry.login("password").ok();
+    let config = fs::read_to_string(registry.path("docker/config.json")).expect("made above");
+    assert!(!config.contains("auth"), "the helper has it: {config}");
+    registry.hoist(&["image", "push", APP]).ok();
+    registry.hoist(&["logout", NAME]).ok();
+    let refused = registry.hoist(&["image", "push", APP]).ended_with(1);
+    assert!(refused.stderr.contains("wants a login"), "{refused}");
+}
