@@ -1,6 +1,7 @@
 //! The command line. Compose's commands and flags first; what they mean is in `commands`.
 
 mod agent;
+mod config;
 mod images;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use agent::*;
+pub use config::{Config, ConfigFormat, ConfigPart, ConfigView};
 pub use images::*;
 
 /// Runs Compose stacks on this machine, and keeps them running.
@@ -346,110 +348,6 @@ pub struct Restart {
     /// Seconds between the stop signal and SIGKILL
     #[arg(short, long, value_name = "SECONDS")]
     pub timeout: Option<u32>,
-}
-
-/// `hoist config`
-#[derive(Debug, Clone, Args)]
-#[command(subcommand_precedence_over_arg = true)]
-pub struct Config {
-    /// Another view of it.
-    #[command(subcommand)]
-    pub view: Option<ConfigView>,
-    /// What to show.
-    #[command(flatten)]
-    pub selection: Selection,
-    /// yaml or json; with -q, json prints findings for editors; with --variables, table too
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<ConfigFormat>,
-    /// Check only
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Write to this file
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// What of it to show.
-    #[command(flatten)]
-    pub part: ConfigPart,
-    /// Leave variables as written
-    #[arg(long)]
-    pub no_interpolate: bool,
-    /// Leave the model without defaults
-    #[arg(long)]
-    pub no_normalize: bool,
-    /// Leave paths as written
-    #[arg(long)]
-    pub no_path_resolution: bool,
-    /// Don't check that what is referred to exists
-    #[arg(long)]
-    pub no_consistency: bool,
-    /// Don't read env_file files into services
-    #[arg(long)]
-    pub no_env_resolution: bool,
-}
-
-/// Forms of what `hoist config` prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ConfigFormat {
-    /// YAML.
-    Yaml,
-    /// JSON.
-    Json,
-    /// Columns.
-    Table,
-}
-
-/// Parts of a stack that `hoist config` shows alone, one at a time.
-#[derive(Debug, Clone, Args)]
-#[group(multiple = false)]
-pub struct ConfigPart {
-    /// Names of services, each after those it depends on
-    #[arg(long)]
-    pub services: bool,
-    /// Names of volumes
-    #[arg(long)]
-    pub volumes: bool,
-    /// Names of networks
-    #[arg(long)]
-    pub networks: bool,
-    /// Names of profiles
-    // An id of its own: `--profile`, which is global, has the field's name already.
-    #[arg(long = "profiles", id = "list-profiles")]
-    pub profiles: bool,
-    /// Names of images
-    #[arg(long)]
-    pub images: bool,
-    /// Names of models
-    #[arg(long)]
-    pub models: bool,
-    /// Variables used, with defaults
-    #[arg(long)]
-    pub variables: bool,
-    /// The environment used for interpolation
-    #[arg(long)]
-    pub environment: bool,
-    /// Digests that decide recreation: of a service, of several with commas, or `*`
-    #[arg(long, value_name = "SERVICE")]
-    pub hash: Option<String>,
-    /// A JSON schema of stack files, for editors
-    #[arg(long)]
-    pub schema: bool,
-}
-
-/// `hoist config …`
-#[derive(Debug, Clone, Subcommand)]
-pub enum ConfigView {
-    /// Show every place and every rewrite that made a value
-    Explain {
-        /// `[FILE] KEY.PATH...`, such as `services.web.ports[0].published`
-        #[arg(required = true, value_name = "FILE|KEY.PATH")]
-        words: Vec<String>,
-        /// Stack file, as before the command
-        #[arg(short, long = "file", value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 #[cfg(test)]
