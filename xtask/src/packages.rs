@@ -35,6 +35,8 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         "unpacks archives and reads images, as the other side, with a daemon in namespaces of its own",
     ),
     ("zstd", "decompresses for GNU tar"),
+    ("bzip2", "makes archives that ADD unpacks"),
+    ("xz-utils", "makes archives that ADD unpacks"),
 ];
 
 pub(crate) const FOR_VM: &[Package] = &[

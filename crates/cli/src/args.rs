@@ -82,6 +82,8 @@ pub enum ProgressStyle {
 pub enum Command {
     /// Make what the stack file says so, and keep it so
     Up(Up),
+    /// Build the images of services
+    Build(Build),
     /// Stop and remove a stack's instances and networks
     Down(Down),
     /// List instances
@@ -158,6 +160,12 @@ pub struct Up {
     /// Remove services that have left the file
     #[arg(long)]
     pub remove_orphans: bool,
+    /// Build images before
+    #[arg(long)]
+    pub build: bool,
+    /// Build no image, not even one that is missing
+    #[arg(long, conflicts_with = "build")]
+    pub no_build: bool,
     /// Replace instances even when nothing about them changed
     #[arg(long)]
     pub force_recreate: bool,
@@ -191,6 +199,32 @@ pub struct Up {
     /// Seconds between the stop signal and SIGKILL when stopping
     #[arg(short, long, value_name = "SECONDS")]
     pub timeout: Option<u32>,
+}
+
+/// `hoist build`
+#[derive(Debug, Clone, Args)]
+pub struct Build {
+    /// What to build.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Set a build argument; without a value it is taken from the environment
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub build_arg: Vec<String>,
+    /// Take nothing from earlier builds
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Pull base images though they are here
+    #[arg(long)]
+    pub pull: bool,
+    /// Hand an ssh agent to steps that ask for one
+    #[arg(long, value_name = "ID[=SOCKET]")]
+    pub ssh: Vec<String>,
+    /// Build what the named services depend on, too
+    #[arg(long)]
+    pub with_dependencies: bool,
+    /// Print the images' ids only
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 /// `hoist down`

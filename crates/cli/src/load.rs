@@ -10,6 +10,7 @@ use hoist_stackfile::{
 };
 
 use crate::args::Global;
+use crate::build::Declared;
 use crate::error::CommandError;
 use crate::select::Selected;
 use crate::sources::sources;
@@ -29,6 +30,8 @@ pub(crate) enum Say {
 pub(crate) struct Loaded {
     /// The stack.
     pub stack: Stack,
+    /// Its builds.
+    pub builds: Declared,
     /// The folder that its relative paths start from.
     pub dir: PathBuf,
     /// Its files.
@@ -73,6 +76,7 @@ pub(crate) fn stack(global: &Global, selected: &Selected, say: Say) -> Result<Lo
         print_briefly(&lint(&loaded.project, found)?);
     }
     Ok(Loaded {
+        builds: Declared::of(&loaded.project)?,
         stack: lowered.stack,
         dir: PathBuf::from(&loaded.project.directory),
         files: loaded.project.files.iter().map(PathBuf::from).collect(),

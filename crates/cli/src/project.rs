@@ -8,6 +8,7 @@ use hoist_model::{ImageSource, ServiceName, Stack, StackId, StackName};
 use hoist_wire::{Client, ClusterApi, ErrorKind, StackStatus};
 
 use crate::args::{Global, Selection};
+use crate::build::Declared;
 use crate::connect;
 use crate::error::CommandError;
 use crate::load::{self, Loaded};
@@ -31,6 +32,8 @@ pub(crate) struct Project {
     pub target: Target,
     /// What the file says.
     pub stack: Stack,
+    /// How its images are made.
+    pub builds: Declared,
     /// Its folder.
     pub dir: PathBuf,
     /// Its files.
@@ -143,10 +146,11 @@ impl Project {
     /// When there is none, or it has errors; those have been printed.
     pub(crate) fn load(global: &Global, selection: &Selection) -> Result<Self, CommandError> {
         let selected = select(&global.files, &selection.files, &selection.words)?;
-        let Loaded { stack, dir, files, built } = load::stack(global, &selected, load::Say::Warnings)?;
+        let Loaded { stack, builds, dir, files, built } =
+            load::stack(global, &selected, load::Say::Warnings)?;
         check_named(&selected, &stack)?;
         let target = Target { root: global.root.clone(), id: stack.id.clone(), services: selected.services };
-        Ok(Self { target, stack, dir, files, built })
+        Ok(Self { target, stack, builds, dir, files, built })
     }
 }
 

@@ -10,6 +10,7 @@ use hoist_model::{InstanceUid, StackId};
 use hoist_planner::Now;
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::cluster::{ClusterLoop, Input, Pool, Request, UpRequest};
+use hoist_wire::build::{BuildAnswers, BuildApi, BuildRequest, BuildStream};
 use hoist_wire::{
     AgentStatus, ApiError, ClusterApi, Down, ErrorKind, EventStream, ExecRequest, ExecSession, HostApi,
     LogStream, LogsRequest, PutStack, RegistryAccess, Restart, Signal, StackStatus, Start, StatusStream,
@@ -319,5 +320,13 @@ impl ClusterApi for Orchestrator {
                 .hint("take their stacks down first, or stop them with `hoist agent stop --force`"));
         }
         self.daemon.shutdown(force).await
+    }
+}
+
+#[async_trait]
+impl BuildApi for Orchestrator {
+    async fn build(&self, request: BuildRequest, answers: BuildAnswers) -> Result<BuildStream, ApiError> {
+        let busy = self.busy();
+        Ok(busy.during(self.host.build(request, answers).await?))
     }
 }

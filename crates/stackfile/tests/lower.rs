@@ -103,11 +103,9 @@ fn keys_without_effect_are_named_with_their_line() {
 fn what_is_not_there_yet_is_an_error_where_dropping_it_would_hurt() {
     let text = "services:\n  a:\n    build: .\n  b:\n    image: x\n    ports: [\"1:1/sctp\"]\n    network_mode: container:x\n    restart: sometimes\n";
     expect![[r#"
-        /p/stack.yaml:3:5: error[not-supported-yet]: `services.a`: building images is not there yet: give it an `image` that exists already
         /p/stack.yaml:8:14: error[invalid-value]: `services.b`: `restart: sometimes` is unknown: no, always, on-failure[:N] or unless-stopped
         /p/stack.yaml:6:13: error[not-supported-yet]: `services.b`: ports of the protocol `sctp` can't be published yet
         /p/stack.yaml:7:19: error[not-supported]: `services.b`: `network_mode: container:x` is not there: none, host, bridge or service:NAME
-        /p/stack.yaml:3:5: warning[no-effect-yet]: `services.a.build` has no effect yet
     "#]]
     .assert_eq(&lines(&lower_text(text).unwrap_err()));
 }

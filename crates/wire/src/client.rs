@@ -1,5 +1,6 @@
 //! A [`ClusterApi`] at the other end of a Unix socket.
 
+mod build;
 mod images;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use tonic::{Response, Status, Streaming};
 
 use crate::cluster::StatusStream;
 use crate::document::{from_status, open, seal};
+use crate::v1::builds_client::BuildsClient;
 use crate::v1::cluster_client::ClusterClient;
 use crate::v1::images_client::ImagesClient;
 use crate::v1::{self, Document, ExecIn, ExecOut, exec_in, exec_out};
@@ -35,6 +37,7 @@ const EXEC_QUEUE: usize = 16;
 pub struct Client {
     grpc: ClusterClient<Channel>,
     images: ImagesClient<Channel>,
+    builds: BuildsClient<Channel>,
 }
 
 impl Client {
@@ -61,10 +64,13 @@ impl Client {
         let grpc = ClusterClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
-        let images = ImagesClient::new(channel)
+        let images = ImagesClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
-        Ok(Self { grpc, images })
+        let builds = BuildsClient::new(channel)
+            .max_decoding_message_size(MESSAGE_LIMIT)
+            .max_encoding_message_size(MESSAGE_LIMIT);
+        Ok(Self { grpc, images, builds })
     }
 }
 

@@ -10,6 +10,7 @@ use hoist_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::build::BuildApi;
 use crate::{
     ApiError, ExecRequest, ExecSession, ImageApi, Items, LogStream, LogsRequest, RegistryAccess, Signal,
 };
@@ -157,7 +158,7 @@ pub struct AgentStatus {
 
 /// Everything the CLI asks for.
 #[async_trait]
-pub trait ClusterApi: ImageApi {
+pub trait ClusterApi: ImageApi + BuildApi {
     /// `up`: stores a revision and intents, and tells what happens until the verdict.
     async fn put_stack(&self, request: PutStack) -> Result<EventStream, ApiError>;
     /// `down`.

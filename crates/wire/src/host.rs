@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::Stream;
 use hoist_model::{Digest, Endpoints, Generation, HostReport, HostSpec, InstanceUid};
 
+use crate::build::BuildApi;
 use crate::{
     ApiError, ExecRequest, ExecSession, ImageApi, LogStream, LogsRequest, RemovedImages, ResolveImage,
     ResolveStream, Signal,
@@ -38,7 +39,7 @@ pub enum PutSpecError {
 
 /// One host's agent.
 #[async_trait]
-pub trait HostApi: ImageApi {
+pub trait HostApi: ImageApi + BuildApi {
     /// Accepts a spec: returns once it is durable, before it is acted on. Equal to the accepted one: no effect.
     async fn put_host_spec(&self, spec: HostSpec) -> Result<(), PutSpecError>;
 

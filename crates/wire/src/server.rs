@@ -1,5 +1,6 @@
 //! Serves a [`ClusterApi`] on a Unix socket.
 
+mod build;
 mod images;
 
 use std::pin::Pin;
@@ -17,6 +18,7 @@ use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::document::{open, seal, to_status};
+use crate::v1::builds_server::BuildsServer;
 use crate::v1::cluster_server::{Cluster, ClusterServer};
 use crate::v1::images_server::ImagesServer;
 use crate::v1::{Document, ExecIn, ExecOut, LogLine, exec_in, exec_out};
@@ -37,12 +39,16 @@ pub async fn serve(
     let cluster = ClusterServer::new(Service { api: Arc::clone(&api) })
         .max_decoding_message_size(MESSAGE_LIMIT)
         .max_encoding_message_size(MESSAGE_LIMIT);
-    let images = ImagesServer::new(Service { api })
+    let images = ImagesServer::new(Service { api: Arc::clone(&api) })
+        .max_decoding_message_size(MESSAGE_LIMIT)
+        .max_encoding_message_size(MESSAGE_LIMIT);
+    let builds = BuildsServer::new(Service { api })
         .max_decoding_message_size(MESSAGE_LIMIT)
         .max_encoding_message_size(MESSAGE_LIMIT);
     tonic::transport::Server::builder()
         .add_service(InterceptedService::new(cluster, refuse_strangers))
         .add_service(InterceptedService::new(images, refuse_strangers))
+        .add_service(InterceptedService::new(builds, refuse_strangers))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop)
         .await
         .map_err(|error| ApiError::internal(&error))

@@ -38,6 +38,16 @@ pub(crate) struct Images {
 }
 
 impl Images {
+    /// The store itself, for builds.
+    pub(crate) fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// Notes that an image was just built or settled, so that collection takes others first.
+    pub(crate) fn use_now(&self, id: Digest) {
+        self.times.use_now(id);
+    }
+
     /// Opens the store.
     pub(crate) fn open(layout: &Layout) -> Result<Self, hoist_image::store::StoreError> {
         Ok(Self {

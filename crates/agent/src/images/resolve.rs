@@ -112,5 +112,5 @@ fn missing(text: &str, policy: PullPolicy) -> ApiError {
 
 fn unbuilt(text: &str) -> ApiError {
     ApiError::new(ErrorKind::NotFound, format!("image {text} is to be built, and is not on this host"))
-        .hint(format!("this version builds no images yet; load one: `docker save {text} | hoist load`"))
+        .hint("build it: `hoist build`, or `hoist up` without --no-build")
 }

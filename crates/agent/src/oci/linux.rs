@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::SpecInput;
 
 /// Kernel interfaces that tell of or reach outside the container (Docker's list).
-const MASKED: [&str; 12] = [
+pub(crate) const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -22,7 +22,8 @@ const MASKED: [&str; 12] = [
 ];
 
 /// Kernel settings that may be read, not written (Docker's list).
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub(crate) const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 pub(super) fn linux(input: &SpecInput<'_>) -> Value {
     let service = &input.template.service;
@@ -132,6 +133,17 @@ fn device_rules(service: &Service) -> Vec<Value> {
     if service.privileged {
         return vec![json!({ "allow": true, "access": "rwm" })];
     }
+    let mut rules = usual_devices();
+    for (device, (_, _, access)) in devices(service).iter().zip(&service.devices) {
+        rules.push(json!({
+            "allow": true, "type": device["type"], "major": device["major"], "minor": device["minor"], "access": access,
+        }));
+    }
+    rules
+}
+
+/// Nothing, except making nodes, the usual harmless devices, and terminals.
+pub(crate) fn usual_devices() -> Vec<Value> {
     let allow = |kind: &str, major: Option<i64>, minor: Option<i64>, access: &str| {
         let mut rule = json!({ "allow": true, "type": kind, "access": access });
         if let Some(major) = major {
@@ -160,11 +172,6 @@ fn device_rules(service: &Service) -> Vec<Value> {
         (136, None),
     ] {
         rules.push(allow("c", Some(major), minor, "rwm"));
-    }
-    for (device, (_, _, access)) in devices(service).iter().zip(&service.devices) {
-        rules.push(json!({
-            "allow": true, "type": device["type"], "major": device["major"], "minor": device["minor"], "access": access,
-        }));
     }
     rules
 }

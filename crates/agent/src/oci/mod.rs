@@ -2,9 +2,9 @@
 //! paths of volumes) comes in looked up.
 
 mod env;
-mod linux;
-mod mounts;
-mod process;
+pub(crate) mod linux;
+pub(crate) mod mounts;
+pub(crate) mod process;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

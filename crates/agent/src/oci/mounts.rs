@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{SpecError, SpecInput};
 
 /// Docker's size of /dev/shm.
-const SHM_SIZE: u64 = 64 << 20;
+pub(crate) const SHM_SIZE: u64 = 64 << 20;
 
 /// Paths behind an instance's mounts, prepared by the agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,7 +27,8 @@ pub struct SourcePath(pub PathBuf);
 pub(super) fn mounts(input: &SpecInput<'_>) -> Result<Vec<Value>, SpecError> {
     let service = &input.template.service;
     let declared: Vec<&Path> = service.mounts.iter().map(|mount| mount.target.as_path()).collect();
-    let mut list = kernel_mounts(input);
+    let shm = service.resources.shm_size.unwrap_or(SHM_SIZE);
+    let mut list = kernel_mounts(service.privileged, shm);
     // A declared mount at the same place wins: `volumes: [./hosts:/etc/hosts]`, `tmpfs: /dev/shm`.
     list.retain(|mount| {
         !declared.iter().any(|target| Some(*target) == mount["destination"].as_str().map(Path::new))
@@ -46,9 +47,8 @@ pub(super) fn mounts(input: &SpecInput<'_>) -> Result<Vec<Value>, SpecError> {
     Ok(list)
 }
 
-fn kernel_mounts(input: &SpecInput<'_>) -> Vec<Value> {
-    let privileged = input.template.service.privileged;
-    let shm = input.template.service.resources.shm_size.unwrap_or(SHM_SIZE);
+/// What every container has mounted, with so many bytes of `/dev/shm`.
+pub(crate) fn kernel_mounts(privileged: bool, shm: u64) -> Vec<Value> {
     let access = if privileged { "rw" } else { "ro" };
     let mount = |target: &str, kind: &str, source: &str, options: Vec<String>| json!({ "destination": target, "type": kind, "source": source, "options": options });
     let words = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();

@@ -25,7 +25,7 @@ pub struct ProcessInput<'a> {
 }
 
 /// Docker's default set (moby, `oci/caps/defaults.go`, as a list of facts).
-const DEFAULT_CAPABILITIES: [&str; 14] = [
+pub(crate) const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "FSETID",

@@ -1,6 +1,7 @@
 //! One file per command: what it asks the agent for, and what it prints.
 
 pub(crate) mod agent;
+pub(crate) mod build;
 pub(crate) mod config;
 pub(crate) mod down;
 pub(crate) mod exec;

@@ -10,6 +10,7 @@ use hoist_wire::{Client, ClusterApi, ErrorKind, PutStack, Up};
 
 use crate::args;
 use crate::attach::{self, Attached};
+use crate::build::{self, Overrides};
 use crate::connect;
 use crate::error::{CommandError, code};
 use crate::progress::{Progress, conclude};
@@ -44,6 +45,11 @@ pub(crate) async fn run(
     };
     let attach_to: Vec<ServiceName> = attached_services(&put, &target.services);
     let mut agent = Arc::new(connect::connect(&target.root).await?);
+    if !args.no_build && !project.builds.is_empty() {
+        let overrides = Overrides { missing_only: !args.build, ..Overrides::default() };
+        let wanted = project.builds.wanted(&target.services, !args.no_deps, &overrides)?;
+        build::build(&agent, wanted, style).await?;
+    }
     let following =
         bring_up(&mut agent, &target.root, put, Progress::new("up", style).quiet_pull(args.quiet_pull));
     let verdict = match args.wait_timeout {

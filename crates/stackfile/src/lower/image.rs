@@ -21,10 +21,8 @@ pub(super) fn image(at: &mut Attributes<'_, '_>, project: &Project) -> Option<Im
         (None, None) => match at.text("image") {
             Some(reference) => Some(ImageSource::Reference(reference)),
             None if at.get("build").is_some() => {
-                let place = at.get("build").map_or(Span::NONE, Node::place);
-                let message = "building images is not there yet: give it an `image` that exists already";
-                at.error("not-supported-yet", place, message);
-                None
+                // As docker compose names what it builds.
+                Some(ImageSource::Reference(format!("{}-{}", project.name, at.name)))
             }
             None => {
                 at.error("missing-image", Span::NONE, "there is no `image`");

@@ -170,7 +170,11 @@ pub(super) fn restart(at: &mut Attributes<'_, '_>) -> RestartPolicy {
 
 pub(super) fn pull_policy(at: &mut Attributes<'_, '_>) -> PullPolicy {
     const DAY: u64 = 24 * 60 * 60;
-    let Some(node) = at.get("pull_policy") else { return PullPolicy::Missing };
+    let Some(node) = at.get("pull_policy") else {
+        // What is built under a name of its own is nowhere to be pulled.
+        let own = at.get("build").is_some() && at.get("image").is_none();
+        return if own { PullPolicy::Build } else { PullPolicy::Missing };
+    };
     match node.as_text().unwrap_or_default() {
         "always" => PullPolicy::Always,
         "never" => PullPolicy::Never,

@@ -1,0 +1,172 @@
+//! Build contexts at the other end of the build stream: the CLI reads them, as the user, when a step asks.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hoist_image::build::context::{Entry, Folder, Take};
+use hoist_image::build::execute::Kind;
+use hoist_wire::build::{Ask, BuildIn, FileEntry, FileKind, FromBuild};
+
+/// Questions under way, and who waits for their answers.
+#[derive(Debug)]
+pub(super) struct Asks {
+    out: super::Out,
+    next: AtomicU64,
+    waiting: Mutex<Option<HashMap<u64, Sender<BuildIn>>>>,
+}
+
+impl Asks {
+    pub(super) fn new(out: super::Out) -> Self {
+        Self { out, next: AtomicU64::new(0), waiting: Mutex::new(Some(HashMap::new())) }
+    }
+
+    /// Hands an answer to whoever asked.
+    pub(super) fn answer(&self, answer: BuildIn) {
+        let ask = match &answer {
+            BuildIn::Listing(listing) => listing.ask,
+            BuildIn::Piece(piece) => piece.ask,
+            BuildIn::Refusal(refusal) => refusal.ask,
+        };
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(asker) = waiting.as_mut().and_then(|waiting| waiting.get(&ask)) {
+            let _ = asker.send(answer);
+        }
+    }
+
+    /// The client is gone: nobody waits any longer.
+    pub(super) fn close(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn ask(&self, context: &str, paths: &[PathBuf], read: bool) -> io::Result<(u64, Receiver<BuildIn>)> {
+        let ask = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, answers) = channel();
+        let gone = || io::Error::from(io::ErrorKind::ConnectionAborted);
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+            .ok_or_else(gone)?
+            .insert(ask, sender);
+        let paths = paths.iter().map(|path| path.as_os_str().as_bytes().to_vec().into()).collect();
+        let question = Ask { ask, context: context.to_owned(), paths };
+        let question = if read { FromBuild::Read(question) } else { FromBuild::List(question) };
+        self.out.blocking_send(Ok(question)).map_err(|_| gone())?;
+        Ok((ask, answers))
+    }
+
+    fn forget(&self, ask: u64) {
+        if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            waiting.remove(&ask);
+        }
+    }
+}
+
+/// A folder that the client reads.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub(super) name: String,
+    pub(super) asks: Arc<Asks>,
+}
+
+impl Folder for Remote {
+    fn list(&self, folders: &[PathBuf]) -> io::Result<Vec<Vec<Entry>>> {
+        let (ask, answers) = self.asks.ask(&self.name, folders, false)?;
+        let answer = next(&answers);
+        self.asks.forget(ask);
+        match answer? {
+            BuildIn::Listing(listing) => Ok(listing
+                .folders
+                .into_iter()
+                .map(|folder| folder.entries.iter().map(entry).collect())
+                .collect()),
+            BuildIn::Piece(_) | BuildIn::Refusal(_) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn read(&self, files: &[PathBuf], take: &mut Take<'_>) -> io::Result<()> {
+        let (ask, answers) = self.asks.ask(&self.name, files, true)?;
+        let mut result = Ok(());
+        for number in 0..files.len() {
+            let mut pieces = Pieces { answers: &answers, rest: bytes::Bytes::new(), last: false };
+            result = take(number, &mut pieces).and_then(|()| pieces.finish());
+            if result.is_err() {
+                break;
+            }
+        }
+        self.asks.forget(ask);
+        result
+    }
+}
+
+fn next(answers: &Receiver<BuildIn>) -> io::Result<BuildIn> {
+    match answers.recv() {
+        Ok(BuildIn::Refusal(refusal)) if refusal.missing => {
+            Err(io::Error::new(io::ErrorKind::NotFound, refusal.text))
+        }
+        Ok(BuildIn::Refusal(refusal)) => Err(io::Error::other(refusal.text)),
+        Ok(answer) => Ok(answer),
+        Err(_) => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+}
+
+/// One file as it comes.
+struct Pieces<'a> {
+    answers: &'a Receiver<BuildIn>,
+    rest: bytes::Bytes,
+    last: bool,
+}
+
+impl Pieces<'_> {
+    /// Takes what was not read, so that the next file begins at its beginning.
+    fn finish(mut self) -> io::Result<()> {
+        io::copy(&mut self, &mut io::sink()).map(drop)
+    }
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            if self.last {
+                return Ok(0);
+            }
+            let BuildIn::Piece(piece) = next(self.answers)? else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            (self.rest, self.last) = (piece.data, piece.last);
+        }
+        let length = self.rest.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&self.rest.split_to(length));
+        Ok(length)
+    }
+}
+
+fn entry(entry: &FileEntry) -> Entry {
+    let kind = match FileKind::try_from(entry.kind) {
+        Ok(FileKind::Directory) => Kind::Directory,
+        Ok(FileKind::Symlink) => Kind::Symlink,
+        Ok(FileKind::Fifo) => Kind::Fifo,
+        Ok(FileKind::Socket) => Kind::Socket,
+        Ok(FileKind::CharDevice) => Kind::CharDevice,
+        Ok(FileKind::BlockDevice) => Kind::BlockDevice,
+        Ok(FileKind::File) | Err(_) => Kind::File,
+    };
+    let name = |bytes: &[u8]| std::ffi::OsString::from_vec(bytes.to_vec());
+    let link = (kind == Kind::Symlink).then(|| Path::new(&name(&entry.link)).to_owned());
+    Entry {
+        name: name(&entry.name),
+        kind,
+        mode: entry.mode & 0o7777,
+        size: entry.size,
+        mtime: (entry.mtime, entry.mtime_nanoseconds),
+        ctime: (entry.ctime, entry.ctime_nanoseconds),
+        device: entry.device,
+        inode: entry.inode,
+        link,
+    }
+}

@@ -1,0 +1,87 @@
+//! Images that a stack file says how to make: built by `up` where they are missing and by `build`, one on another, from
+//! several folders, with secrets that stay out of them; what did not change is not done again.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hoist_tests::{Host, SOON, Stack, eventually};
+
+/// The scenario's folder, copied to where it can be changed, with the one program that its images need.
+fn project(host: &Host, name: &str) -> (PathBuf, tempfile::TempDir) {
+    let _ = host;
+    let folder = tempfile::TempDir::with_prefix(format!("hoist-{name}-")).unwrap();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("builds/.");
+    let copied = Command::new("cp").arg("-R").arg(from).arg(folder.path()).status().unwrap();
+    assert!(copied.success());
+    fs::copy("/bin/busybox", folder.path().join("web/busybox")).unwrap();
+    (folder.path().to_owned(), folder)
+}
+
+fn said(stack: &Stack<'_>, service: &str, text: &str) {
+    eventually("the service has said it", SOON, || stack.logs(service) == text);
+}
+
+#[test]
+fn up_builds_what_is_missing_and_nothing_twice() {
+    let Some(host) = Host::with(&["busybox"]) else { return };
+    let (folder, _kept) = project(&host, "builds");
+    let stack = host.stack(folder.to_str().unwrap());
+    let up = stack.up(&[]);
+    assert!(up.stderr.contains("built builds-web:latest: "), "{up}");
+    said(&stack, "web", "hello\nmore\nDockerfile\nbusybox\npage\n");
+    said(&stack, "job", "600 7:8\n");
+    let before = stack.instance("web").id;
+
+    let again = stack.up(&[]);
+    assert!(!again.stderr.contains("built "), "what is here is not built: {again}");
+    let rebuilt = stack.up(&["--build"]);
+    assert!(rebuilt.stderr.contains("built builds-web:latest, all cached"), "{rebuilt}");
+    assert!(rebuilt.stderr.contains("built builds/job:1, all cached"), "{rebuilt}");
+    assert_eq!(stack.instance("web").id, before, "the same image replaces nothing");
+
+    fs::write(folder.join("web/page"), "another\n").unwrap();
+    fs::write(folder.join("web/new"), "").unwrap();
+    let changed = stack.up(&["--build"]);
+    assert!(changed.stderr.contains("built builds-web:latest: 6 steps, 5 cached"), "{changed}");
+    said(&stack, "web", "hello\nmore\nDockerfile\nbusybox\nnew\npage\n");
+    assert_ne!(stack.instance("web").id, before);
+    stack.down();
+
+    let grep = Command::new("grep").args(["-rl", "s3cr3t-v4lue"]).arg(stack.root()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&grep.stdout), "", "a secret is in no file below the root");
+}
+
+#[test]
+fn build_says_what_it_does_and_why_it_does_not() {
+    let Some(host) = Host::with(&["busybox"]) else { return };
+    let (folder, _kept) = project(&host, "build");
+    let stack = host.stack(folder.to_str().unwrap());
+    let built = stack.hoist(&["build", "--build-arg", "GREETING=hi", "web"]).success();
+    assert!(built.stderr.contains("[final 2/4] RUN --mount=type=bind"), "{built}");
+    assert!(built.stderr.contains(" | 1\n"), "what the command wrote is shown: {built}");
+    let quiet = stack.hoist(&["build", "-q", "web"]).success();
+    assert!(quiet.stdout.starts_with("sha256:") && quiet.stderr.is_empty(), "{quiet}");
+    let anew = stack.hoist(&["build", "--no-cache", "web"]).success();
+    assert!(
+        anew.stderr.contains(" | 2\n") || anew.stderr.contains(" | 3\n"),
+        "cache mounts outlive builds: {anew}"
+    );
+
+    fs::write(folder.join("web/Dockerfile"), "FROM scratch AS final\nCOPY nothing /\n").unwrap();
+    let missing = stack.hoist(&["build", "--build-arg", "A=1", "web"]);
+    assert_eq!(missing.code, 1, "{missing}");
+    assert!(missing.stderr.contains("service web can't be built: Dockerfile: line 2: "), "{missing}");
+    fs::write(folder.join("web/Dockerfile"), "FORM scratch\n").unwrap();
+    let misspelt = stack.hoist(&["build", "web"]);
+    assert!(misspelt.stderr.contains("Dockerfile: line 1"), "{misspelt}");
+    fs::write(
+        folder.join("web/Dockerfile"),
+        "FROM scratch AS final\nCOPY busybox /sh\nRUN [\"/sh\", \"sh\", \"-c\", \"echo oh no; exit 7\"]\n",
+    )
+    .unwrap();
+    let failed = stack.hoist(&["build", "web"]);
+    assert!(failed.stderr.contains("oh no") && failed.stderr.contains("status 7"), "{failed}");
+}
