@@ -79,7 +79,7 @@ fn build_says_what_it_does_and_why_it_does_not() {
     assert!(misspelt.stderr.contains("Dockerfile: line 1"), "{misspelt}");
     fs::write(
         folder.join("web/Dockerfile"),
-        "FROM scratch AS final\nCOPY busybox /sh\nRUN [\"/sh\", \"sh\", \"-c\", \"echo oh no; exit 7\"]\n",
+        "FROM scratch AS final\nCOPY busybox /sh\nRUN [\"/sh\", \"-c\", \"echo oh no; exit 7\"]\n",
     )
     .unwrap();
     let failed = stack.hoist(&["build", "web"]);
