@@ -89,6 +89,7 @@ impl Agent {
             }
             self.until_dns_ends().await;
         }
+        self.host.link.leave();
         let _ = self.host.link.tell(Request::Goodbye, Vec::new()).await;
         if !running {
             let _ = self.host.link.tell(Request::Shutdown { force: false }, Vec::new()).await;

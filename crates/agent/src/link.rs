@@ -48,6 +48,8 @@ type Answer = (Reply, Vec<OwnedFd>);
 #[derive(Debug, Default)]
 struct Line {
     socket: Option<Arc<OwnedFd>>,
+    /// That the line ends is no news any more.
+    leaving: bool,
     waiting: HashMap<u64, oneshot::Sender<Answer>>,
 }
 
@@ -85,6 +87,11 @@ impl Link {
         Ok(welcome.pid)
     }
 
+    /// From now on a keeper that ends was told to: nobody starts another one.
+    pub(crate) fn leave(&self) {
+        self.lock().leaving = true;
+    }
+
     fn read(&self, socket: &OwnedFd) {
         while let Ok(Some(frame)) = frame::receive(socket.as_fd()) {
             match serde_json::from_slice(&frame.bytes) {
@@ -104,8 +111,11 @@ impl Link {
         line.socket = None;
         // Dropping the senders tells every caller that its answer won't come.
         line.waiting.clear();
+        let leaving = line.leaving;
         drop(line);
-        let _ = self.events.send(FromKeeper::Lost);
+        if !leaving {
+            let _ = self.events.send(FromKeeper::Lost);
+        }
     }
 
     /// Sends a request and waits for its answer.
