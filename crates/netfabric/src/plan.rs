@@ -85,11 +85,12 @@ impl Plan<'_> {
                 }
             }
             self.push(Op::AddUplink { name: name.clone(), mtu });
-            self.push(Op::SetSysctl {
-                side: Side::Host,
-                key: wanted::route_localnet(&name),
-                value: "1".to_owned(),
-            });
+            // Before it is up: what it does then depends on them.
+            for (family, key, value) in wanted::host_link(&name) {
+                if self.has(family) {
+                    self.push(Op::SetSysctl { side: Side::Host, key, value: value.to_owned() });
+                }
+            }
         }
         self.set_link(Side::Host, &name, mtu);
         self.set_link(Side::Fabric, UPLINK, mtu);

@@ -32,7 +32,16 @@ pub(crate) fn route_localnet(link: &str) -> String {
     format!("net/ipv4/conf/{link}/route_localnet")
 }
 
-/// The parameters of the fabric's own namespace, and the one of our link on the host.
+/// The parameters of our link on the host, with the family that they need.
+pub(crate) fn host_link(link: &str) -> [(Family, String, &'static str); 2] {
+    [
+        (Family::V4, route_localnet(link), "1"),
+        // As for bridges below: what comes from outside would not be forwarded for a second or two.
+        (Family::V6, format!("net/ipv6/conf/{link}/accept_dad"), "0"),
+    ]
+}
+
+/// The parameters of the fabric's own namespace, and those of our link on the host.
 ///
 /// New namespaces take IPv4 parameters from the machine's first one, so each that matters is set.
 pub(crate) fn sysctls(config: &FabricConfig) -> Vec<Sysctl> {
@@ -58,8 +67,9 @@ pub(crate) fn sysctls(config: &FabricConfig) -> Vec<Sysctl> {
         ("net/bridge/bridge-nf-call-arptables", "0"),
     ];
     let fabric = fabric.map(|(key, value)| Sysctl { side: Side::Fabric, key: key.to_owned(), value });
-    let host = Sysctl { side: Side::Host, key: route_localnet(&config.tag.name()), value: "1" };
-    fabric.into_iter().chain([host]).collect()
+    let host = host_link(&config.tag.name());
+    let host = host.map(|(_, key, value)| Sysctl { side: Side::Host, key, value });
+    fabric.into_iter().chain(host).collect()
 }
 
 /// The parameters to read: those to set, and whether the host forwards.

@@ -102,9 +102,9 @@ impl SourceMap {
     #[must_use]
     pub fn place(&self, span: Span) -> Option<Place<'_>> {
         let source = self.get(span.file)?;
-        let line = source.line_index(span.start);
-        let line_start = source.line_starts[line] as usize;
-        let before = source.text.get(line_start..source.boundaries(span).0).unwrap_or_default();
+        let (start, _) = source.boundaries(span);
+        let line = source.line_index(clamp(start));
+        let before = source.text.get(source.line_starts[line] as usize..start).unwrap_or_default();
         Some(Place { file: &source.name, line: clamp(line + 1), column: clamp(before.chars().count() + 1) })
     }
 
@@ -124,9 +124,10 @@ pub(crate) struct Window {
 }
 
 impl SourceText {
-    /// A span's range, widened to whole characters.
+    /// A span's range, widened to whole characters. The end of the text is where its last line ends: the empty line
+    /// below shows nothing.
     pub(crate) fn boundaries(&self, span: Span) -> (usize, usize) {
-        let length = self.text.len();
+        let length = self.text.trim_end_matches(['\n', '\r']).len();
         let mut start = (span.start as usize).min(length);
         let mut end = (span.end as usize).clamp(start, length);
         while !self.text.is_char_boundary(start) {

@@ -50,7 +50,7 @@ fn malformed_files_give_distinct_errors_with_their_place() {
         all += &format!("{first}\n");
     }
     expect![[r#"
-        /p/stack.yaml:4:1: error[yaml-syntax]: invalid YAML: while parsing a flow sequence, expected ',' or ']'
+        /p/stack.yaml:3:14: error[yaml-syntax]: invalid YAML: while parsing a flow sequence, expected ',' or ']'
         /p/stack.yaml:3:5: error[unknown-key]: unknown key `imaeg` in services.web
         /p/stack.yaml:4:5: error[duplicate-key]: the key `image` is given twice
         /p/stack.yaml:3:12: error[wrong-type]: `services.web.image` must be a string, not an integer
