@@ -8,7 +8,8 @@ use hoist_tests::{Host, SOON, eventually};
 fn hello_answers_from_here_and_from_outside() {
     let Some(host) = Host::new() else { return };
     let hello = host.stack("../examples/stacks/hello");
-    hello.up(&["--wait"]);
+    let up = hello.up(&["--wait"]);
+    assert!(up.stderr.contains("built hello-front:latest"), "it makes its own images: {up}");
     let here = host.get(8080, "/").success();
     assert!(here.stdout.starts_with("Hello from backend"), "{here}");
     let outside = host.get_from_outside(8080, "/").success();
