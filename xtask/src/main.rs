@@ -29,7 +29,7 @@ usage: cargo xtask <chore>
   vm build                     make the test machine's kernel and root file system
   vm run [-s DIR] [-m MIB] [-c CPUS] [-t SECONDS] -- COMMAND
                                run a command as root in a fresh guest with cgroup version 2
-  vm test                      run the runtime's control-group tests in the guest
+  vm test                      run the runtime's control-group tests and a whole stack in the guest
 ";
 
 fn main() -> ExitCode {

@@ -16,6 +16,8 @@ use crate::run::{self, Result, cargo, must, program, root};
 
 /// Tests of the runtime that version 2 shows in another light.
 const GUEST_TESTS: [&str; 2] = ["cgroup", "identity"];
+/// A whole stack, and what has to be true of it.
+const STACK_FILES: [&str; 2] = ["stack.yaml", "check.sh"];
 
 pub(crate) fn run(arguments: &[String]) -> Result {
     let (verb, rest) = arguments.split_first().map_or(("", &[][..]), |(verb, rest)| (verb.as_str(), rest));
@@ -84,7 +86,13 @@ fn test() -> Result {
     for name in GUEST_TESTS {
         fs::copy(test_binary(name)?, shared.join(name))?;
     }
-    let command = GUEST_TESTS.map(|name| format!("./{name}")).join(" && ");
+    must(&mut cargo(&["build", "--quiet", "--package", "hoist", "--bin", "hoist"]))?;
+    fs::copy(metadata::read()?.target.join("debug/hoist"), shared.join("hoist"))?;
+    for file in STACK_FILES {
+        fs::copy(root().join("xtask/vm/stack").join(file), shared.join(file))?;
+    }
+    let tests = GUEST_TESTS.map(|name| format!("./{name}")).join(" && ");
+    let command = format!("{tests} && ./check.sh ./hoist");
     let result = boot(&Machine::new(command, shared.clone()));
     fs::remove_dir_all(shared)?;
     result

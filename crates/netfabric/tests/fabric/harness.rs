@@ -194,6 +194,15 @@ pub(crate) struct Host {
     folder: tempfile::TempDir,
 }
 
+impl Drop for Host {
+    /// A folder that something is mounted in can't be removed.
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir(self.folder.path()).into_iter().flatten().flatten() {
+            let _ = rustix::mount::unmount(entry.path().join("netns"), rustix::mount::UnmountFlags::DETACH);
+        }
+    }
+}
+
 impl Host {
     /// A host that is connected to nothing.
     pub(crate) fn alone() -> Self {
