@@ -1,4 +1,4 @@
-//! Runs the commands of a build by our own runtime: a container that dies with the agent.
+//! Runs the commands of a build by our own runtime. Nothing ends such a container yet when the agent is killed.
 //!
 //! Each command has a thread whose mount namespace is its own. What is mounted for the command alone (trees of other
 //! stages, a tmpfs with its secrets) is mounted there, so that it is gone with the thread, however that ends.
