@@ -1,5 +1,6 @@
 //! Images go to a registry and come back: by command, by `up` as each pull policy says, and after a kill.
 
+mod digests;
 mod registry;
 
 use std::fs;

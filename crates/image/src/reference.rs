@@ -72,6 +72,11 @@ impl Reference {
         Self { tag: None, digest: Some(digest), ..self.clone() }
     }
 
+    /// The same with `digest` beside its tag: what pins an image in a stack file.
+    pub fn pinned(&self, digest: Digest) -> Self {
+        Self { digest: Some(digest), ..self.clone() }
+    }
+
     /// The short spelling, as `docker images` shows it: no default registry, no `library/`.
     pub fn familiar(&self) -> String {
         let official = self.repository.strip_prefix(OFFICIAL).filter(|name| !name.contains('/'));

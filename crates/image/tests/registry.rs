@@ -340,3 +340,29 @@ fn credentials_are_not_sent_where_a_registry_redirects_or_points() {
     assert!(served.join().unwrap()[1].to_lowercase().contains("authorization"));
     assert!(!other.join().unwrap()[0].to_lowercase().contains("authorization"));
 }
+
+#[test]
+fn a_digest_is_asked_for_without_the_manifest_where_the_registry_says_it() {
+    let of = |byte: u8| Digest::of(&[byte]);
+    let (port, served) = answers(vec![
+        answer("404 Not Found", "", ""),
+        answer("200 OK", &format!("Docker-Content-Digest: {}\r\n", of(1)), ""),
+        answer("200 OK", "", ""),
+        answer("200 OK", "", "\u{2}"),
+        answer("404 Not Found", "", ""),
+        answer("404 Not Found", "", ""),
+    ]);
+    let host = format!("127.0.0.1:{port}");
+    let mirrors = [(host.clone(), vec![format!("http://127.0.0.1:{port}/")])].into();
+    let config = RegistryConfig { plain_http: vec![host.clone()], mirrors, ..RegistryConfig::default() };
+    let registries = Registries::new(config).unwrap();
+    let name: Reference = format!("{host}/app:1").parse().unwrap();
+    assert_eq!(registries.resolve(&name).unwrap(), of(1), "the mirror has none");
+    assert_eq!(registries.resolve(&name).unwrap(), of(2), "a manifest without its digest is fetched");
+    let error = registries.resolve(&name).unwrap_err();
+    assert!(matches!(error, RegistryError::NotFound { .. }), "{error}");
+    let asked = served.join().unwrap();
+    let methods: Vec<&str> = asked.iter().map(|request| request.split(' ').next().unwrap()).collect();
+    assert_eq!(methods, ["HEAD", "HEAD", "HEAD", "GET", "HEAD", "HEAD"]);
+    assert_eq!(name.pinned(of(1)).to_string(), format!("{host}/app:1@{}", of(1)));
+}

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use hoist_model::Digest;
 use hoist_wire::{
-    ApiError, ArchiveBytes, CheckLogin, DiskUsage, ImageApi, ImageDetails, ImageQuery, ImageSummary,
-    ImportImage, LoadedImage, PruneImages, PullImage, PulledImage, PushImage, PushedImage, RemoveImage,
-    RemovedImages, TagImage, WorkStream,
+    ApiError, ArchiveBytes, Artifact, CheckLogin, DiskUsage, FetchArtifact, ImageApi, ImageDetails,
+    ImageQuery, ImageSummary, ImportImage, LoadedImage, PinImage, PinnedImage, PruneImages, PullImage,
+    PulledImage, PushImage, PushedImage, RemoveImage, RemovedImages, TagImage, WorkStream,
 };
 
 use crate::api::Orchestrator;
@@ -110,6 +110,16 @@ impl ImageApi for Orchestrator {
     async fn check_store(&self) -> Result<Vec<String>, ApiError> {
         let _busy = self.busy();
         self.host.check_store().await
+    }
+
+    async fn pin_image(&self, request: PinImage) -> Result<PinnedImage, ApiError> {
+        let _busy = self.busy();
+        self.host.pin_image(request).await
+    }
+
+    async fn fetch_artifact(&self, request: FetchArtifact) -> Result<Artifact, ApiError> {
+        let _busy = self.busy();
+        self.host.fetch_artifact(request).await
     }
 
     async fn check_login(&self, request: CheckLogin) -> Result<(), ApiError> {

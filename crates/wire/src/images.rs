@@ -1,5 +1,7 @@
 //! Images: calls that the CLI makes of the orchestrator and the orchestrator of a host, and what they carry.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use hoist_model::{Digest, EventKind, ImageSource, PullPolicy, ResolvedImage};
@@ -217,6 +219,53 @@ pub struct UsageRow {
     pub reclaimable: u64,
 }
 
+/// An image whose digest is wanted, not the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinImage {
+    /// Its name, as people write it.
+    pub reference: String,
+    /// How to reach its registry.
+    pub access: RegistryAccess,
+}
+
+/// What a registry has under a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedImage {
+    /// The whole name, with tag and digest: `docker.io/library/nginx:1@sha256:…`.
+    pub reference: String,
+}
+
+/// An artifact that is no image and small enough to be read whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchArtifact {
+    /// Its name, as an image's.
+    pub reference: String,
+    /// The types that will do.
+    pub kinds: Vec<String>,
+    /// How to reach its registry.
+    pub access: RegistryAccess,
+}
+
+/// An artifact of texts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// What the registry has under the name.
+    pub digest: Digest,
+    /// Its layers, in order.
+    pub texts: Vec<ArtifactText>,
+}
+
+/// One layer of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactText {
+    /// Its media type.
+    pub media_type: String,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Its content.
+    pub text: String,
+}
+
 /// Credentials to try.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckLogin {
@@ -268,6 +317,12 @@ pub trait ImageApi: Send + Sync {
 
     /// Reads all of the store; what it answers is not as it must be.
     async fn check_store(&self) -> Result<Vec<String>, ApiError>;
+
+    /// Asks a registry which digest an image's name stands for; nothing is fetched.
+    async fn pin_image(&self, request: PinImage) -> Result<PinnedImage, ApiError>;
+
+    /// Reads an artifact of a registry.
+    async fn fetch_artifact(&self, request: FetchArtifact) -> Result<Artifact, ApiError>;
 
     /// Shows a registry credentials; an error when it doesn't accept them.
     async fn check_login(&self, request: CheckLogin) -> Result<(), ApiError>;

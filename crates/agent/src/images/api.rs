@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use hoist_image::platform::{Platform, PlatformError};
 use hoist_wire::{
-    ApiError, ArchiveBytes, CheckLogin, DiskUsage, ErrorKind, ImageApi, ImageDetails, ImageQuery,
-    ImageSummary, ImportImage, LoadedImage, PruneImages, PullImage, PulledImage, PushImage, PushedImage,
-    RemoveImage, RemovedImages, TagImage, WorkStream,
+    ApiError, ArchiveBytes, Artifact, CheckLogin, DiskUsage, ErrorKind, FetchArtifact, ImageApi,
+    ImageDetails, ImageQuery, ImageSummary, ImportImage, LoadedImage, PinImage, PinnedImage, PruneImages,
+    PullImage, PulledImage, PushImage, PushedImage, RemoveImage, RemovedImages, TagImage, WorkStream,
 };
 
 use super::reference;
@@ -74,6 +74,14 @@ impl ImageApi for Agent {
                 Ok(faults.iter().map(|fault| crate::chain::chain(fault)).collect())
             })
             .await
+    }
+
+    async fn pin_image(&self, request: PinImage) -> Result<PinnedImage, ApiError> {
+        self.host.images.pin(request).await
+    }
+
+    async fn fetch_artifact(&self, request: FetchArtifact) -> Result<Artifact, ApiError> {
+        self.host.images.fetch_artifact(request).await
     }
 
     async fn check_login(&self, request: CheckLogin) -> Result<(), ApiError> {

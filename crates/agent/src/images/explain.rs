@@ -1,6 +1,6 @@
 //! What went wrong with a registry, and what to do next.
 
-use hoist_image::registry::{PullError, PushError, RegistryError};
+use hoist_image::registry::{ArtifactError, PullError, PushError, RegistryError};
 use hoist_wire::{ApiError, ErrorKind};
 
 use crate::chain::chain;
@@ -26,6 +26,16 @@ pub(super) fn push(image: &str, error: &PushError) -> ApiError {
         PushError::Registry(error) => registry(image, error),
         PushError::Pinned(_) => ApiError::new(ErrorKind::Invalid, chain(error)),
         _ => ApiError::new(ErrorKind::Internal, format!("image {image}: {}", chain(error))),
+    }
+}
+
+pub(super) fn artifact(name: &str, error: &ArtifactError) -> ApiError {
+    match error {
+        ArtifactError::Registry(error) => {
+            let told = registry(name, error);
+            ApiError { message: told.message.replacen("image ", "artifact ", 1), ..told }
+        }
+        _ => ApiError::new(ErrorKind::Invalid, format!("artifact {name}: {}", chain(error))),
     }
 }
 

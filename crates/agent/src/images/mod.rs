@@ -5,10 +5,12 @@
 
 mod api;
 mod archive;
+mod artifact;
 mod collect;
 mod config;
 mod explain;
 mod list;
+mod pin;
 mod pull;
 mod push;
 mod registries;

@@ -28,6 +28,12 @@ pub struct Config {
     /// What of it to show.
     #[command(flatten)]
     pub part: ConfigPart,
+    /// Give every image the digest that its registry has for it
+    #[arg(long)]
+    pub resolve_image_digests: bool,
+    /// Print an override that gives images their digests, and nothing else
+    #[arg(long)]
+    pub lock_image_digests: bool,
     /// Leave variables as written
     #[arg(long)]
     pub no_interpolate: bool,

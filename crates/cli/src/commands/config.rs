@@ -1,5 +1,6 @@
 //! `hoist config`: the stack file in its canonical form, parts of it, or where a value comes from.
 
+mod digests;
 mod explain;
 mod findings;
 mod parts;
@@ -17,8 +18,8 @@ use crate::sources::sources;
 /// Runs the command.
 ///
 /// # Errors
-/// When the stack file has errors.
-pub(crate) fn run(global: &Global, args: &args::Config) -> Result<(), CommandError> {
+/// When the stack file has errors, or a registry doesn't say an image's digest.
+pub(crate) async fn run(global: &Global, args: &args::Config) -> Result<(), CommandError> {
     if let Some(ConfigView::Explain { words, files, json }) = &args.view {
         let files: Vec<_> = args.selection.files.iter().chain(files).cloned().collect();
         let words: Vec<_> = args.selection.words.iter().chain(words).cloned().collect();
@@ -36,20 +37,35 @@ pub(crate) fn run(global: &Global, args: &args::Config) -> Result<(), CommandErr
     }
     sources.services = selected.services.iter().map(ToString::to_string).collect();
     if args.no_interpolate {
-        let model = hoist_stackfile::load_model(&sources, &Disk).map_err(|errors| refuse(args, &errors))?;
+        let model = hoist_stackfile::load_model(&sources, &Disk);
+        let mut model = model.map_err(|errors| refuse(args, &errors))?;
+        pin(global, args, &mut model).await?;
         return match parts::named(&model, &args.part) {
             Some(lines) => emit(args, &lines),
-            None => conclude(args, &[], || text(args, &model)),
+            None => conclude(args, &[], || text(args, &locked(args, model))),
         };
     }
     let (project, found) = load::project(&sources).map_err(|errors| refuse(args, &errors))?;
     // The end of the process frees it at once; value by value takes as long as a tenth of all the rest.
-    let project = std::mem::ManuallyDrop::new(project);
+    let mut project = std::mem::ManuallyDrop::new(project);
+    pin(global, args, &mut project.tree).await?;
     if let Some(lines) = parts::of(&project, &args.part)? {
         load::print_briefly(&found);
         return emit(args, &lines);
     }
-    conclude(args, &found, || Ok(escape_dollars(&text(args, &project.canonical(dialect(args)))?)))
+    let shown = || locked(args, project.canonical(dialect(args)));
+    conclude(args, &found, || Ok(escape_dollars(&text(args, &shown())?)))
+}
+
+async fn pin(global: &Global, args: &args::Config, stack: &mut Node) -> Result<(), CommandError> {
+    if args.resolve_image_digests || args.lock_image_digests {
+        digests::pin(&global.root, stack).await?;
+    }
+    Ok(())
+}
+
+fn locked(args: &args::Config, stack: Node) -> Node {
+    if args.lock_image_digests { digests::only(&stack) } else { stack }
 }
 
 /// Variables are looked for in the text as it is written.

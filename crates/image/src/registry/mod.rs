@@ -4,6 +4,7 @@
 //! arrives. What a person has (credentials, declared registries, mirrors) is handed in as
 //! [`RegistryConfig`]; nothing here reads a home directory or the environment.
 
+mod artifact;
 mod auth;
 mod blob;
 mod client;
@@ -12,9 +13,11 @@ mod error;
 mod http;
 mod pull;
 mod push;
+mod resolve;
 
 use std::collections::HashMap;
 
+pub use artifact::{Artifact, ArtifactError, ArtifactLayer};
 pub use client::Registries;
 pub use credentials::Credentials;
 pub use error::RegistryError;

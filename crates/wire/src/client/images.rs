@@ -9,9 +9,9 @@ use super::{Client, ask, value, values};
 use crate::document::from_status;
 use crate::v1::{Chunk, ImportIn, import_in};
 use crate::{
-    ApiError, ArchiveBytes, CheckLogin, DiskUsage, ImageApi, ImageDetails, ImageQuery, ImageSummary,
-    ImportImage, LoadedImage, PruneImages, PullImage, PulledImage, PushImage, PushedImage, RemoveImage,
-    RemovedImages, TagImage, WorkStream,
+    ApiError, ArchiveBytes, Artifact, CheckLogin, DiskUsage, FetchArtifact, ImageApi, ImageDetails,
+    ImageQuery, ImageSummary, ImportImage, LoadedImage, PinImage, PinnedImage, PruneImages, PullImage,
+    PulledImage, PushImage, PushedImage, RemoveImage, RemovedImages, TagImage, WorkStream,
 };
 
 /// Chunks of an archive that may wait for the agent.
@@ -83,6 +83,14 @@ impl ImageApi for Client {
 
     async fn check_store(&self) -> Result<Vec<String>, ApiError> {
         value(self.images.clone().check(ask(&())?).await)
+    }
+
+    async fn pin_image(&self, request: PinImage) -> Result<PinnedImage, ApiError> {
+        value(self.images.clone().pin(ask(&request)?).await)
+    }
+
+    async fn fetch_artifact(&self, request: FetchArtifact) -> Result<Artifact, ApiError> {
+        value(self.images.clone().fetch_artifact(ask(&request)?).await)
     }
 
     async fn check_login(&self, request: CheckLogin) -> Result<(), ApiError> {

@@ -80,6 +80,14 @@ impl Images for Service {
         reply(self.api.check_store().await)
     }
 
+    async fn pin(&self, request: Request<Document>) -> Reply<Document> {
+        reply(self.api.pin_image(read(&request)?).await)
+    }
+
+    async fn fetch_artifact(&self, request: Request<Document>) -> Reply<Document> {
+        reply(self.api.fetch_artifact(read(&request)?).await)
+    }
+
     async fn check_login(&self, request: Request<Document>) -> Reply<Document> {
         reply(self.api.check_login(read(&request)?).await)
     }
