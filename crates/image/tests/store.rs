@@ -272,30 +272,6 @@ fn names_move_and_garbage_goes() {
 
 /// A session of an earlier boot stands for a power cut before its last sync.
 #[test]
-fn above_the_watermark_the_least_recently_used_go_first() {
-    let (_tmp, store) = store();
-    for n in 1..=4 {
-        let layer = archive(&[file(&format!("f{n}"), &n.to_string().repeat(10_000))]);
-        store.load(&docker_archive(&[&format!("app:{n}")], &[layer])[..], &()).unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let [one, two, three] = ["app:1", "app:2", "app:3"].map(|name| resolved(&store, name).id);
-    store.note_use(one).unwrap();
-    let size = || store.usage().map(|usage| usage.blobs + usage.layers).unwrap();
-    let all = size();
-    assert_eq!(store.gc_to(all, &[]).unwrap(), hoist_image::store::Collected::default(), "it fits");
-    let collected = store.gc_to(all - 1, &[two]).unwrap();
-    assert_eq!(collected.images, [three], "the second is older, but in use");
-    assert!(size() < all && collected.bytes > 20_000);
-    let left = |store: &Store| store.list().unwrap().iter().map(|image| image.id).collect::<Vec<_>>();
-    assert_eq!(store.gc_to(all / 2, &[two]).unwrap().images.len(), 1);
-    assert!(left(&store).contains(&one) && left(&store).contains(&two), "the first was of use just now");
-    store.gc_to(0, &[two]).unwrap();
-    assert_eq!(left(&store), [two]);
-    sound(&store);
-}
-
-#[test]
 fn after_a_power_cut_what_was_not_synced_is_checked_or_made_again() {
     let (tmp, store) = store();
     store.load(&small_image(&["app:1"], "one")[..], &()).unwrap();

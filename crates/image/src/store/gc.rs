@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use super::images::{RegisterError, RemoveError};
+use super::images::RegisterError;
 use super::{Lock, Store, StoreError};
 use crate::digest::Digest;
 
@@ -52,44 +51,6 @@ impl Store {
         drop(lock);
         drop(session);
         Ok(collected)
-    }
-
-    /// Collects; and while the store takes more than `limit` bytes, removes images with all their names, the least
-    /// recently used first, but none of `in_use` and none whose layers others hold anyway.
-    pub fn gc_to(&self, limit: u64, in_use: &[Digest]) -> Result<Collected, RegisterError> {
-        let mut collected = self.gc(in_use)?;
-        loop {
-            let usage = self.usage()?;
-            let frees = usage.images.iter().filter(|image| image.unique > 0 && !in_use.contains(&image.id));
-            let oldest = frees.min_by_key(|image| (self.last_used(image.id), image.id));
-            let Some(oldest) = oldest.filter(|_| usage.blobs + usage.layers > limit) else {
-                return Ok(collected);
-            };
-            match self.remove_id(oldest.id, true, in_use) {
-                // Another process was faster.
-                Ok(_) | Err(RemoveError::Unknown(_)) => {}
-                Err(RemoveError::Store(error)) => return Err(error.into()),
-                Err(RemoveError::InUse { .. } | RemoveError::SeveralNames { .. }) => return Ok(collected),
-            }
-            collected.images.push(oldest.id);
-            let more = self.gc(in_use)?;
-            collected.images.extend(more.images);
-            collected.blobs += more.blobs;
-            collected.layers += more.layers;
-            collected.bytes += more.bytes;
-        }
-    }
-
-    /// Notes that the image is of use now. The time is its configuration's: one call, nothing to be half written.
-    pub fn note_use(&self, id: Digest) -> Result<(), StoreError> {
-        let path = self.blob_path(id);
-        let noted = fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-        noted.map_err(StoreError::io("noting the use of", &path))
-    }
-
-    /// When the image was last of use: noted, pulled, loaded or built.
-    pub fn last_used(&self, id: Digest) -> Option<SystemTime> {
-        fs::metadata(self.blob_path(id)).and_then(|meta| meta.modified()).ok()
     }
 
     fn needed(&self) -> Result<HashSet<Digest>, RegisterError> {
