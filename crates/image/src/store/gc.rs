@@ -54,16 +54,18 @@ impl Store {
     }
 
     fn needed(&self) -> Result<HashSet<Digest>, RegisterError> {
-        let mut needed: HashSet<Digest> = self.build_layers().into_iter().collect();
+        let mut needed = HashSet::new();
+        // Before names and records: a session that ends meanwhile has left there what it made.
+        for session in self.sessions()? {
+            needed.extend(session.pins("made"));
+            needed.extend(session.pins("uses"));
+        }
+        needed.extend(self.build_layers());
         for named in self.names()?.0 {
             let documents = self.documents(named.manifest.digest, named.id)?;
             needed.extend([named.manifest.digest, named.id]);
             needed.extend(documents.manifest.layers.iter().map(|layer| layer.digest));
             needed.extend(self.stack(&documents.diff_ids)?.into_iter().flatten());
-        }
-        for session in self.sessions()? {
-            needed.extend(session.pins("made"));
-            needed.extend(session.pins("uses"));
         }
         Ok(needed)
     }

@@ -6,6 +6,7 @@
 //! what recovery after a power cut has to look at.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -53,7 +54,11 @@ impl Store {
         let mut others = Vec::new();
         for entry in fs::read_dir(&tmp).map_err(StoreError::io("listing", &tmp))? {
             let path = entry.map_err(StoreError::io("listing", &tmp))?.path();
-            let alive = File::open(&path).map_err(StoreError::io("opening", &path))?;
+            let alive = match File::open(&path) {
+                // It ended meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                alive => alive.map_err(StoreError::io("opening", &path))?,
+            };
             let dead = rustix::fs::flock(&alive, FlockOperation::NonBlockingLockExclusive).is_ok();
             others.push(Other { path, dead: dead.then_some(alive) });
         }
@@ -79,10 +84,14 @@ impl Session<'_> {
         self.note("uses", digest)
     }
 
-    /// Renames `from` into place at `to`. Call under the store's lock, after seeing nothing there.
+    /// Renames `from` into place at `to`. Call under the store's lock, after seeing nothing there. Others share the
+    /// lock: a directory that one of them put there since is as good.
     pub(super) fn put(&self, digest: Digest, from: &Path, to: &Path) -> Result<(), StoreError> {
         self.note("made", digest)?;
-        fs::rename(from, to).map_err(StoreError::io("putting in place", to))
+        match fs::rename(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            put => put.map_err(StoreError::io("putting in place", to)),
+        }
     }
 
     fn note(&self, folder: &str, digest: Digest) -> Result<(), StoreError> {
