@@ -85,3 +85,39 @@ fn build_says_what_it_does_and_why_it_does_not() {
     let failed = stack.hoist(&["build", "web"]);
     assert!(failed.stderr.contains("oh no") && failed.stderr.contains("status 7"), "{failed}");
 }
+
+#[test]
+fn what_builds_leave_is_shown_and_pruned_and_what_images_have_stays() {
+    let Some(host) = Host::with(&["busybox"]) else { return };
+    let (folder, _kept) = project(&host, "builds");
+    let stack = host.stack(folder.to_str().unwrap());
+    let build = || stack.hoist(&["build", "web"]).success();
+    let cache = || {
+        let listed = stack.hoist(&["system", "df", "--format", "json"]).success();
+        let row = listed.stdout.lines().find(|line| line.contains("Build Cache")).unwrap().to_owned();
+        let row: serde_json::Value = serde_json::from_str(&row).unwrap();
+        ["TotalCount", "Active"].map(|key| row[key].as_str().unwrap().parse::<u64>().unwrap())
+    };
+    let prune = |words: &[&str]| {
+        let pruned = stack.hoist(&[&["system", "prune", "-f"], words].concat()).success();
+        pruned
+            .stdout
+            .lines()
+            .find_map(|line| line.strip_prefix("Deleted build cache objects: ")?.parse().ok())
+    };
+    build();
+    let [before, shared] = cache();
+    assert!(shared > 2 && before > shared, "cache mounts and other stages are no image's");
+    fs::write(folder.join("web/page"), "another\n").unwrap();
+    build();
+    let [more, active] = cache();
+    assert!(more > before, "the former layer is still there");
+    assert_eq!(prune(&["--filter", "until=1h"]), None, "all of it was used just now");
+    assert!(prune(&[]) > Some(0_u64));
+    assert_eq!(cache(), [more - 1, active - 1], "the former image's own layer; what the other has is of use");
+    assert!(build().stderr.contains("cached"));
+    assert!(prune(&["-a"]) > Some(0_u64));
+    assert_eq!(cache(), [0, 0]);
+    let anew = build();
+    assert!(anew.stderr.contains("6 steps, 0 cached") && anew.stderr.contains(" | 1\n"), "{anew}");
+}

@@ -327,6 +327,7 @@ impl ClusterApi for Orchestrator {
 impl BuildApi for Orchestrator {
     async fn build(&self, request: BuildRequest, answers: BuildAnswers) -> Result<BuildStream, ApiError> {
         let busy = self.busy();
+        self.make_room().await;
         Ok(busy.during(self.host.build(request, answers).await?))
     }
 }

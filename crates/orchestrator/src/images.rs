@@ -22,7 +22,7 @@ impl Orchestrator {
     }
 
     /// What is about to come takes room. Failure to make it shows when there is none.
-    async fn make_room(&self) {
+    pub(crate) async fn make_room(&self) {
         if let Err(error) = self.host.make_room(self.in_use()).await {
             tracing::warn!("old images can't be removed: {error}");
         }

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use hoist_model::{Failure, ImageSource, PullPolicy, ResolvedImage, ServiceName, Subject};
 use hoist_planner::cluster::{ImageWanted, OpId};
-use hoist_wire::{ApiError, ErrorKind, HostApi, RegistryAccess, ResolveImage, Work};
+use hoist_wire::{ApiError, ErrorKind, HostApi, RegistryAccess, RemovedImages, ResolveImage, Work};
 use tokio::sync::watch;
 
 use crate::operations::Operations;
@@ -43,8 +43,12 @@ impl Settling {
         let mut in_use = crate::images::in_use(&self.snapshot.borrow());
         in_use.extend(self.operations.images());
         match self.host.make_room(in_use).await {
-            Ok(taken) if taken.deleted.is_empty() => {}
-            Ok(taken) => tracing::info!("the disk filled up: {} images were removed", taken.deleted.len()),
+            Ok(taken) if taken == RemovedImages::default() => {}
+            Ok(taken) => tracing::info!(
+                "the disk filled up: {} images and {} results of builds were removed",
+                taken.deleted.len(),
+                taken.builds
+            ),
             Err(error) => tracing::warn!("old images can't be removed: {error}"),
         }
     }

@@ -1,4 +1,4 @@
-//! Whether an image is pulled, and which images go when the disk fills up.
+//! Whether an image is pulled, and which images and results of builds go, when the disk fills up or a person says so.
 
 use hoist_model::{Digest, PullPolicy};
 
@@ -47,6 +47,19 @@ pub struct Candidate {
     pub used: u64,
 }
 
+/// Something that earlier builds left for later ones: a step's layer, or a cache mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// Bytes that come free with it, if no image has the layer.
+    pub bytes: u64,
+    /// It is a cache mount.
+    pub mount: bool,
+    /// Images that have the layer too.
+    pub images: Vec<Digest>,
+    /// When a build last had use of it, in seconds since 1970.
+    pub used: u64,
+}
+
 /// How full the file system of the images is, and when that is too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -75,17 +88,27 @@ impl Room {
     }
 }
 
-/// The images that go because the disk fills up, in this order. One that no registry has stays until a person says so.
+/// What goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Going {
+    /// Images, in this order.
+    pub images: Vec<Digest>,
+    /// Of what builds left: positions in the list that was given.
+    pub builds: Vec<usize>,
+}
+
+/// What goes because the disk fills up: first what builds left, which can be made again, then images. One that no
+/// registry has stays until a person says so.
 #[must_use]
-pub fn collect(candidates: &[Candidate], room: Room, now: u64) -> Vec<Digest> {
+pub fn collect(candidates: &[Candidate], builds: &[Build], room: Room, now: u64) -> Going {
     if !room.is_scarce() {
-        return Vec::new();
+        return Going::default();
     }
-    let goal = room.used().saturating_sub(room.total * LOW / 100);
-    let may_go = |one: &&Candidate| {
-        let old = now.saturating_sub(one.used) >= GRACE;
-        !one.in_use && old && (one.elsewhere || !one.tagged)
-    };
+    let old = |used: u64| now.saturating_sub(used) >= GRACE;
+    let left = builds.iter().filter(|one| old(one.used) && one.images.is_empty());
+    let excess = room.used().saturating_sub(room.total * LOW / 100);
+    let goal = excess.saturating_sub(left.map(|one| one.bytes).sum());
+    let may_go = |one: &&Candidate| !one.in_use && old(one.used) && (one.elsewhere || !one.tagged);
     let mut going: Vec<&Candidate> = candidates.iter().filter(may_go).collect();
     going.sort_by_key(|one| (one.tagged, one.used, one.id.0.clone()));
     let mut freed = 0;
@@ -94,16 +117,37 @@ pub fn collect(candidates: &[Candidate], room: Room, now: u64) -> Vec<Digest> {
         freed += one.bytes;
         before < goal
     };
-    going.into_iter().take_while(enough).map(|one| one.id.clone()).collect()
+    let images: Vec<Digest> = going.into_iter().take_while(enough).map(|one| one.id.clone()).collect();
+    let builds = positions(builds, |one| old(one.used) && only_in(one, &images));
+    Going { images, builds }
 }
 
-/// The images that a person's `prune` takes out: those without a tag, or `all`, that nothing needs, not used since
-/// `older_than` seconds.
+/// What a person's `prune` takes out: images without a tag, or `all`, that nothing needs, and of what builds left that
+/// which no image has, or `all`, with the cache mounts; nothing that was used since `older_than` seconds.
 #[must_use]
-pub fn prune(candidates: &[Candidate], all: bool, older_than: Option<u64>, now: u64) -> Vec<Digest> {
-    let old = |one: &Candidate| older_than.is_none_or(|age| now.saturating_sub(one.used) >= age);
-    let goes = |one: &&Candidate| !one.in_use && (all || !one.tagged) && old(one);
-    candidates.iter().filter(goes).map(|one| one.id.clone()).collect()
+pub fn prune(
+    candidates: &[Candidate],
+    builds: &[Build],
+    all: bool,
+    older_than: Option<u64>,
+    now: u64,
+) -> Going {
+    let old = |used: u64| older_than.is_none_or(|age| now.saturating_sub(used) >= age);
+    let goes = |one: &&Candidate| !one.in_use && (all || !one.tagged) && old(one.used);
+    let images: Vec<Digest> = candidates.iter().filter(goes).map(|one| one.id.clone()).collect();
+    // What frees nothing is only work to do again.
+    let frees = |one: &Build| !one.mount && one.bytes > 0 && only_in(one, &images);
+    let builds = positions(builds, |one| old(one.used) && (all || frees(one)));
+    Going { images, builds }
+}
+
+/// Whether no image has it that stays: forgetting it frees something.
+fn only_in(build: &Build, going: &[Digest]) -> bool {
+    build.images.iter().all(|image| going.contains(image))
+}
+
+fn positions(builds: &[Build], goes: impl Fn(&Build) -> bool) -> Vec<usize> {
+    (0..builds.len()).filter(|at| goes(&builds[*at])).collect()
 }
 
 #[cfg(test)]
@@ -136,10 +180,11 @@ mod tests {
     fn a_full_disk_takes_the_oldest_use_first_and_no_more_than_needed() {
         let room = |free| Room { total: 1000, free };
         let images = [one("new", 40, 9 * DAY), one("old", 60, DAY), one("older", 50, 0)];
-        assert_eq!(ids(&collect(&images, room(151), 10 * DAY)), [] as [&str; 0]);
-        assert_eq!(ids(&collect(&images, room(150), 10 * DAY)), ["older"]);
-        assert_eq!(ids(&collect(&images, room(140), 10 * DAY)), ["older", "old"]);
-        assert_eq!(ids(&collect(&images, room(0), 10 * DAY)), ["older", "old", "new"]);
+        let going = |free| collect(&images, &[], room(free), 10 * DAY).images;
+        assert_eq!(ids(&going(151)), [] as [&str; 0]);
+        assert_eq!(ids(&going(150)), ["older"]);
+        assert_eq!(ids(&going(140)), ["older", "old"]);
+        assert_eq!(ids(&going(0)), ["older", "old", "new"]);
     }
 
     #[test]
@@ -150,9 +195,44 @@ mod tests {
         let nameless = Candidate { elsewhere: false, tagged: false, ..one("nameless", 1, DAY) };
         let young = one("young", 1, 9 * DAY + 1);
         let images = [used, loaded, one("pulled", 1, 0), nameless, young];
-        assert_eq!(ids(&collect(&images, room, 10 * DAY)), ["nameless", "pulled"]);
-        assert_eq!(ids(&prune(&images, false, None, 10 * DAY)), ["nameless"]);
-        assert_eq!(ids(&prune(&images, true, None, 10 * DAY)), ["loaded", "pulled", "nameless", "young"]);
-        assert_eq!(ids(&prune(&images, true, Some(DAY), 10 * DAY)), ["loaded", "pulled", "nameless"]);
+        assert_eq!(ids(&collect(&images, &[], room, 10 * DAY).images), ["nameless", "pulled"]);
+        let going = |all, older_than| prune(&images, &[], all, older_than, 10 * DAY).images;
+        assert_eq!(ids(&going(false, None)), ["nameless"]);
+        assert_eq!(ids(&going(true, None)), ["loaded", "pulled", "nameless", "young"]);
+        assert_eq!(ids(&going(true, Some(DAY))), ["loaded", "pulled", "nameless"]);
+    }
+
+    /// Old and in no image; young; of an image that stays; of one that goes; an old cache mount; an old step that
+    /// changed nothing.
+    fn builds() -> [Build; 6] {
+        let one = |images: &[&str], used| Build {
+            bytes: 50,
+            mount: false,
+            images: images.iter().map(|id| Digest((*id).to_owned())).collect(),
+            used,
+        };
+        let mount = Build { mount: true, ..one(&[], DAY) };
+        let nothing = Build { bytes: 0, ..one(&[], DAY) };
+        [one(&[], DAY), one(&[], 9 * DAY + 1), one(&["stays"], DAY), one(&["goes"], DAY), mount, nothing]
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_builds_left_before_images() {
+        let images = [one("goes", 40, 0), Candidate { elsewhere: false, ..one("stays", 40, 0) }];
+        let going = |free| collect(&images, &builds(), Room { total: 1000, free }, 10 * DAY);
+        assert_eq!(going(151), Going::default());
+        assert_eq!(going(100), Going { images: vec![], builds: vec![0, 4, 5] }, "they are enough");
+        assert_eq!(ids(&going(99).images), ["goes"]);
+        assert_eq!(going(99).builds, [0, 3, 4, 5], "with an image goes what builds left of it");
+    }
+
+    #[test]
+    fn prune_takes_what_builds_left_that_no_image_has_and_all_takes_everything() {
+        let images = [Candidate { tagged: false, ..one("goes", 40, 0) }, one("stays", 40, 0)];
+        let going = |all, older_than| prune(&images, &builds(), all, older_than, 10 * DAY).builds;
+        assert_eq!(going(false, None), [0, 1, 3]);
+        assert_eq!(going(false, Some(DAY)), [0, 3]);
+        assert_eq!(going(true, None), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(going(true, Some(DAY)), [0, 2, 3, 4, 5]);
     }
 }

@@ -168,11 +168,14 @@ pub struct RemoveImage {
 
 /// What removing took out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RemovedImages {
     /// Names that are gone.
     pub untagged: Vec<String>,
     /// Images that are gone.
     pub deleted: Vec<Digest>,
+    /// How many results of builds, cache mounts among them, are gone.
+    pub builds: u64,
     /// Bytes that came free.
     pub bytes: u64,
 }
@@ -185,6 +188,8 @@ pub struct PruneImages {
     pub all: bool,
     /// Only what was last used before so many seconds.
     pub older_than: Option<u64>,
+    /// What builds left and no image has, too; with `all`, everything they left, cache mounts too.
+    pub builds: bool,
     /// See [`ImageQuery`].
     pub in_use: Vec<Digest>,
 }
@@ -194,7 +199,7 @@ pub struct PruneImages {
 pub struct DiskUsage {
     /// Every image, with its bytes in layers that others have too, and in layers of its own.
     pub images: Vec<(ImageSummary, u64, u64)>,
-    /// Bytes of all unpacked layers, each once.
+    /// Bytes of the unpacked layers that images have, each once.
     pub layers: u64,
     /// Bytes of compressed layers, manifests and configurations.
     pub blobs: u64,
@@ -204,6 +209,9 @@ pub struct DiskUsage {
     pub instances: UsageRow,
     /// Named volumes.
     pub volumes: UsageRow,
+    /// What builds left for later ones; active is what an image has too, whose bytes count there.
+    #[serde(default)]
+    pub builds: UsageRow,
 }
 
 /// Things of one kind.

@@ -1,7 +1,8 @@
-//! Takes images out: those that a person asks for, and when the disk fills up, those that can be had again.
+//! Takes out images and what builds left: what a person asks for, and when the disk fills up, what can be had again.
 
 use hoist_image::Digest;
-use hoist_planner::images::{Candidate, Room, collect, prune};
+use hoist_image::build::Kept;
+use hoist_planner::images::{Build, Candidate, Going, Room, collect, prune};
 use hoist_wire::{ApiError, PruneImages, RemovedImages};
 
 use super::{Images, ids, times};
@@ -10,8 +11,9 @@ impl Images {
     /// `prune`.
     pub(crate) fn prune(&self, request: &PruneImages) -> Result<RemovedImages, ApiError> {
         let candidates = self.candidates(&ids(&request.in_use))?;
-        let going = prune(&candidates, request.all, request.older_than, times::now());
-        self.take_out(&going, &request.in_use)
+        let kept = if request.builds { self.kept()? } else { Vec::new() };
+        let going = prune(&candidates, &builds(&kept), request.all, request.older_than, times::now());
+        self.take_out(&going, &kept, &request.in_use)
     }
 
     /// Takes out what the disk's fill level asks for; nothing below the watermark.
@@ -23,12 +25,16 @@ impl Images {
         let Some(room) = self.room().filter(|room| room.is_scarce()) else {
             return Ok(RemovedImages::default());
         };
-        let candidates = self.candidates(&ids(in_use))?;
-        let going = collect(&candidates, room, times::now());
-        if going.is_empty() {
+        let (candidates, kept) = (self.candidates(&ids(in_use))?, self.kept()?);
+        let going = collect(&candidates, &builds(&kept), room, times::now());
+        if going == Going::default() {
             return Ok(RemovedImages::default());
         }
-        self.take_out(&going, in_use)
+        self.take_out(&going, &kept, in_use)
+    }
+
+    fn kept(&self) -> Result<Vec<Kept>, ApiError> {
+        self.store.builds().map_err(|error| ApiError::internal(&error))
     }
 
     fn room(&self) -> Option<Room> {
@@ -52,18 +58,34 @@ impl Images {
 
     fn take_out(
         &self,
-        going: &[hoist_model::Digest],
+        going: &Going,
+        kept: &[Kept],
         in_use: &[hoist_model::Digest],
     ) -> Result<RemovedImages, ApiError> {
         let mut taken = RemovedImages::default();
         let in_use = ids(in_use);
-        for id in ids(going) {
+        for id in ids(&going.images) {
             // An image with two manifests is listed twice, and one may be taken by somebody else meanwhile.
             let Ok(removed) = self.store.remove_id(id, true, &in_use) else { continue };
             taken.untagged.extend(removed.untagged.iter().map(hoist_image::Reference::familiar));
             taken.deleted.extend(removed.deleted.map(|id| hoist_model::Digest(id.to_string())));
         }
-        taken.bytes = self.sweep()?;
+        let forgotten: Vec<Kept> = going.builds.iter().map(|at| kept[*at].clone()).collect();
+        let freed = self.store.forget_builds(&forgotten).map_err(|error| ApiError::internal(&error))?;
+        taken.builds = forgotten.len() as u64;
+        taken.bytes = freed + self.sweep()?;
         Ok(taken)
     }
+}
+
+/// What builds left, as the planner judges it.
+fn builds(kept: &[Kept]) -> Vec<Build> {
+    let images = |kept: &Kept| kept.images.iter().map(|id| hoist_model::Digest(id.to_string())).collect();
+    let build = |kept: &Kept| Build {
+        bytes: kept.bytes,
+        mount: kept.is_mount(),
+        images: images(kept),
+        used: kept.used,
+    };
+    kept.iter().map(build).collect()
 }

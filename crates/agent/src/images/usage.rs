@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use hoist_image::Digest;
+use hoist_image::build::Kept;
+use hoist_image::store::disk_bytes;
 use hoist_wire::{ApiError, DiskUsage, ImageQuery, UsageRow};
 
 use super::Images;
@@ -35,22 +36,39 @@ impl Images {
             alive.map(|(uid, _)| uid.to_string()).collect::<BTreeSet<_>>()
         });
         let volumes: BTreeSet<String> = known.spec.volumes.keys().map(ToString::to_string).collect();
+        let kept = self.store.builds().map_err(|error| ApiError::internal(&error))?;
+        let (builds, theirs) = builds(&kept);
         Ok(DiskUsage {
             images,
-            layers: usage.layers,
+            layers: usage.layers.saturating_sub(theirs),
             blobs: usage.blobs,
             reclaimable,
             instances: rows(&layout.instances(), &running.unwrap_or_default()),
             volumes: rows(&layout.volumes(), &volumes),
+            builds,
         })
     }
+}
+
+/// What builds left, and the bytes of layers among it. What an image has too is that image's, and frees nothing.
+fn builds(kept: &[Kept]) -> (UsageRow, u64) {
+    let (shared, own): (Vec<&Kept>, Vec<&Kept>) = kept.iter().partition(|kept| !kept.images.is_empty());
+    let sum = |kept: &[&Kept]| kept.iter().map(|kept| kept.bytes).sum::<u64>();
+    let layers: Vec<&Kept> = own.iter().copied().filter(|kept| !kept.is_mount()).collect();
+    let row = UsageRow {
+        count: kept.len() as u64,
+        active: shared.len() as u64,
+        bytes: sum(&own),
+        reclaimable: sum(&own),
+    };
+    (row, sum(&layers))
 }
 
 /// The folders below one, those with a name in `active` being used.
 fn rows(folder: &Path, active: &BTreeSet<String>) -> UsageRow {
     let mut row = UsageRow::default();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let bytes = bytes_below(&entry.path());
+        let bytes = disk_bytes(&entry.path());
         row.count += 1;
         row.bytes += bytes;
         if active.contains(&*entry.file_name().to_string_lossy()) {
@@ -60,23 +78,4 @@ fn rows(folder: &Path, active: &BTreeSet<String>) -> UsageRow {
         }
     }
     row
-}
-
-/// Bytes on the disk below a path, on its own file system; what goes meanwhile counts nothing.
-fn bytes_below(path: &Path) -> u64 {
-    let Ok(top) = fs::symlink_metadata(path) else { return 0 };
-    let mut waiting = vec![path.to_owned()];
-    let mut sum = 0;
-    while let Some(path) = waiting.pop() {
-        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-        if meta.dev() != top.dev() {
-            continue;
-        }
-        // st_blocks counts 512-byte units, inode(7).
-        sum += meta.blocks() * 512;
-        if meta.is_dir() {
-            waiting.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
-        }
-    }
-    sum
 }

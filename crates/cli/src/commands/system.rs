@@ -23,7 +23,7 @@ pub(crate) async fn run(root: &Path, command: SystemCommand) -> Result<(), Comma
             print(&rows(&usage), format);
             Ok(())
         }
-        SystemCommand::Prune(args) => prune(root, &args, "images, layers and blobs").await,
+        SystemCommand::Prune(args) => prune(root, &args, true).await,
         SystemCommand::Check => check(root).await,
     }
 }
@@ -43,16 +43,28 @@ async fn check(root: &Path) -> Result<(), CommandError> {
 ///
 /// # Errors
 /// When it is refused at the terminal, or can't be done.
-pub(crate) async fn prune(root: &Path, args: &Prune, what: &str) -> Result<(), CommandError> {
+pub(crate) async fn prune(root: &Path, args: &Prune, everything: bool) -> Result<(), CommandError> {
     let older_than = age(&args.filter)?;
-    if !args.force && !agreed(args, what)? {
+    if !args.force && !agreed(&going(args.all, everything))? {
         return Err(CommandError::silent(code::FAILED));
     }
-    let request = PruneImages { all: args.all, older_than, in_use: Vec::new() };
+    let request = PruneImages { all: args.all, older_than, builds: everything, in_use: Vec::new() };
     let removed = connect::connect(root).await?.prune_images(request).await?;
     tell(&removed);
+    if removed.builds > 0 {
+        anstream::println!("Deleted build cache objects: {}", removed.builds);
+    }
     anstream::println!("Total reclaimed space: {}", size::text(removed.bytes));
     Ok(())
+}
+
+/// What will be removed, each a line.
+fn going(all: bool, everything: bool) -> Vec<&'static str> {
+    let images =
+        if all { "all images that nothing needs" } else { "all images without a tag that nothing needs" };
+    let builds =
+        if all { "the whole build cache, cache mounts too" } else { "all build cache that no image has" };
+    if everything { vec![images, builds] } else { vec![images] }
 }
 
 /// Seconds of the filter `until`.
@@ -70,19 +82,20 @@ fn age(filters: &[String]) -> Result<Option<u64>, CommandError> {
     Ok(age)
 }
 
-fn agreed(args: &Prune, what: &str) -> Result<bool, CommandError> {
+fn agreed(going: &[&str]) -> Result<bool, CommandError> {
     if !rustix::termios::isatty(io::stdin()) {
         return Err(CommandError::usage("there is no terminal to ask on").hint("`-f` prunes without asking"));
     }
-    let which = if args.all { "that nothing needs" } else { "without a tag that nothing needs" };
-    anstream::eprint!("This will remove all {what} {which}. Continue? [y/N] ");
+    anstream::eprintln!("This will remove:");
+    going.iter().for_each(|what| anstream::eprintln!("  - {what}"));
+    anstream::eprint!("Continue? [y/N] ");
     let mut line = String::new();
     let answer = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut line));
     answer.map_err(|error| CommandError::failed(format!("the terminal: {error}")))?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
-fn rows(usage: &DiskUsage) -> [(&'static str, UsageRow); 4] {
+fn rows(usage: &DiskUsage) -> [(&'static str, UsageRow); 5] {
     let active = usage.images.iter().filter(|(image, _, _)| image.in_use).count();
     let images = UsageRow {
         count: usage.images.len() as u64,
@@ -96,6 +109,7 @@ fn rows(usage: &DiskUsage) -> [(&'static str, UsageRow); 4] {
         ("Compressed layers", blobs),
         ("Containers", usage.instances),
         ("Local Volumes", usage.volumes),
+        ("Build Cache", usage.builds),
     ]
 }
 

@@ -8,4 +8,5 @@ pub mod graph;
 mod ignore;
 pub mod plan;
 
+pub use cache::{Content, Kept};
 pub use ignore::{Ignore, IgnoreError};

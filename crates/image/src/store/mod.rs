@@ -40,7 +40,7 @@ pub use images::{DockerConfig, HealthCheck, Image, RegisterError, RemoveError, R
 pub(crate) use images::{Documents, NewImage};
 pub use layers::LayerError;
 pub(crate) use session::Session;
-pub use usage::{ImageUsage, Usage};
+pub use usage::{ImageUsage, Usage, disk_bytes};
 pub use verify::Fault;
 
 use crate::digest::Digest;

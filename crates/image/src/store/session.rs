@@ -100,7 +100,7 @@ impl Session<'_> {
     }
 
     /// Moves something out of its place; it is deleted with the session.
-    pub(super) fn discard(&self, path: &Path) -> Result<(), StoreError> {
+    pub(crate) fn discard(&self, path: &Path) -> Result<(), StoreError> {
         fs::rename(path, self.fresh()).map_err(StoreError::io("removing", path))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use super::Store;
 use super::gc::contents;
@@ -24,7 +26,7 @@ pub struct ImageUsage {
     pub id: Digest,
     /// In layers that other images have too.
     pub shared: u64,
-    /// In layers that go with the image.
+    /// In layers that go with the image, unless earlier builds left them for later ones ([`Store::builds`]).
     pub unique: u64,
 }
 
@@ -41,6 +43,17 @@ impl Store {
             usage.layers += bytes;
             layers.insert(layer, bytes);
         }
+        let images = self.layers_of_images()?;
+        let users = |layer| images.iter().filter(|(_, layers)| layers.contains(layer)).count();
+        usage.images.extend(images.iter().map(|(id, used)| {
+            let (shared, unique): (Vec<_>, Vec<_>) = used.iter().partition(|layer| users(layer) > 1);
+            let sum = |list: Vec<&Digest>| list.iter().filter_map(|layer| layers.get(layer)).sum();
+            ImageUsage { id: *id, shared: sum(shared), unique: sum(unique) }
+        }));
+        Ok(usage)
+    }
+    /// Each image once, with its layers, each once.
+    pub(crate) fn layers_of_images(&self) -> Result<Vec<(Digest, Vec<Digest>)>, RegisterError> {
         let mut images: Vec<(Digest, Vec<Digest>)> = Vec::new();
         for named in self.names()?.0 {
             if !images.iter().any(|&(known, _)| known == named.id) {
@@ -50,12 +63,25 @@ impl Store {
                 images.push((named.id, diff_ids));
             }
         }
-        let users = |layer| images.iter().filter(|(_, layers)| layers.contains(layer)).count();
-        usage.images.extend(images.iter().map(|(id, used)| {
-            let (shared, unique): (Vec<_>, Vec<_>) = used.iter().partition(|layer| users(layer) > 1);
-            let sum = |list: Vec<&Digest>| list.iter().filter_map(|layer| layers.get(layer)).sum();
-            ImageUsage { id: *id, shared: sum(shared), unique: sum(unique) }
-        }));
-        Ok(usage)
+        Ok(images)
     }
+}
+
+/// Bytes on the disk below a path, on its own file system; what goes meanwhile counts nothing.
+pub fn disk_bytes(path: &Path) -> u64 {
+    let Ok(top) = fs::symlink_metadata(path) else { return 0 };
+    let mut waiting = vec![path.to_owned()];
+    let mut sum = 0;
+    while let Some(path) = waiting.pop() {
+        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+        if meta.dev() != top.dev() {
+            continue;
+        }
+        // st_blocks counts 512-byte units, inode(7).
+        sum += meta.blocks() * 512;
+        if meta.is_dir() {
+            waiting.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+        }
+    }
+    sum
 }

@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use hoist_image::Store;
 
@@ -86,7 +85,7 @@ fn forget(place: &Place, store: &Store, role: Role, filler: &Path) {
             store.remove_id(image.id, true, &[]).unwrap();
         }
     }
-    store.forget_builds(Duration::ZERO, true).unwrap();
+    store.forget_builds(&store.builds().unwrap()).unwrap();
     store.gc(&[]).unwrap();
 }
 

@@ -152,7 +152,7 @@ impl<'a> Killer<'a> {
                 store.remove_id(image.id, true, &[]).unwrap();
             }
         }
-        store.forget_builds(Duration::ZERO, true).unwrap();
+        store.forget_builds(&store.builds().unwrap()).unwrap();
         if role != Role::Gc {
             store.gc(&[]).unwrap();
         }
@@ -221,7 +221,7 @@ impl<'a> Killer<'a> {
         for image in store.list().unwrap() {
             store.remove_id(image.id, true, &[]).unwrap();
         }
-        store.forget_builds(Duration::ZERO, true).unwrap();
+        store.forget_builds(&store.builds().unwrap()).unwrap();
         store.gc(&[]).unwrap();
         for folder in ["layers", "blobs/sha256", "tmp"] {
             assert_eq!(fs::read_dir(self.place.store.join(folder)).unwrap().count(), 0, "{folder}");

@@ -42,7 +42,7 @@ pub(crate) async fn run(
             let named = Some(file.as_path()).filter(|file| *file != Path::new("-"));
             import(root, named, ImportImage { reference, changes, message }).await
         }
-        ImageCommand::Prune(args) => system::prune(root, &args, "images").await,
+        ImageCommand::Prune(args) => system::prune(root, &args, false).await,
         ImageCommand::Load(args) => load::run(root, &args).await,
         ImageCommand::Save(args) => save::run(root, &args).await,
     }

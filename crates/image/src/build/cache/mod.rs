@@ -3,16 +3,18 @@
 //! A record is only a hint onto a layer of the store: without the layer it counts for nothing, and a record lost costs
 //! one step run again. Records are written whole and renamed into place, so they outlive whoever wrote them.
 
+mod kept;
 mod key;
 mod mounts;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+pub use kept::{Content, Kept};
 pub(super) use key::Key;
 pub(super) use mounts::{CacheMount, Wanted};
 
@@ -37,7 +39,7 @@ pub(super) struct Cache<'a> {
 
 impl<'a> Cache<'a> {
     pub(super) fn open(store: &Store, session: &'a Session<'a>) -> Result<Self, StoreError> {
-        let root = store.builds();
+        let root = store.builds_folder();
         for folder in ["steps", "mounts"] {
             let path = root.join(folder);
             crate::store::make_directory(&path)?;
@@ -87,33 +89,7 @@ fn read(path: &Path) -> Option<Record> {
 }
 
 impl Store {
-    fn builds(&self) -> PathBuf {
+    fn builds_folder(&self) -> PathBuf {
         self.root().join("builds")
-    }
-
-    /// The layers that records name: they are no garbage while the records last.
-    pub(crate) fn build_layers(&self) -> Vec<Digest> {
-        let names = fs::read_dir(self.builds().join("steps")).into_iter().flatten().flatten();
-        names.filter_map(|entry| read(&entry.path())?.layer).collect()
-    }
-
-    /// Forgets the steps that were of no use for `unused`, and with `mounts` what cache mounts hold; says how many.
-    /// The layers go with the next [`Store::gc`].
-    pub fn forget_builds(&self, unused: Duration, mounts: bool) -> io::Result<usize> {
-        let mut forgotten = 0;
-        let list = |folder: &str| fs::read_dir(self.builds().join(folder)).into_iter().flatten().flatten();
-        for entry in list("steps") {
-            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
-            if age >= unused {
-                fs::remove_file(entry.path())?;
-                forgotten += 1;
-            }
-        }
-        if mounts {
-            for entry in list("mounts").filter(|entry| entry.path().is_dir()) {
-                mounts::remove_unused(&entry.path())?;
-            }
-        }
-        Ok(forgotten)
     }
 }

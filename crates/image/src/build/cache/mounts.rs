@@ -4,11 +4,13 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::FlockOperation;
 
 use crate::build::graph::Sharing;
 use crate::digest::Digest;
+use crate::store::{Session, StoreError};
 
 /// What a step wants of a cache mount.
 #[derive(Clone, Copy, Debug)]
@@ -50,13 +52,11 @@ impl CacheMount {
     }
 
     fn lock(root: &Path, name: &str, wanted: &Wanted<'_>, operation: FlockOperation) -> io::Result<Self> {
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(root.join(format!("{name}.lock")))?;
-        rustix::io::retry_on_intr(|| rustix::fs::flock(&lock, operation))?;
         let folder = root.join(name);
+        let lock = File::options().create(true).truncate(false).write(true).open(lock_file(&folder))?;
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&lock, operation))?;
+        // When it was last of use, for whoever forgets what is old.
+        let _ = lock.set_modified(SystemTime::now());
         let new = match fs::create_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             made => made.map(|()| true)?,
@@ -69,12 +69,19 @@ impl CacheMount {
     }
 }
 
-/// Removes a folder that nobody uses now.
-pub(super) fn remove_unused(folder: &Path) -> io::Result<()> {
-    let lock =
-        File::options().create(true).truncate(false).write(true).open(folder.with_extension("lock"))?;
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => fs::remove_dir_all(folder),
-        Err(_) => Ok(()),
+/// The file that says who uses a folder, and when it was used last.
+pub(super) fn lock_file(folder: &Path) -> PathBuf {
+    folder.with_extension("lock")
+}
+
+/// Moves a folder that nobody uses now into the session, whole, to be deleted with it; says whether it was so.
+pub(super) fn discard_unused(session: &Session<'_>, folder: &Path) -> Result<bool, StoreError> {
+    let path = lock_file(folder);
+    let lock = File::options().create(true).truncate(false).write(true).open(&path);
+    let lock = lock.map_err(StoreError::io("opening", &path))?;
+    let unused = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+    if unused {
+        session.discard(folder)?;
     }
+    Ok(unused)
 }
