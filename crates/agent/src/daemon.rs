@@ -18,6 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::api::Agent;
+use crate::build::{leftovers, under_way::UnderWay};
 use crate::clock::Clock;
 use crate::dns_watch::DnsWatch;
 use crate::durable;
@@ -151,6 +152,8 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
     let groups = CgroupPath::new(Anchor::Root, Path::new("hoist").join(layout.tag()));
     let groups = groups.map_err(set_up("name the control groups"))?;
     let hierarchy = Arc::new(Hierarchy::detect().map_err(set_up("find the control groups of this host"))?);
+    // Before the store is opened, which clears the folders that they work in.
+    leftovers::end(&hierarchy, &groups);
     let (inbox, messages) = mpsc::unbounded_channel();
     let (link, from_keeper) = Link::new();
     let spawner = Spawner { exe: config.exe.clone(), layout: layout.clone() };
@@ -167,6 +170,7 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
         groups,
         turns: Arc::new(Semaphore::new(turns())),
         known: Arc::default(),
+        builds: UnderWay::default(),
         layout,
     };
     let (control, effects, journal) = restore(&host, &config)?;

@@ -45,6 +45,11 @@ impl Agent {
         }
     }
 
+    /// Asks builds that are under way to end, with an error for whoever asked for them.
+    pub fn cancel_builds(&self) {
+        self.host.builds.cancel();
+    }
+
     async fn alive(&self) -> Result<Vec<Status>, ApiError> {
         match self.host.link.call(Request::List, Vec::new()).await {
             Ok((Reply::Instances(list), _)) => Ok(list
@@ -82,6 +87,7 @@ impl Agent {
     /// Ends what belongs to the agent. While instances run, keeper and dns go on, and so does the network; else they
     /// end with it. The keeper is told that nobody need be restarted.
     pub async fn end(&self) {
+        self.host.builds.end().await;
         let running = self.alive().await.map(|alive| !alive.is_empty()).unwrap_or(true);
         if !running {
             if let Err(error) = self.host.fabric.close().await {

@@ -9,6 +9,7 @@ use hoist_planner::host::{StepError, Zone};
 use hoist_runtime::cgroup::{CgroupPath, Hierarchy};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::build::under_way::UnderWay;
 use crate::execs::Execs;
 use crate::fabric::FabricLink;
 use crate::held::Held;
@@ -33,6 +34,7 @@ pub(crate) struct Host {
     /// How many instances may be worked on at once.
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) known: Arc<Mutex<Known>>,
+    pub(crate) builds: UnderWay,
 }
 
 /// What calls that bypass the loop look up: the accepted spec and the last report.

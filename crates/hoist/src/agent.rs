@@ -82,7 +82,7 @@ async fn serve(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
     };
     say(args.background, "ready");
     let Parts { agent, orchestrator, stop } = parts;
-    let idle = orchestrator.clone();
+    let (idle, ending) = (orchestrator.clone(), agent.clone());
     let stays = !args.background;
     let ended = async move {
         tokio::select! {
@@ -90,6 +90,8 @@ async fn serve(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
             () = idle.idle(LINGER), if !stays => {}
             () = terminated() => {}
         }
+        // Calls under way are waited for, and a build may take long.
+        ending.cancel_builds();
     };
     let served = hoist_wire::serve(listener, Arc::new(orchestrator), ended).await;
     agent.end().await;

@@ -5,8 +5,10 @@
 
 mod bases;
 mod folder;
+pub(crate) mod leftovers;
 mod runner;
 mod spec;
+pub(crate) mod under_way;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use crate::api::Agent;
 use crate::chain::chain;
 use folder::{Asks, Remote};
 use runner::Containers;
+use under_way::{Running, UnderWay};
 
 /// Events and questions that may wait for the client.
 const QUEUE: usize = 64;
@@ -98,8 +101,11 @@ impl Agent {
         say(&out, BuildEvent::Plan(titles)).await;
         let containers =
             Containers { hierarchy: Arc::clone(&self.host.hierarchy), groups: self.host.groups.clone() };
-        let store = self.host.images.store();
-        let performing = Performing { wanted, graph: planned.graph, out, asks, gone, containers, store };
+        let (store, builds) = (self.host.images.store(), self.host.builds.clone());
+        let ends = || ApiError::new(ErrorKind::Unavailable, "the agent is just ending");
+        let _running = builds.begin().ok_or_else(ends)?;
+        let performing =
+            Performing { wanted, graph: planned.graph, out, asks, gone, containers, store, builds, _running };
         let performed = tokio::task::spawn_blocking(move || performing.perform()).await;
         let built = performed.map_err(|error| ApiError::internal(&error))??;
         if let Ok(id) = built.id.0.parse() {
@@ -140,6 +146,8 @@ struct Performing {
     gone: Arc<AtomicBool>,
     containers: Containers,
     store: Arc<Store>,
+    builds: UnderWay,
+    _running: Running,
 }
 
 impl Performing {
@@ -193,7 +201,7 @@ impl BuildProgress for Performing {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.gone.load(Ordering::Relaxed) || self.out.is_closed()
+        self.gone.load(Ordering::Relaxed) || self.builds.is_ending() || self.out.is_closed()
     }
 }
 

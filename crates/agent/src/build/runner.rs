@@ -1,4 +1,5 @@
-//! Runs the commands of a build by our own runtime. Nothing ends such a container yet when the agent is killed.
+//! Runs the commands of a build by our own runtime. What an agent that is killed leaves of them, the next one ends
+//! ([`super::leftovers`]).
 //!
 //! Each command has a thread whose mount namespace is its own. What is mounted for the command alone (trees of other
 //! stages, a tmpfs with its secrets) is mounted there, so that it is gone with the thread, however that ends.
@@ -25,6 +26,8 @@ use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, mount, mo
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use serde_json::{Value, json};
+
+use super::leftovers::PREFIX;
 
 /// How often it is asked whether the build was cancelled.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -118,7 +121,7 @@ impl Containers {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
         let (limits, _) = cgroup::Limits::from_oci(&resources)?;
-        let name = format!("build-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let (group, _) = Cgroup::create(&self.hierarchy, &self.groups.child(name)?, &limits)?;
         Ok(Group(group))
     }
