@@ -1,4 +1,4 @@
-//! What builds leave for later ones, listed and forgotten.
+//! What builds leave for later ones: listed, forgotten, and made once when several builds want it at the same time.
 
 #![allow(clippy::unwrap_used, reason = "test set-up")]
 
@@ -7,9 +7,11 @@ use std::error::Error;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use hoist_image::build::execute::{
-    BoundSource, Build, BuildError, BuildProgress, Built, Ended, Job, Listener, Options, Overlay,
+    BoundSource, Build, BuildError, BuildEvent, BuildProgress, Built, Ended, Job, Listener, Options, Overlay,
     Root, Runner,
 };
 use hoist_image::build::graph::{
@@ -135,4 +137,128 @@ fn what_builds_left_is_listed_with_the_images_that_have_it_and_forgotten() {
     assert!(!store.builds().unwrap().iter().any(Kept::is_mount));
     assert_eq!(fs::read_dir(tmp.path().join("store/tmp")).unwrap().count(), 0);
     assert!(store.verify().unwrap().is_empty());
+}
+
+/// A scribe whose first command ends only when both builds have begun the step and `first` lets it.
+struct Slow<'a> {
+    runs: AtomicUsize,
+    begun: &'a AtomicUsize,
+    first: &'a (dyn Fn() -> Ended + Sync),
+}
+
+impl Runner for Slow<'_> {
+    fn mount(&self, overlay: &Overlay) -> io::Result<OwnedFd> {
+        Scribe.mount(overlay)
+    }
+
+    fn run(&self, job: &Job, listener: &dyn Listener) -> Result<Ended, Box<dyn Error + Send + Sync>> {
+        if self.runs.fetch_add(1, Ordering::SeqCst) > 0 {
+            return Scribe.run(job, listener);
+        }
+        until(|| self.begun.load(Ordering::SeqCst) == 2);
+        Scribe.run(job, listener)?;
+        Ok((self.first)())
+    }
+}
+
+fn until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it takes too long");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Counts builds that have begun their step; cancels one when it is told to.
+struct Begins<'a> {
+    begun: &'a AtomicUsize,
+    cancelled: bool,
+}
+
+impl BuildProgress for Begins<'_> {
+    fn event(&self, event: BuildEvent<'_>) {
+        if matches!(event, BuildEvent::Started(_)) {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled && self.begun.load(Ordering::SeqCst) == 2
+    }
+}
+
+/// What came of two builds of one graph at once, the one that does the step first, and how often it was done.
+fn two(first: &(dyn Fn() -> Ended + Sync)) -> ([Result<Built, BuildError>; 2], usize) {
+    let ((_tmp, store), begun) = (store(), AtomicUsize::new(0));
+    let runner = Slow { runs: AtomicUsize::new(0), begun: &begun, first };
+    let both = std::thread::scope(|scope| {
+        let one = scope
+            .spawn(|| perform(&store, &runner, &graph("it"), &Begins { begun: &begun, cancelled: false }));
+        until(|| runner.runs.load(Ordering::SeqCst) == 1);
+        let other = perform(&store, &runner, &graph("it"), &Begins { begun: &begun, cancelled: false });
+        [one.join().unwrap(), other]
+    });
+    assert!(store.verify().unwrap().is_empty());
+    (both, runner.runs.into_inner())
+}
+
+#[test]
+fn builds_at_once_do_a_step_once() {
+    let ([one, other], runs) = two(&|| Ended::Status(0));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!((one.cached, other.cached, runs), (0, 1, 1));
+    assert_eq!(one.id, other.id);
+}
+
+#[test]
+fn a_build_does_itself_what_the_one_it_waited_for_failed_to_do() {
+    let ([one, other], runs) = two(&|| Ended::Status(1));
+    assert!(matches!(one, Err(BuildError::Step { .. })));
+    assert_eq!((other.unwrap().cached, runs), (0, 2));
+}
+
+#[test]
+fn a_build_that_waits_for_another_can_be_cancelled() {
+    let over = AtomicUsize::new(0);
+    let first = || {
+        until(|| over.load(Ordering::SeqCst) == 1);
+        Ended::Status(0)
+    };
+    let ((_tmp, store), begun) = (store(), AtomicUsize::new(0));
+    let runner = Slow { runs: AtomicUsize::new(0), begun: &begun, first: &first };
+    std::thread::scope(|scope| {
+        let one = scope
+            .spawn(|| perform(&store, &runner, &graph("it"), &Begins { begun: &begun, cancelled: false }));
+        until(|| runner.runs.load(Ordering::SeqCst) == 1);
+        let other = perform(&store, &runner, &graph("it"), &Begins { begun: &begun, cancelled: true });
+        over.store(1, Ordering::SeqCst);
+        assert!(matches!(other, Err(BuildError::Cancelled)));
+        assert_eq!(one.join().unwrap().unwrap().cached, 0);
+    });
+}
+
+/// Ends `fail` with a failure, and anything else only when it is told to.
+struct Patient;
+
+impl Runner for Patient {
+    fn mount(&self, overlay: &Overlay) -> io::Result<OwnedFd> {
+        Scribe.mount(overlay)
+    }
+
+    fn run(&self, job: &Job, listener: &dyn Listener) -> Result<Ended, Box<dyn Error + Send + Sync>> {
+        if job.command == ["fail"] {
+            return Ok(Ended::Status(7));
+        }
+        until(|| listener.is_cancelled());
+        Ok(Ended::Signal(9))
+    }
+}
+
+#[test]
+fn a_step_that_fails_ends_those_beside_it() {
+    let (_tmp, store) = store();
+    let mut graph = graph("wait");
+    graph.steps.append(&mut crate::graph("fail").steps);
+    let error = perform(&store, &Patient, &graph, &()).unwrap_err();
+    assert!(matches!(error, BuildError::Step { title, .. } if title == "fail"));
 }

@@ -8,5 +8,6 @@ pub mod graph;
 mod ignore;
 pub mod plan;
 
+pub(crate) use cache::Turns;
 pub use cache::{Content, Kept};
 pub use ignore::{Ignore, IgnoreError};

@@ -43,6 +43,7 @@ pub(crate) use session::Session;
 pub use usage::{ImageUsage, Usage, disk_bytes};
 pub use verify::Fault;
 
+use crate::build::Turns;
 use crate::digest::Digest;
 
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -68,6 +69,8 @@ impl StoreError {
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    /// Who is just doing which step of a build.
+    pub(crate) turns: Turns,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +84,7 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         make_directory(root)?;
         let root = fs::canonicalize(root).map_err(StoreError::io("finding", root))?;
-        let store = Self { root };
+        let store = Self { root, turns: Turns::default() };
         let lock = store.lock(Lock::Exclusive)?;
         store.lay_out()?;
         let lost = store.clear_dead_sessions(&lock)?;

@@ -6,6 +6,7 @@
 mod kept;
 mod key;
 mod mounts;
+mod turns;
 
 use std::fs;
 use std::io;
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub use kept::{Content, Kept};
 pub(super) use key::Key;
 pub(super) use mounts::{CacheMount, Wanted};
+pub(super) use turns::Turn;
+pub(crate) use turns::Turns;
 
 use crate::digest::Digest;
 use crate::store::{Session, Store, StoreError};

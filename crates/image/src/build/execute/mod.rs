@@ -22,6 +22,7 @@ mod wildcard;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::{BuildError, StepError};
 pub use runner::{Bound, BoundSource, Ended, Job, Listener, Overlay, Root, Runner};
@@ -124,6 +125,14 @@ struct Work<'a> {
     contexts: BTreeMap<&'a str, Context<'a>>,
     /// Now, when the build began.
     now: i64,
+    /// A step failed: there will be no image, and the others end as soon as they can.
+    failed: AtomicBool,
+}
+
+impl Work<'_> {
+    fn is_cancelled(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) || self.build.progress.is_cancelled()
+    }
 }
 
 impl Build<'_> {
@@ -138,7 +147,15 @@ impl Build<'_> {
         }
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-        let work = Work { build: self, graph, session: &session, cache, contexts, now };
+        let work = Work {
+            build: self,
+            graph,
+            session: &session,
+            cache,
+            contexts,
+            now,
+            failed: AtomicBool::new(false),
+        };
         let snapshots = queue::perform(&work);
         // Also after a failure: what was read need not be read again.
         let _ = memory.save(&work.cache.memory());

@@ -1,6 +1,7 @@
 //! Which step is done when: as soon as all it depends on is there, on a few threads.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
@@ -58,7 +59,10 @@ fn labour(work: &Work<'_>, needs: &[BTreeSet<usize>], state: &Mutex<State>, chan
         held = state.lock().unwrap_or_else(PoisonError::into_inner);
         match done {
             Ok(snapshot) => held.done[at] = Some(snapshot),
-            Err(failure) => drop(held.failure.get_or_insert(failure)),
+            Err(failure) => {
+                work.failed.store(true, Ordering::Relaxed);
+                held.failure.get_or_insert(failure);
+            }
         }
         change.notify_all();
     }
@@ -66,7 +70,7 @@ fn labour(work: &Work<'_>, needs: &[BTreeSet<usize>], state: &Mutex<State>, chan
 
 fn one(work: &Work<'_>, at: usize, below: &[(usize, Snapshot)]) -> Result<Snapshot, BuildError> {
     let (id, step, progress) = (StepId(at), &work.graph.steps[at], work.build.progress);
-    if progress.is_cancelled() {
+    if work.is_cancelled() {
         return Err(BuildError::Cancelled);
     }
     progress.event(BuildEvent::Started(id));

@@ -50,7 +50,7 @@ pub(super) fn run(
         scratch: work.session.fresh_directory()?,
     };
     let ended = work.build.runner.run(&job, &Ears { work, id }).map_err(StepError::Run);
-    if work.build.progress.is_cancelled() {
+    if work.is_cancelled() {
         return Err(StepError::Cancelled);
     }
     match ended? {
@@ -74,7 +74,7 @@ impl Listener for Ears<'_> {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.work.build.progress.is_cancelled()
+        self.work.is_cancelled()
     }
 }
 

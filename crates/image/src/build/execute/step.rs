@@ -8,7 +8,7 @@ use super::target::{Attributes, Target};
 use super::tree::{self, Files};
 use super::{StepError, Work, copy, owner, run};
 use crate::build::Ignore;
-use crate::build::cache::{Key, Record};
+use crate::build::cache::{Key, Record, Turn};
 use crate::build::graph::{Action, Mount, MountKind, Source, Step, StepId, Tree};
 use crate::digest::Digest;
 
@@ -22,27 +22,47 @@ pub(super) fn perform(work: &Work<'_>, id: StepId, below: Below<'_>) -> Result<S
     let sources = Sources::prepare(work, step, below)?;
     // Trees of stages are first compared by their layers, which costs nothing, and then by what is read of them.
     let quick = key(work, step, &base, below, &sources, false)?;
-    let mut keys = vec![quick];
-    if let Some(record) = look(work, quick)? {
-        return Ok(snapshot(base, record, true));
+    let (mut keys, mut turns) = (vec![quick], Vec::new());
+    match find(work, quick)? {
+        Found::Record(record) => return Ok(snapshot(base, record, true)),
+        Found::Nothing(turn) => turns.extend(turn),
     }
     if reads_stages(step) {
         let thorough = key(work, step, &base, below, &sources, true)?;
         keys.push(thorough);
-        if let Some(record) = look(work, thorough)? {
-            work.cache.keep(quick, &record);
-            return Ok(snapshot(base, record, true));
+        match find(work, thorough)? {
+            Found::Record(record) => {
+                work.cache.keep(quick, &record);
+                return Ok(snapshot(base, record, true));
+            }
+            Found::Nothing(turn) => turns.extend(turn),
         }
     }
     let layer = act(work, id, step, &base, below, &sources)?;
     let created = work.build.options.epoch.unwrap_or(work.now);
     let record = Record { layer, created };
     keys.into_iter().for_each(|key| work.cache.keep(key, &record));
+    // Who waits for one looks for the record next.
+    drop(turns);
     Ok(snapshot(base, record, false))
 }
 
-fn look(work: &Work<'_>, key: Digest) -> Result<Option<Record>, StepError> {
-    if work.build.options.no_cache { Ok(None) } else { Ok(work.cache.look(key)?) }
+enum Found<'a> {
+    Record(Record),
+    /// The step is to be done, by this build alone unless it takes nothing from others.
+    Nothing(Option<Turn<'a>>),
+}
+
+/// What another build left under the key. One that is just doing the step is waited for.
+fn find<'a>(work: &'a Work<'_>, key: Digest) -> Result<Found<'a>, StepError> {
+    if work.build.options.no_cache {
+        return Ok(Found::Nothing(None));
+    }
+    if let Some(record) = work.cache.look(key)? {
+        return Ok(Found::Record(record));
+    }
+    let turn = work.build.store.turns.take(key, || work.is_cancelled()).ok_or(StepError::Cancelled)?;
+    Ok(work.cache.look(key)?.map_or(Found::Nothing(Some(turn)), Found::Record))
 }
 
 fn snapshot(mut chain: Vec<Digest>, record: Record, cached: bool) -> Snapshot {
