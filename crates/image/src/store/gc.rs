@@ -22,7 +22,7 @@ pub struct Collected {
 impl Store {
     /// Takes garbage out. `in_use` are ids of images that stay though nothing names them.
     pub fn gc(&self, in_use: &[Digest]) -> Result<Collected, RegisterError> {
-        let session = self.session()?;
+        let session = self.with_reserve(|| self.session())?;
         let lock = self.lock(Lock::Exclusive)?;
         // A session of an earlier boot can't have come since `open`, so no layer is lost here.
         self.clear_dead_sessions(&lock)?;
@@ -37,19 +37,20 @@ impl Store {
             if !needed.contains(&digest) {
                 collected.bytes += fs::metadata(&path).map_or(0, |meta| meta.len());
                 collected.blobs += 1;
-                session.discard(&path)?;
+                self.with_reserve(|| session.discard(&path))?;
             }
         }
         for (digest, path) in contents(&self.root.join("layers"))? {
             if !needed.contains(&digest) {
                 collected.bytes += self.layer_record(digest)?.map_or(0, |record| record.bytes);
                 collected.layers += 1;
-                session.discard(&path)?;
+                self.with_reserve(|| session.discard(&path))?;
             }
         }
         // The session deletes what was moved into it, after the lock is released.
         drop(lock);
         drop(session);
+        self.refill();
         Ok(collected)
     }
 

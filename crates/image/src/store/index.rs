@@ -92,11 +92,17 @@ impl Store {
         let before = names.clone();
         let result = change(&mut names);
         if names != before {
+            let fewer = names.0.len() <= before.0.len();
             let manifests = names.0.into_iter().map(entry).collect();
             let index = Index { schema_version: 2, media_type: OCI_INDEX.to_owned(), manifests };
             let path = self.root.join("index.json");
             let json = serde_json::to_vec_pretty(&index).map_err(io::Error::other);
-            write_whole(&path, &json.map_err(StoreError::io("writing", &path))?)?;
+            let json = json.map_err(StoreError::io("writing", &path))?;
+            // Room is kept back for what gives room.
+            match fewer {
+                true => self.with_reserve(|| write_whole(&path, &json))?,
+                false => write_whole(&path, &json)?,
+            }
         }
         Ok(result)
     }

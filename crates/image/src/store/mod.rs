@@ -4,6 +4,7 @@
 //! oci-layout, index.json, blobs/sha256/<hex>   a valid OCI image layout, for other tools to read
 //! layers/<diff id>/{fs,layer.json}             each layer, unpacked once, shared by all images
 //! tmp/<session>/                               what an operation under way has made so far
+//! reserve/                                     room to clean up with on a full disk
 //! lock                                         see below
 //! ```
 //!
@@ -22,6 +23,7 @@ mod implied;
 mod index;
 mod layers;
 mod recover;
+mod reserve;
 mod session;
 mod usage;
 mod verify;
@@ -89,6 +91,7 @@ impl Store {
         store.lay_out()?;
         let lost = store.clear_dead_sessions(&lock)?;
         drop(lock);
+        store.refill();
         if lost {
             store.unpack_lost()?;
         }

@@ -121,7 +121,7 @@ impl Store {
         if folders.is_empty() {
             return Ok(0);
         }
-        let (session, mut freed) = (self.session()?, 0);
+        let (session, mut freed) = (self.with_reserve(|| self.session())?, 0);
         for (folder, bytes) in folders {
             if mounts::discard_unused(&session, folder)? {
                 freed += bytes;
