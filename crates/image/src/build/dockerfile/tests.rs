@@ -12,100 +12,57 @@ fn kinds(text: &str) -> Vec<Kind> {
 }
 
 /// All problems of a text, one to a line, with the line that each shows.
-fn problems(text: &str, expected: &Expect) {
+fn all_problems(text: &str) -> String {
     let problems = Dockerfile::parse(text).map(|_| ()).expect_err("it is fine");
-    let shown: String =
-        problems.iter().map(|problem| format!("{problem}\n    {}\n", problem.source)).collect();
-    expected.assert_eq(&shown);
+    problems.iter().map(|problem| format!("{problem}\n    {}\n", problem.source)).collect()
 }
+
+fn problems(text: &str, expected: &Expect) {
+    expected.assert_eq(&all_problems(text));
+}
+
+/// A file's lines, each with the column of its problem, and the problem.
+const WRONG: [(&str, usize, &str); 26] = [
+    ("RUN before", 1, "RUN comes before the first FROM, where only ARG may"),
+    (
+        "FROM debian AS 9lives",
+        16,
+        "9lives is no name for a stage: a letter, then letters, digits, `-`, `_`, `.`",
+    ),
+    ("FROM --plattform=x debian", 6, "--plattform is no flag of this instruction; did you mean platform?"),
+    ("RUNN make", 1, "unknown instruction RUNN; did you mean RUN?"),
+    ("  COPY only", 3, "COPY needs at least a source and a destination"),
+    ("ENV A", 1, "ENV needs a name and a value: NAME=VALUE"),
+    (r#"CMD ["a", 1]"#, 5, "an array may hold strings only"),
+    ("EXPOSE", 1, "EXPOSE needs at least one argument"),
+    ("HEALTHCHECK --retries=x CMD true", 13, "--retries is a number from 0 on, not x"),
+    ("HEALTHCHECK --interval=5 CMD true", 24, "--interval is a time such as 30s or 1m30s, not 5"),
+    ("HEALTHCHECK curl", 1, "HEALTHCHECK is followed by CMD and a command, or by NONE"),
+    ("ONBUILD FROM x", 1, "ONBUILD can't be followed by FROM"),
+    ("ONBUILD COPPY a b", 9, "unknown instruction COPPY; did you mean COPY?"),
+    ("SHELL /bin/bash", 1, r#"SHELL needs an array: SHELL ["/bin/bash", "-c"]"#),
+    ("COPY --chown a b", 6, "--chown needs a value: --flag=VALUE"),
+    ("COPY --from=a --from=b c d", 6, "--from is given twice"),
+    ("ADD --from=x a b", 5, "--from is no flag of this instruction"),
+    ("RUN --network=hots true", 5, "--network is default, none or host, not hots; did you mean host?"),
+    ("RUN", 1, "RUN needs a command"),
+    ("VOLUME []", 1, "VOLUME needs paths that are not empty"),
+    ("USER", 1, "USER needs an argument"),
+    ("ARG =x", 1, "ARG =x has no name before its `=`"),
+    ("LABEL a=b c", 1, "LABEL c has no `=`: NAME=VALUE"),
+    ("FROM a b", 1, "FROM takes an image, or an image AS a name"),
+    ("HEALTHCHECK NONE x", 1, "HEALTHCHECK NONE takes no arguments"),
+    ("RUN --security=insecure x", 5, "a build grants no more than --security=sandbox"),
+];
 
 #[test]
 fn all_problems_of_a_file_are_told_at_once() {
-    let text = "\
-RUN before
-FROM debian AS 9lives
-FROM --plattform=x debian
-RUNN make
-  COPY only
-ENV A
-CMD [\"a\", 1]
-EXPOSE
-HEALTHCHECK --retries=x CMD true
-HEALTHCHECK --interval=5 CMD true
-HEALTHCHECK curl
-ONBUILD FROM x
-ONBUILD COPPY a b
-SHELL /bin/bash
-COPY --chown a b
-COPY --from=a --from=b c d
-ADD --from=x a b
-RUN --network=hots true
-RUN
-VOLUME []
-USER
-ARG =x
-LABEL a=b c
-FROM a b
-HEALTHCHECK NONE x
-RUN --security=insecure x
-";
-    problems(
-        text,
-        &expect![[r#"
-            line 1, column 1: RUN comes before the first FROM, where only ARG may
-                RUN before
-            line 2, column 16: 9lives is no name for a stage: a letter, then letters, digits, `-`, `_`, `.`
-                FROM debian AS 9lives
-            line 3, column 6: --plattform is no flag of this instruction; did you mean platform?
-                FROM --plattform=x debian
-            line 4, column 1: unknown instruction RUNN; did you mean RUN?
-                RUNN make
-            line 5, column 3: COPY needs at least a source and a destination
-                  COPY only
-            line 6, column 1: ENV needs a name and a value: NAME=VALUE
-                ENV A
-            line 7, column 5: an array may hold strings only
-                CMD ["a", 1]
-            line 8, column 1: EXPOSE needs at least one argument
-                EXPOSE
-            line 9, column 13: --retries is a number from 0 on, not x
-                HEALTHCHECK --retries=x CMD true
-            line 10, column 24: --interval is a time such as 30s or 1m30s, not 5
-                HEALTHCHECK --interval=5 CMD true
-            line 11, column 1: HEALTHCHECK is followed by CMD and a command, or by NONE
-                HEALTHCHECK curl
-            line 12, column 1: ONBUILD can't be followed by FROM
-                ONBUILD FROM x
-            line 13, column 9: unknown instruction COPPY; did you mean COPY?
-                ONBUILD COPPY a b
-            line 14, column 1: SHELL needs an array: SHELL ["/bin/bash", "-c"]
-                SHELL /bin/bash
-            line 15, column 6: --chown needs a value: --flag=VALUE
-                COPY --chown a b
-            line 16, column 6: --from is given twice
-                COPY --from=a --from=b c d
-            line 17, column 5: --from is no flag of this instruction
-                ADD --from=x a b
-            line 18, column 5: --network is default, none or host, not hots; did you mean host?
-                RUN --network=hots true
-            line 19, column 1: RUN needs a command
-                RUN
-            line 20, column 1: VOLUME needs paths that are not empty
-                VOLUME []
-            line 21, column 1: USER needs an argument
-                USER
-            line 22, column 1: ARG =x has no name before its `=`
-                ARG =x
-            line 23, column 1: LABEL c has no `=`: NAME=VALUE
-                LABEL a=b c
-            line 24, column 1: FROM takes an image, or an image AS a name
-                FROM a b
-            line 25, column 1: HEALTHCHECK NONE takes no arguments
-                HEALTHCHECK NONE x
-            line 26, column 5: a build grants no more than --security=sandbox
-                RUN --security=insecure x
-        "#]],
-    );
+    let text: String = WRONG.iter().map(|(line, ..)| format!("{line}\n")).collect();
+    let shown = |(at, (line, column, problem)): (usize, &(&str, usize, &str))| {
+        format!("line {}, column {column}: {problem}\n    {line}\n", at + 1)
+    };
+    let expected: String = WRONG.iter().enumerate().map(shown).collect();
+    assert_eq!(all_problems(&text), expected);
 }
 
 #[test]
