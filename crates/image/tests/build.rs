@@ -20,7 +20,7 @@ use hoist_image::build::graph::{
     Action, Copy, Graph, History, Mount, MountKind, Network, Run, Sharing, Source, Step, StepId, Tree,
 };
 use hoist_image::{Digest, Image, Store};
-use support::{have, sh, tree};
+use support::{chain, have, sh, tree};
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -72,14 +72,7 @@ impl Bench {
     }
 
     fn refusal(&self, steps: Vec<Step>) -> String {
-        let error = self.build(steps).unwrap_err();
-        let mut text = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
-        text
+        chain(&self.build(steps).unwrap_err())
     }
 
     /// The image's merged tree, without times.

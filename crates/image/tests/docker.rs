@@ -9,13 +9,13 @@ mod support;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use hoist_image::platform::Platform;
 use hoist_image::{Image, Store};
 use server::{Registry, layout};
-use support::{archive, dir, file, have, sh, symlink, tree};
+use support::{archive, dir, file, have, in_namespaces, sh, symlink, tree};
 
 #[test]
 fn docker_and_we_read_what_the_other_pushed() {
@@ -24,22 +24,10 @@ fn docker_and_we_read_what_the_other_pushed() {
     }
     let me = std::env::current_exe().unwrap();
     // Docker looks for authorities in one place only; here it is ours.
-    let script =
-        "ip link set lo up; mkdir -p /etc/docker; mount -t tmpfs docker /etc/docker; exec \"$0\" \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args([
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-        "bash",
-        "-euc",
-        script,
-    ]);
+    let script = "set -eu; ip link set lo up; mkdir -p /etc/docker; mount -t tmpfs docker /etc/docker; exec \"$0\" \"$@\"";
+    let mut command = in_namespaces(script);
     command.arg(me).args(["--ignored", "--exact", "--nocapture", "child_pushes_and_pulls"]);
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     said.lines().filter(|line| line.contains("skipped")).for_each(|line| eprintln!("{line}"));

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use hoist_image::digest::Digest;
 use hoist_image::layer::{UnpackError, Unpacked, pack, unpack};
-use support::{archive, dir, file, hard_link, have, pax, sh, symlink, tree};
+use support::{archive, chain, dir, file, hard_link, have, pax, sh, symlink, tree};
 
 fn unpacked(bytes: &[u8]) -> (tempfile::TempDir, Unpacked) {
     let into = tempfile::tempdir().unwrap();
@@ -399,11 +399,4 @@ fn huge_metadata(kind: u8) -> Vec<u8> {
     header.set_cksum();
     bytes[..512].copy_from_slice(header.as_bytes());
     bytes
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

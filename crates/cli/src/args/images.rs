@@ -28,9 +28,9 @@ pub enum PullWhich {
     Missing,
 }
 
-/// `hoist pull`
+/// What `hoist pull` and `hoist push` have in common.
 #[derive(Debug, Clone, Args)]
-pub struct PullServices {
+pub struct Transfer {
     /// Whose images.
     #[command(flatten)]
     pub selection: Selection,
@@ -40,6 +40,14 @@ pub struct PullServices {
     /// Images of the services that these depend on, too
     #[arg(long)]
     pub include_deps: bool,
+}
+
+/// `hoist pull`
+#[derive(Debug, Clone, Args)]
+pub struct PullServices {
+    /// Of what.
+    #[command(flatten)]
+    pub transfer: Transfer,
     /// Go on where an image can't be pulled
     #[arg(long)]
     pub ignore_pull_failures: bool,
@@ -51,15 +59,9 @@ pub struct PullServices {
 /// `hoist push`
 #[derive(Debug, Clone, Args)]
 pub struct PushServices {
-    /// Whose images.
+    /// Of what.
     #[command(flatten)]
-    pub selection: Selection,
-    /// Show no progress
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Images of the services that these depend on, too
-    #[arg(long)]
-    pub include_deps: bool,
+    pub transfer: Transfer,
     /// Go on where an image can't be pushed
     #[arg(long)]
     pub ignore_push_failures: bool,

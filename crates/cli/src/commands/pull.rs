@@ -27,7 +27,7 @@ pub(crate) async fn pull(
         PullPolicy::Build => Err("it is built"),
         _ => Ok(()),
     };
-    let mut images = images(project, args.include_deps, &|_, service| wanted(service));
+    let mut images = images(project, args.transfer.include_deps, &|_, service| wanted(service));
     let agent = connect::connect(&project.target.root).await?;
     if args.policy == PullWhich::Missing {
         let here = agent.images(ImageQuery::default()).await?;
@@ -40,7 +40,7 @@ pub(crate) async fn pull(
         let request = PullImage { reference: image.clone(), platform: None, access: access.clone() };
         calls.push(agent.pull_image(request).await);
     }
-    let ends = Progress::new("pull", quiet(args.quiet, style)).follow_all(calls).await;
+    let ends = Progress::new("pull", quiet(args.transfer.quiet, style)).follow_all(calls).await;
     conclude(ends.into_iter().filter_map(Result::err).collect(), args.ignore_pull_failures)
 }
 
@@ -60,14 +60,14 @@ pub(crate) async fn push(
             Err("it is not built here; `hoist image push` pushes any image")
         }
     };
-    let images = images(project, args.include_deps, &wanted);
+    let images = images(project, args.transfer.include_deps, &wanted);
     let access = access(images.iter().map(String::as_str))?;
     let agent = connect::connect(&project.target.root).await?;
     let mut calls = Vec::new();
     for image in &images {
         calls.push(agent.push_image(PushImage { reference: image.clone(), access: access.clone() }).await);
     }
-    let ends = Progress::new("push", quiet(args.quiet, style)).follow_all(calls).await;
+    let ends = Progress::new("push", quiet(args.transfer.quiet, style)).follow_all(calls).await;
     conclude(ends.into_iter().filter_map(Result::err).collect(), args.ignore_push_failures)
 }
 

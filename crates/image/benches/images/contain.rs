@@ -1,5 +1,5 @@
 //! Starts this program again in namespaces that end with it: whatever the bench's daemons leave running, mounted or linked
-//! is gone afterwards, also when the bench is stopped half-way.
+//! is gone afterwards, also when the bench is stopped half-way. Several benches have this file.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -43,5 +43,6 @@ pub(super) fn again() -> ExitCode {
 
 /// The control group that everything of the bench but Hoist's is in; Hoist makes and removes its own.
 pub(super) fn group() -> String {
-    std::env::var("GROUP").unwrap_or_else(|_| format!("hoist-bench-images-{}", std::process::id()))
+    let name = || format!("hoist-bench-{}-{}", env!("CARGO_CRATE_NAME"), std::process::id());
+    std::env::var("GROUP").unwrap_or_else(|_| name())
 }

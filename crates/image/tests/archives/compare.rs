@@ -1,7 +1,6 @@
 //! Our outcome beside others', and which differences are listed.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use hoist_image::layer::unpack;
 
 use crate::cases::Case;
 use crate::oracles::{Gnu, Outcome};
-use crate::support::tree;
+use crate::support::{chain, tree};
 
 /// Directories whose attributes no entry gives.
 pub(crate) type Implied = BTreeSet<String>;
@@ -101,14 +100,4 @@ fn shown(outcome: &Outcome) -> String {
         Outcome::Tree(tree) => tree.lines().map(|line| format!("\n    {line}")).collect(),
         Outcome::Refused(reason) => format!("refused: {}", reason.trim()),
     }
-}
-
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut error = error;
-    while let Some(source) = error.source() {
-        text += &format!(": {source}");
-        error = source;
-    }
-    text
 }

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timestamps, XattrFlags};
 
 use crate::cases::Case;
-use crate::support::have;
+use crate::support::{have, in_namespaces};
 
 /// What came of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,20 +134,7 @@ pub(crate) fn docker(cases: &[Case], at: &Path) -> Option<Vec<Result<PathBuf, St
     for (n, case) in cases.iter().enumerate() {
         fs::write(at.join(format!("archives/{n:04}")), &case.bytes).unwrap();
     }
-    let mut command = Command::new("unshare");
-    command.args([
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-        "bash",
-        "-c",
-        DOCKER,
-        "bash",
-    ]);
-    let ended = command.arg(at).stdin(Stdio::null()).output().unwrap();
+    let ended = in_namespaces(DOCKER).arg("bash").arg(at).output().unwrap();
     let results = fs::read_to_string(at.join("results")).unwrap_or_default();
     if results.lines().count() != cases.len() {
         let log = fs::read_to_string(at.join("log")).unwrap_or_default();

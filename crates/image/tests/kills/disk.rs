@@ -1,6 +1,5 @@
 //! A disk without a byte left.
 
-use std::error::Error;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
@@ -9,7 +8,7 @@ use std::process::Command;
 use hoist_image::Store;
 
 use crate::Scene;
-use crate::support::sh;
+use crate::support::{chain, sh};
 use crate::work::{Place, ROLES, Role};
 
 /// Bytes left free, before each operation is tried.
@@ -137,14 +136,4 @@ fn fill(filler: &Path, left: u64) {
     }
     let length = file.metadata().unwrap().len();
     file.set_len(length.saturating_sub(left)).unwrap();
-}
-
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut error = error;
-    while let Some(source) = error.source() {
-        text += &format!(": {source}");
-        error = source;
-    }
-    text
 }

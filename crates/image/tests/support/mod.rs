@@ -92,6 +92,20 @@ pub fn sh(script: &str) -> String {
     stdout.into_owned()
 }
 
+/// A shell that runs `script` in network, mount and process namespaces that end with it; arguments may follow.
+pub fn in_namespaces(script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command.args(["bash", "-c", script]).stdin(Stdio::null());
+    command
+}
+
+/// An error with all its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let all = std::iter::successors(Some(error), |error| error.source());
+    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// Whether `program` is installed; if not, says that the test is skipped.
 pub fn have(test: &str, program: &str) -> bool {
     let found =
