@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use crate::v1::{Ask, FileEntry, FileKind, Folder, Listing, Piece, Refusal};
+pub use crate::v1::{Ask, Attribute, FileEntry, FileKind, Folder, Listing, Piece, Refusal};
 use crate::{ApiError, Items, RegistryAccess};
 
 /// An image to build.

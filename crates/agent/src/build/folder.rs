@@ -168,5 +168,8 @@ fn entry(entry: &FileEntry) -> Entry {
         device: entry.device,
         inode: entry.inode,
         link,
+        several: entry.several,
+        number: entry.number,
+        xattrs: entry.attributes.iter().map(|xattr| (xattr.name.to_vec(), xattr.value.to_vec())).collect(),
     }
 }

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use hoist_wire::build::{Ask, BuildIn, FileEntry, FileKind, Folder, Listing, Piece, Refusal};
+use hoist_wire::build::{Ask, Attribute, BuildIn, FileEntry, FileKind, Folder, Listing, Piece, Refusal};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use tokio::sync::mpsc::Sender;
 
 /// Bytes of one message.
 const PIECE: usize = 256 << 10;
+/// The most that Linux has for an attribute's value, and for a file's list of names (xattr(7)).
+const XATTRS: usize = 64 << 10;
 
 /// Answers one question. When nobody listens any more, the build is over.
 pub(super) fn answer(folders: &BTreeMap<String, PathBuf>, ask: &Ask, read: bool, out: &Sender<BuildIn>) {
@@ -111,5 +113,29 @@ fn describe(directory: &OwnedFd, name: &[u8]) -> io::Result<FileEntry> {
         device: stat.st_dev,
         inode: stat.st_ino,
         link: link.into_vec().into(),
+        several: kind == FileKind::File && stat.st_nlink > 1,
+        number: stat.st_rdev,
+        attributes: match kind {
+            FileKind::File | FileKind::Directory => attributes(directory, name)?,
+            _ => Vec::new(),
+        },
     })
+}
+
+/// A person's own extended attributes; the others tell of this machine, or give privileges.
+fn attributes(directory: &OwnedFd, name: &[u8]) -> io::Result<Vec<Attribute>> {
+    let path = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name].concat();
+    let mut names = vec![0; XATTRS];
+    let length = match rustix::fs::llistxattr(&path[..], &mut names[..]) {
+        Err(rustix::io::Errno::NOTSUP) => return Ok(Vec::new()),
+        listed => listed?,
+    };
+    let own = names[..length].split(|&byte| byte == 0).filter(|name| name.starts_with(b"user."));
+    let attribute = |name: &[u8]| {
+        let mut value = vec![0; XATTRS];
+        let length = rustix::fs::lgetxattr(&path[..], name, &mut value[..])?;
+        value.truncate(length);
+        Ok(Attribute { name: name.to_vec().into(), value: value.into() })
+    };
+    own.map(attribute).collect()
 }

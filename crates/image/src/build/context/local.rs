@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::super::execute::Kind;
+use super::super::execute::{Kind, mounted};
 use super::{Entry, Folder, Take};
 
 /// A folder that this process can read itself.
@@ -61,5 +61,19 @@ fn describe(entry: &fs::DirEntry) -> io::Result<Entry> {
         device: meta.dev(),
         inode: meta.ino(),
         link: if kind == Kind::Symlink { Some(fs::read_link(entry.path())?) } else { None },
+        several: kind == Kind::File && meta.nlink() > 1,
+        number: meta.rdev(),
+        xattrs: match kind {
+            Kind::File | Kind::Directory => xattrs(&entry.path())?,
+            _ => Vec::new(),
+        },
     })
+}
+
+/// A person's own extended attributes; the others tell of this machine, or give privileges.
+fn xattrs(path: &Path) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut all = mounted::xattrs(&rustix::fs::open(path, flags, rustix::fs::Mode::empty())?)?;
+    all.retain(|(name, _)| name.starts_with(b"user."));
+    Ok(all)
 }

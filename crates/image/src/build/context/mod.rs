@@ -36,6 +36,12 @@ pub struct Entry {
     pub inode: u64,
     /// Where a symbolic link points.
     pub link: Option<PathBuf>,
+    /// Whether a file has more names than this one.
+    pub several: bool,
+    /// Which device a device's name stands for.
+    pub number: u64,
+    /// Extended attributes of the namespace `user`.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Takes the content of the file with this number.
@@ -244,6 +250,9 @@ fn root() -> Node {
         device: 0,
         inode: 0,
         link: None,
+        several: false,
+        number: 0,
+        xattrs: Vec::new(),
     };
     node(&entry)
 }
@@ -258,8 +267,8 @@ fn node(entry: &Entry) -> Node {
         size: entry.size,
         mtime: entry.mtime,
         link: entry.link.clone(),
-        device: 0,
-        hard: None,
-        xattrs: Vec::new(),
+        device: if matches!(entry.kind, Kind::CharDevice | Kind::BlockDevice) { entry.number } else { 0 },
+        hard: entry.several.then_some((entry.device, entry.inode)),
+        xattrs: entry.xattrs.clone(),
     }
 }

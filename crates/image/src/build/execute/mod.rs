@@ -9,7 +9,7 @@ mod copy;
 mod error;
 mod fetch;
 mod mode;
-mod mounted;
+pub(super) mod mounted;
 mod owner;
 mod queue;
 mod run;

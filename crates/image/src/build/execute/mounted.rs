@@ -17,7 +17,7 @@ use super::tree::{self, Files, Kind, Node};
 use crate::digest::Digest;
 
 /// Names and values.
-type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+pub(in crate::build) type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// The root of a merged view, held by its descriptor.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ fn look(file: &OwnedFd) -> Result<Node, Errno> {
 }
 
 /// Extended attributes, overlayfs's own apart. Through /proc: O_PATH descriptors have no other way.
-fn xattrs(file: &OwnedFd) -> Result<Xattrs, Errno> {
+pub(in crate::build) fn xattrs(file: &OwnedFd) -> Result<Xattrs, Errno> {
     use std::os::fd::AsRawFd as _;
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     let length = match names(&path) {
