@@ -136,12 +136,23 @@ pub(super) fn copy(
         Some(text) => Some(Change::parse(text).ok_or_else(bad)?),
         None => None,
     };
-    let mut copier = Copier { target, copy, chown, chmod, exclude: &sources.exclude, links: HashMap::new() };
+    let mut copier = Copier {
+        target,
+        copy,
+        chown,
+        chmod,
+        exclude: &sources.exclude,
+        links: HashMap::new(),
+        parents: Vec::new(),
+    };
     for (source, prepared) in copy.sources.iter().zip(&sources.prepared) {
         if work.build.progress.is_cancelled() {
             return Err(StepError::Cancelled);
         }
         copier.source(source, prepared)?;
+    }
+    for (folder, time) in copier.parents.iter().rev() {
+        copier.target.set_time(folder, *time)?;
     }
     drop(copier);
     work.keep(&written)
@@ -159,8 +170,15 @@ pub(super) fn into(files: &dyn Files, found: &Resolved, folder: &Path) -> Result
         exclude: Vec::new(),
     };
     let (target, exclude) = (Target::new(Mounted::directory(folder)?), Ignore::default());
-    let mut copier =
-        Copier { target, copy: &copy, chown: None, chmod: None, exclude: &exclude, links: HashMap::new() };
+    let mut copier = Copier {
+        target,
+        copy: &copy,
+        chown: None,
+        chmod: None,
+        exclude: &exclude,
+        links: HashMap::new(),
+        parents: Vec::new(),
+    };
     match &found.node {
         Some(node) if node.kind == Kind::Directory => {
             files.prefetch(&found.path)?;
@@ -179,6 +197,8 @@ struct Copier<'a> {
     exclude: &'a Ignore,
     /// Where the first name of a file with several was copied to.
     links: HashMap<(u64, u64), PathBuf>,
+    /// Folders that `--parents` made, with their times: what comes into them later changes those.
+    parents: Vec<(PathBuf, (i64, u32))>,
 }
 
 impl Copier<'_> {
@@ -225,6 +245,8 @@ impl Copier<'_> {
         found: &Match,
         unpack: bool,
     ) -> Result<(), StepError> {
+        // As in BuildKit, each source is copied by itself: names of one file are kept together within a folder.
+        self.links.clear();
         if self.copy.parents {
             return self.with_parents(files, pattern, found);
         }
@@ -257,6 +279,7 @@ impl Copier<'_> {
                 let node = tree::resolve(files, &from, true)?.node;
                 if let Some(node) = node {
                     self.target.set(&to, &self.changed(Attributes::of(&node), true))?;
+                    self.parents.push((to.clone(), node.mtime));
                 }
             }
         }

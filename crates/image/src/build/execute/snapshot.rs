@@ -1,10 +1,10 @@
 //! Snapshots: what a step starts from and leaves, as a chain of layers in the store.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
-use super::mounted::Mounted;
+use super::mounted::{self, Mounted};
 use super::runner::{Overlay, Root};
 use super::{StepError, Work};
 use crate::build::context::Context;
@@ -148,6 +148,7 @@ fn like(below: &Path, root: &Path) -> std::io::Result<()> {
 /// nothing is below, and directories copied up that nothing was changed in.
 fn tidy(written: &Writable, path: &Path) -> std::io::Result<()> {
     let here = written.upper.join(path);
+    let (before, mut removed) = (fs::symlink_metadata(&here)?.modified()?, false);
     for entry in fs::read_dir(&here)? {
         let entry = entry?;
         if !entry.file_type()?.is_dir() {
@@ -156,29 +157,60 @@ fn tidy(written: &Writable, path: &Path) -> std::io::Result<()> {
         let path = path.join(entry.file_name());
         tidy(written, &path)?;
         let full = written.upper.join(&path);
-        let below = written
-            .lower
-            .iter()
-            .map(|layer| layer.join(&path))
-            .find(|path| fs::symlink_metadata(path).is_ok());
-        let opaque = rustix::fs::lgetxattr(&full, OPAQUE, &mut [0_u8; 4][..]).is_ok_and(|length| length > 0);
+        let below = below(&written.lower, &path);
+        let opaque = is_opaque(&full);
         match below {
             None if opaque => rustix::fs::lremovexattr(&full, OPAQUE)?,
             Some(below) if !opaque && same(&below, &full)? && fs::read_dir(&full)?.next().is_none() => {
                 fs::remove_dir(&full)?;
+                removed = true;
             }
             _ => {}
         }
     }
-    Ok(())
+    // Else its own time would tell of a change that nobody made.
+    if removed { fs::File::open(&here)?.set_modified(before) } else { Ok(()) }
 }
 
 const OPAQUE: &str = "trusted.overlay.opaque";
 
-/// Whether two directories have the same attributes, times included.
+fn is_opaque(folder: &Path) -> bool {
+    rustix::fs::lgetxattr(folder, OPAQUE, &mut [0_u8; 4][..]).is_ok_and(|length| length > 0)
+}
+
+/// Where what the layers, the topmost first, show at `path` lies, if they show anything.
+fn below(lower: &[PathBuf], path: &Path) -> Option<PathBuf> {
+    for layer in lower {
+        let (mut at, mut hidden, mut parts) = (layer.clone(), false, path.iter().peekable());
+        while let Some(part) = parts.next() {
+            at.push(part);
+            match fs::symlink_metadata(&at) {
+                Err(_) => break,
+                Ok(meta) if parts.peek().is_none() => return (!is_whiteout(&meta)).then_some(at),
+                Ok(meta) if !meta.is_dir() => return None,
+                Ok(_) => hidden |= is_opaque(&at),
+            }
+        }
+        if hidden {
+            return None;
+        }
+    }
+    None
+}
+
+/// What overlayfs takes for "not there".
+fn is_whiteout(meta: &fs::Metadata) -> bool {
+    meta.file_type().is_char_device() && meta.rdev() == 0
+}
+
+/// Whether two directories have the same attributes, times and extended ones included.
 fn same(below: &Path, here: &Path) -> std::io::Result<bool> {
     let (a, b) = (fs::symlink_metadata(below)?, fs::symlink_metadata(here)?);
-    Ok(a.is_dir() && (a.mode(), a.uid(), a.gid(), a.mtime()) == (b.mode(), b.uid(), b.gid(), b.mtime()))
+    if !a.is_dir() || (a.mode(), a.uid(), a.gid(), a.mtime()) != (b.mode(), b.uid(), b.gid(), b.mtime()) {
+        return Ok(false);
+    }
+    let xattrs = |folder| Ok::<_, std::io::Error>(mounted::xattrs(&fs::File::open(folder)?.into())?);
+    Ok(xattrs(below)? == xattrs(here)?)
 }
 
 fn is_untouched(written: &Writable) -> std::io::Result<bool> {
@@ -188,4 +220,60 @@ fn is_untouched(written: &Writable) -> std::io::Result<bool> {
     }
     let (a, b) = (fs::symlink_metadata(top)?, fs::symlink_metadata(&written.upper)?);
     Ok((a.mode(), a.uid(), a.gid()) == (b.mode(), b.uid(), b.gid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::SystemTime;
+
+    use super::{OPAQUE, Root, Writable, tidy};
+
+    const TIME: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn folders(root: &Path, path: &str) {
+        fs::create_dir_all(root.join(path)).unwrap();
+        for folder in Path::new(path).ancestors() {
+            fs::File::open(root.join(folder)).unwrap().set_modified(TIME).unwrap();
+        }
+    }
+
+    #[test]
+    fn folders_made_anew_stay_though_a_hidden_layer_has_the_same() {
+        let temporary = tempfile::tempdir().unwrap();
+        let [upper, opaque, bottom] = ["upper", "opaque", "bottom"].map(|name| temporary.path().join(name));
+        folders(&upper, "a/b");
+        folders(&bottom, "a/b");
+        folders(&opaque, "a");
+        let flags = rustix::fs::XattrFlags::empty();
+        if rustix::fs::setxattr(opaque.join("a"), OPAQUE, b"y", flags).is_err() {
+            eprintln!("folders_made_anew: skipped, because it needs root");
+            return;
+        }
+        let written = Writable {
+            root: Root::Directory(upper.clone()),
+            upper: upper.clone(),
+            lower: vec![opaque, bottom],
+        };
+        tidy(&written, Path::new("")).unwrap();
+        assert!(upper.join("a/b").exists());
+    }
+
+    #[test]
+    fn folders_copied_up_for_nothing_go_with_those_above_them() {
+        let temporary = tempfile::tempdir().unwrap();
+        let [lower, upper] = ["lower", "upper"].map(|name| temporary.path().join(name));
+        for root in [&lower, &upper] {
+            folders(root, "a/b/c");
+            folders(root, "noted");
+        }
+        let flags = rustix::fs::XattrFlags::empty();
+        let kept = rustix::fs::setxattr(upper.join("noted"), "user.note", b"new", flags).is_ok();
+        let written =
+            Writable { root: Root::Directory(upper.clone()), upper: upper.clone(), lower: vec![lower] };
+        tidy(&written, Path::new("")).unwrap();
+        assert_eq!(fs::read_dir(&upper).unwrap().count(), usize::from(kept));
+        assert_eq!(fs::metadata(&upper).unwrap().modified().unwrap(), TIME);
+    }
 }

@@ -157,8 +157,11 @@ fn add_mount(
     let files = opened.files();
     let found = tree::resolve(files, Path::new(source), true)?;
     let missing = || StepError::Refused(format!("{source:?}, which is to be mounted, is not there"));
-    files.prefetch(&found.path)?;
-    key.add_tree(files, &found.path, &found.node.ok_or_else(missing)?, &Ignore::default(), Path::new(""))
+    let node = found.node.ok_or_else(missing)?;
+    if node.kind == tree::Kind::Directory {
+        files.prefetch(&found.path)?;
+    }
+    key.add_tree(files, &found.path, &node, &Ignore::default(), Path::new(""))
 }
 
 /// The action without what may change though nothing else does: which step a tree comes from, and proxies.
