@@ -6,23 +6,37 @@ use std::process::Command;
 
 use rustix::fs::{FlockOperation, flock};
 
-/// The archive of the real stack's image, made when it isn't there, or isn't what its files say. In the folder named in
-/// `HOIST_TEST_IMAGES`, else in the build folder.
+/// The archive of the real stack's image.
 ///
 /// # Panics
 /// When it can't be made.
 #[must_use]
 pub fn shop() -> PathBuf {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("real-stack");
+    made("shop.tar", &sources.join("image.sh"), &sources)
+}
+
+/// The archive of the images that Dockerfiles stand on.
+///
+/// # Panics
+/// When it can't be made.
+#[must_use]
+pub fn bases() -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("dockerfiles/bases.sh");
+    made("bases.tar", &script, &script)
+}
+
+/// An archive, made when it isn't there, or isn't what its files say. In the folder named in `HOIST_TEST_IMAGES`, else in
+/// the build folder.
+fn made(name: &str, script: &Path, sources: &Path) -> PathBuf {
     let folder = std::env::var_os("HOIST_TEST_IMAGES").map_or_else(build_folder, PathBuf::from);
     fs::create_dir_all(&folder).expect("a folder for images can be made");
     let lock = File::create(folder.join("lock")).expect("the folder for images can be written");
     flock(&lock, FlockOperation::LockExclusive).expect("a lock");
-    let archive = folder.join("shop.tar");
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("real-stack");
-    if newest(&archive) < newest(&sources) {
-        let made =
-            Command::new(sources.join("image.sh")).arg(&folder).output().expect("image.sh can be started");
-        assert!(made.status.success(), "image.sh: {}", String::from_utf8_lossy(&made.stderr));
+    let archive = folder.join(name);
+    if newest(&archive) < newest(sources) {
+        let made = Command::new(script).arg(&folder).output().expect("the script can be started");
+        assert!(made.status.success(), "{}: {}", script.display(), String::from_utf8_lossy(&made.stderr));
     }
     archive
 }

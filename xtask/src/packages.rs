@@ -27,6 +27,7 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     ("python3", "scripts that look at containers from outside"),
     ("mmdebstrap", "makes images of real programs from Debian packages"),
     ("skopeo", "reads and writes image archives and layouts, as the other side"),
+    ("buildah", "builds the same Dockerfiles, as the other side"),
     ("umoci", "unpacks images, as the other side"),
     ("docker-registry", "the registry that images are pushed to and pulled from"),
     ("openssl", "certificates of that registry"),
