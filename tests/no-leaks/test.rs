@@ -1,4 +1,6 @@
-//! After `down -v` nothing of a stack is left on the host.
+//! After `down -v` nothing of a stack is left on the host; what a `down` leaves, a prune takes.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -63,6 +65,31 @@ fn nothing_is_left_after_a_replacement_a_crash_and_a_stop() {
     stack.hoist(&["stop"]).ok();
     stack.down();
     assert_nothing_left(&host, &stack, &before);
+}
+
+#[test]
+fn prune_takes_the_volumes_that_no_stack_names_and_says_which() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("no-leaks");
+    stack.up(&["--wait"]);
+    let data = stack.root().join("volumes/no-leaks_data/_data");
+    std::fs::write(data.join("kept"), vec![1; 300_000]).unwrap();
+    let prune = |words: &[&str]| stack.hoist(&[&["system", "prune", "-f", "--volumes"], words].concat());
+    let named = prune(&["-a"]).success();
+    assert!(!named.stdout.contains("volume") && data.exists(), "{named}");
+    stack.hoist(&["down"]).ok();
+    assert_eq!(prune(&["--filter", "until=1h"]).code, 2, "a volume has no time of last use");
+    let anonymous = prune(&[]).success();
+    assert!(!anonymous.stdout.contains("Deleted") && data.exists(), "{anonymous}");
+    assert!(anonymous.stderr.contains("without -a"), "{anonymous}");
+    let all = prune(&["-a"]).success();
+    assert!(all.stdout.contains("Deleted volume: no-leaks_data\n"), "{all}");
+    assert!(all.stdout.contains("Total reclaimed space: 3"), "{all}");
+    assert_eq!(std::fs::read_dir(stack.root().join("volumes")).unwrap().count(), 0);
+    assert!(!prune(&["-a"]).success().stdout.contains("Deleted"), "once");
+    stack.up(&["--wait"]);
+    assert!(data.exists() && !data.join("kept").exists(), "it begins anew");
+    stack.down();
 }
 
 /// The agent and its company end a moment after the last stack has gone.

@@ -70,7 +70,7 @@ pub struct StartError(#[source] Box<dyn std::error::Error + Send + Sync>);
 /// The running orchestrator.
 #[derive(Clone)]
 pub struct Orchestrator {
-    inbox: mpsc::UnboundedSender<Input>,
+    pub(crate) inbox: mpsc::UnboundedSender<Input>,
     pub(crate) operations: Operations,
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     pub(crate) host: Arc<dyn HostApi>,
@@ -162,7 +162,7 @@ impl Orchestrator {
     }
 
     /// What is known, once the host has reported for the first time.
-    async fn shown(&self) -> Snapshot {
+    pub(crate) async fn shown(&self) -> Snapshot {
         let mut snapshot = self.snapshot.clone();
         let reported = snapshot.wait_for(|snapshot| !snapshot.view.is_empty());
         let _ = tokio::time::timeout(FIRST_REPORT, reported).await;
@@ -200,7 +200,7 @@ async fn forward_reports(host: Arc<dyn HostApi>, inbox: mpsc::UnboundedSender<In
     }
 }
 
-fn stopped() -> ApiError {
+pub(crate) fn stopped() -> ApiError {
     ApiError::new(ErrorKind::Unavailable, "the orchestrator has stopped: its state could not be written")
         .hint("free space where the state folder is, then run `hoist agent stop` and the command again")
 }

@@ -1,17 +1,23 @@
 //! [`ImageApi`] of what is wanted: calls go to the host, with the images that must stay.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use hoist_model::Digest;
+use hoist_model::{Digest, VolumeId};
+use hoist_planner::cluster::{Input, unnamed_volumes};
 use hoist_wire::{
     ApiError, ArchiveBytes, Artifact, CheckLogin, DiskUsage, FetchArtifact, ImageApi, ImageDetails,
     ImageQuery, ImageSummary, ImportImage, LoadedImage, PinImage, PinnedImage, PruneImages, PullImage,
     PulledImage, PushImage, PushedImage, RemoveImage, RemovedImages, TagImage, WorkStream,
 };
 
-use crate::api::Orchestrator;
+use crate::api::{Orchestrator, stopped};
 use crate::shell::Snapshot;
+
+/// How long the removal of volumes is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Orchestrator {
     /// Images of instances, of kept revisions and of operations under way.
@@ -26,6 +32,28 @@ impl Orchestrator {
         if let Err(error) = self.host.make_room(self.in_use()).await {
             tracing::warn!("old images can't be removed: {error}");
         }
+    }
+
+    /// Takes out the volumes that no stack names; each that is gone, with the bytes it had.
+    async fn prune_volumes(&self) -> Result<Vec<(VolumeId, u64)>, ApiError> {
+        let shown = self.shown().await;
+        let doomed = unnamed_volumes(&shown.stacks, &shown.view);
+        if doomed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let usage = self.host.disk_usage(ImageQuery::default()).await?;
+        self.inbox.send(Input::PruneVolumes).map_err(|_| stopped())?;
+        let mut snapshot = self.snapshot.clone();
+        // One that a stack names meanwhile stays.
+        let over = |shown: &Snapshot| unnamed_volumes(&shown.stacks, &shown.view).is_disjoint(&doomed);
+        let waited = tokio::time::timeout(PATIENCE, snapshot.wait_for(over)).await;
+        if waited.is_err() {
+            tracing::warn!("volumes that no stack names are not gone within {PATIENCE:?}");
+        }
+        let view = Arc::clone(&self.snapshot.borrow().view);
+        let is_there = |id: &VolumeId| view.values().any(|report| report.volumes.contains(id));
+        let gone = doomed.into_iter().filter(|id| !is_there(id));
+        Ok(gone.map(|id| (id.clone(), usage.each_volume.get(&id).copied().unwrap_or(0))).collect())
     }
 
     fn query(&self, query: ImageQuery) -> ImageQuery {
@@ -104,7 +132,11 @@ impl ImageApi for Orchestrator {
 
     async fn prune_images(&self, request: PruneImages) -> Result<RemovedImages, ApiError> {
         let _busy = self.busy();
-        self.host.prune_images(PruneImages { in_use: self.in_use(), ..request }).await
+        let taken = if request.volumes && request.all { self.prune_volumes().await? } else { Vec::new() };
+        let mut removed = self.host.prune_images(PruneImages { in_use: self.in_use(), ..request }).await?;
+        removed.bytes += taken.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        removed.volumes = taken.into_iter().map(|(id, _)| id).collect();
+        Ok(removed)
     }
 
     async fn check_store(&self) -> Result<Vec<String>, ApiError> {

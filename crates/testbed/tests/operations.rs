@@ -218,6 +218,25 @@ fn down_leaves_volumes_and_down_v_leaves_nothing() {
 }
 
 #[test]
+fn a_prune_takes_the_volumes_that_no_stack_names() {
+    let mut world = world();
+    let stack = shop().service(service("db").volume("data", "/data")).build();
+    up(&mut world, &stack, UpOptions::default());
+    world.prune_volumes();
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.left().2, 1, "a stack names it");
+    ask(&mut world, down(false));
+    assert_eq!(world.left(), (0, 0, 1));
+    world.prune_volumes();
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.left(), (0, 0, 0));
+    // What was pruned once is nothing to remove for ever.
+    up(&mut world, &stack, UpOptions::default());
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.left().2, 1);
+}
+
+#[test]
 fn dependents_stop_before_what_they_depend_on() {
     let mut world = world();
     let stack = three(|api| api);

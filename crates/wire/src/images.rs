@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hoist_model::{Digest, EventKind, ImageSource, PullPolicy, ResolvedImage};
+use hoist_model::{Digest, EventKind, ImageSource, PullPolicy, ResolvedImage, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::{ApiError, Items, RegistryAccess};
@@ -176,6 +176,8 @@ pub struct RemovedImages {
     pub deleted: Vec<Digest>,
     /// How many results of builds, cache mounts among them, are gone.
     pub builds: u64,
+    /// Volumes that are gone, with their data.
+    pub volumes: Vec<VolumeId>,
     /// Bytes that came free.
     pub bytes: u64,
 }
@@ -190,6 +192,8 @@ pub struct PruneImages {
     pub older_than: Option<u64>,
     /// What builds left and no image has, too; with `all`, everything they left, cache mounts too.
     pub builds: bool,
+    /// With `all`, volumes that no stack names, too. Without, none: an anonymous one goes with its instance.
+    pub volumes: bool,
     /// See [`ImageQuery`].
     pub in_use: Vec<Digest>,
 }
@@ -212,6 +216,9 @@ pub struct DiskUsage {
     /// What builds left for later ones; active is what an image has too, whose bytes count there.
     #[serde(default)]
     pub builds: UsageRow,
+    /// Bytes of each volume.
+    #[serde(default)]
+    pub each_volume: BTreeMap<VolumeId, u64>,
 }
 
 /// Things of one kind.

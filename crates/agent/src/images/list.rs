@@ -90,8 +90,8 @@ fn told(removed: &Removed, bytes: u64) -> RemovedImages {
     RemovedImages {
         untagged: removed.untagged.iter().map(Reference::familiar).collect(),
         deleted: removed.deleted.iter().map(|id| hoist_model::Digest(id.to_string())).collect(),
-        builds: 0,
         bytes,
+        ..RemovedImages::default()
     }
 }
 

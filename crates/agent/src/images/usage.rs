@@ -1,12 +1,13 @@
 //! What takes how much room on this host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use hoist_image::Digest;
 use hoist_image::build::Kept;
 use hoist_image::store::disk_bytes;
+use hoist_model::VolumeId;
 use hoist_wire::{ApiError, DiskUsage, ImageQuery, UsageRow};
 
 use super::Images;
@@ -38,13 +39,18 @@ impl Images {
         let volumes: BTreeSet<String> = known.spec.volumes.keys().map(ToString::to_string).collect();
         let kept = self.store.builds().map_err(|error| ApiError::internal(&error))?;
         let (builds, theirs) = builds(&kept);
+        let each_volume = folders(&layout.volumes());
         Ok(DiskUsage {
             images,
             layers: usage.layers.saturating_sub(theirs),
             blobs: usage.blobs,
             reclaimable,
-            instances: rows(&layout.instances(), &running.unwrap_or_default()),
-            volumes: rows(&layout.volumes(), &volumes),
+            instances: row(&folders(&layout.instances()), &running.unwrap_or_default()),
+            volumes: row(&each_volume, &volumes),
+            each_volume: each_volume
+                .into_iter()
+                .filter_map(|(id, bytes)| Some((VolumeId::new(id).ok()?, bytes)))
+                .collect(),
             builds,
         })
     }
@@ -64,14 +70,21 @@ fn builds(kept: &[Kept]) -> (UsageRow, u64) {
     (row, sum(&layers))
 }
 
-/// The folders below one, those with a name in `active` being used.
-fn rows(folder: &Path, active: &BTreeSet<String>) -> UsageRow {
+/// The folders below one, with their bytes.
+fn folders(folder: &Path) -> BTreeMap<String, u64> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), disk_bytes(&entry.path())))
+        .collect()
+}
+
+/// All of them, those with a name in `active` being used.
+fn row(folders: &BTreeMap<String, u64>, active: &BTreeSet<String>) -> UsageRow {
     let mut row = UsageRow::default();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let bytes = disk_bytes(&entry.path());
+    for (name, bytes) in folders {
         row.count += 1;
         row.bytes += bytes;
-        if active.contains(&*entry.file_name().to_string_lossy()) {
+        if active.contains(name) {
             row.active += 1;
         } else {
             row.reclaimable += bytes;

@@ -253,6 +253,17 @@ pub struct Prune {
     pub filter: Vec<String>,
 }
 
+/// `hoist system prune`
+#[derive(Debug, Clone, Args)]
+pub struct PruneAll {
+    /// Which images.
+    #[command(flatten)]
+    pub prune: Prune,
+    /// With -a, also volumes that no stack names, with their data
+    #[arg(long)]
+    pub volumes: bool,
+}
+
 /// `hoist system …`
 #[derive(Debug, Clone, Subcommand)]
 pub enum SystemCommand {
@@ -263,7 +274,7 @@ pub enum SystemCommand {
         format: ListFormat,
     },
     /// Take out what nothing needs
-    Prune(Prune),
+    Prune(PruneAll),
     /// Read the whole image store and name what is damaged (exit code 1)
     Check,
 }
@@ -293,6 +304,7 @@ mod tests {
             "hoist image prune -af --filter until=24h",
             "hoist system df",
             "hoist system prune -f",
+            "hoist system prune -a --volumes",
             "hoist system check",
         ];
         for line in lines {

@@ -6,7 +6,7 @@ use std::path::Path;
 use hoist_wire::{DiskUsage, ImageApi, ImageQuery, PruneImages, UsageRow};
 use serde_json::json;
 
-use crate::args::{ListFormat, Prune, SystemCommand};
+use crate::args::{ListFormat, Prune, PruneAll, SystemCommand};
 use crate::commands::image::tell;
 use crate::connect;
 use crate::error::{CommandError, code};
@@ -23,7 +23,7 @@ pub(crate) async fn run(root: &Path, command: SystemCommand) -> Result<(), Comma
             print(&rows(&usage), format);
             Ok(())
         }
-        SystemCommand::Prune(args) => prune(root, &args, true).await,
+        SystemCommand::Prune(args) => prune_all(root, &args).await,
         SystemCommand::Check => check(root).await,
     }
 }
@@ -39,18 +39,30 @@ async fn check(root: &Path) -> Result<(), CommandError> {
     Err(CommandError::failed(message).hint("pull or load the images named again: that mends them"))
 }
 
+async fn prune_all(root: &Path, args: &PruneAll) -> Result<(), CommandError> {
+    if args.volumes && !args.prune.filter.is_empty() {
+        return Err(CommandError::usage("volumes have no time of last use, so --volumes takes no filter"));
+    }
+    if args.volumes && !args.prune.all {
+        let text = "an anonymous volume goes with its instance: without -a, there is no volume to remove";
+        anstream::eprintln!("note: {text}");
+    }
+    let request = PruneImages { builds: true, volumes: args.volumes, ..PruneImages::default() };
+    prune(root, &args.prune, request).await
+}
+
 /// `prune`, of images or of everything.
 ///
 /// # Errors
 /// When it is refused at the terminal, or can't be done.
-pub(crate) async fn prune(root: &Path, args: &Prune, everything: bool) -> Result<(), CommandError> {
-    let older_than = age(&args.filter)?;
-    if !args.force && !agreed(&going(args.all, everything))? {
+pub(crate) async fn prune(root: &Path, args: &Prune, request: PruneImages) -> Result<(), CommandError> {
+    let request = PruneImages { all: args.all, older_than: age(&args.filter)?, ..request };
+    if !args.force && !agreed(&going(&request))? {
         return Err(CommandError::silent(code::FAILED));
     }
-    let request = PruneImages { all: args.all, older_than, builds: everything, in_use: Vec::new() };
     let removed = connect::connect(root).await?.prune_images(request).await?;
     tell(&removed);
+    removed.volumes.iter().for_each(|id| anstream::println!("Deleted volume: {id}"));
     if removed.builds > 0 {
         anstream::println!("Deleted build cache objects: {}", removed.builds);
     }
@@ -59,12 +71,20 @@ pub(crate) async fn prune(root: &Path, args: &Prune, everything: bool) -> Result
 }
 
 /// What will be removed, each a line.
-fn going(all: bool, everything: bool) -> Vec<&'static str> {
-    let images =
-        if all { "all images that nothing needs" } else { "all images without a tag that nothing needs" };
-    let builds =
-        if all { "the whole build cache, cache mounts too" } else { "all build cache that no image has" };
-    if everything { vec![images, builds] } else { vec![images] }
+fn going(request: &PruneImages) -> Vec<&'static str> {
+    let mut going = vec![match request.all {
+        true => "all images that nothing needs",
+        false => "all images without a tag that nothing needs",
+    }];
+    match (request.builds, request.all) {
+        (true, true) => going.push("the whole build cache, cache mounts too"),
+        (true, false) => going.push("all build cache that no image has"),
+        (false, _) => {}
+    }
+    if request.volumes && request.all {
+        going.push("all volumes that no stack names, with their data");
+    }
+    going
 }
 
 /// Seconds of the filter `until`.

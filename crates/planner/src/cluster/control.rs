@@ -7,6 +7,7 @@ use hoist_model::{
 };
 
 use super::operation::Operation;
+use super::removal;
 use super::verdict::{self, Standing};
 use super::{Effect, IdSource, Input, OpId, Restored, UpRequest, events};
 use crate::Now;
@@ -66,6 +67,7 @@ impl ClusterLoop {
             Input::ImagesResolved { op, images } => self.resolved(&mut turn, op, images),
             Input::Report(report) => self.report(&mut turn, &report),
             Input::Outdated { host, current } => self.outdated(&host, current, &mut turn.effects),
+            Input::PruneVolumes => self.prune(&mut turn),
             Input::Timer => {}
         }
         self.judge(&mut turn.effects);
@@ -106,6 +108,15 @@ impl ClusterLoop {
             let next = self.plan(turn);
             self.adopt(turn, next, None);
         }
+    }
+
+    fn prune(&mut self, turn: &mut Turn<'_>) {
+        let before = self.known.record.clone();
+        self.known.record.pruned = removal::unnamed_volumes(&self.known.stacks, &self.view);
+        let next = self.plan(turn);
+        // What the plan has beyond it is stored.
+        self.known.record = before;
+        self.adopt(turn, next, None);
     }
 
     /// A host that has a newer spec follows somebody else, or our store was restored from a backup. Never overtaken.

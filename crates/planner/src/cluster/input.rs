@@ -59,6 +59,8 @@ pub enum Input {
         /// What it has.
         current: Generation,
     },
+    /// A person prunes the volumes that no stack names.
+    PruneVolumes,
     /// A wake-up is due, perhaps.
     Timer,
 }

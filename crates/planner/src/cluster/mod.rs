@@ -29,3 +29,4 @@ pub use input::{
 pub use plan::{ClusterPlan, IdSource, PlanInput, Record, plan};
 pub use pool::Pool;
 pub(crate) use pool::overlap;
+pub use removal::unnamed_volumes;

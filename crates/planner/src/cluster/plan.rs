@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::{
     Endpoints, Failure, Generation, HostId, HostReport, HostSpec, InstanceUid, Moment, ServiceName, StackId,
-    WantedStack,
+    VolumeId, WantedStack,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,8 @@ pub struct PlanInput<'a> {
 pub struct Record {
     /// Instances to replace although their definition is unchanged (`--force-recreate`).
     pub retired: BTreeSet<InstanceUid>,
+    /// Volumes to remove because a person pruned what no stack names, until they are gone or named again.
+    pub pruned: BTreeSet<VolumeId>,
 }
 
 /// The next increment. A spec or endpoints equal to the previous ones keep their generation.
@@ -89,6 +91,8 @@ pub fn plan(input: &PlanInput<'_>, ids: &mut dyn IdSource) -> ClusterPlan {
     // Whoever was to be replaced is no longer in a spec: that is done.
     let there = |uid: &InstanceUid| plan.specs.values().any(|spec| spec.instances.contains_key(uid));
     plan.record.retired.retain(there);
+    let unnamed = removal::unnamed_volumes(input.wanted, input.view);
+    plan.record.pruned.retain(|id| unnamed.contains(id));
     (plan.gone, plan.gone_services) = removal::gone(input, &plan.specs);
     plan
 }

@@ -82,7 +82,8 @@ impl ClusterLoop {
         for (id, stored) in &mut change.stacks {
             *stored = self.known.stacks.get(id).cloned().map(Box::new);
         }
-        self.unsettled = !next.waiting.is_empty() || !next.failures.is_empty() || self.leaving();
+        let pruning = !next.record.pruned.is_empty();
+        self.unsettled = pruning || !next.waiting.is_empty() || !next.failures.is_empty() || self.leaving();
         self.waiting = next.waiting.keys().cloned().collect();
         self.failures = next.failures;
         change.specs = differing(&self.known.specs, next.specs);

@@ -9,12 +9,31 @@ use hoist_model::{
 
 use super::PlanInput;
 
-/// Volumes to remove from a host: those of stacks that go with `-v`, while they are there and nobody else mounts them.
+/// Volumes to remove from a host: those of stacks that go with `-v`, and those that a person pruned, while they are
+/// there and nobody else mounts them.
 pub(super) fn volumes(input: &PlanInput<'_>, report: &HostReport, spec: &HostSpec) -> Vec<VolumeId> {
-    let doomed: BTreeSet<&VolumeId> = input.wanted.values().flat_map(doomed).collect();
+    let named = named(input.wanted);
+    let pruned = input.record.pruned.iter().filter(|id| !named.contains(id));
+    let doomed: BTreeSet<&VolumeId> = input.wanted.values().flat_map(doomed).chain(pruned).collect();
     let there =
         doomed.into_iter().filter(|id| report.volumes.contains(id) && !spec.volumes.contains_key(*id));
     there.cloned().collect()
+}
+
+/// Volumes that are on a host and that no kept revision of any stack names: what `system prune --volumes --all` takes.
+#[must_use]
+pub fn unnamed_volumes(
+    wanted: &BTreeMap<StackId, WantedStack>,
+    view: &BTreeMap<HostId, HostReport>,
+) -> BTreeSet<VolumeId> {
+    let named = named(wanted);
+    let there = view.values().flat_map(|report| &report.volumes);
+    there.filter(|id| !named.contains(id)).cloned().collect()
+}
+
+fn named(wanted: &BTreeMap<StackId, WantedStack>) -> BTreeSet<&VolumeId> {
+    let revisions = wanted.values().flat_map(|wanted| wanted.revisions.values());
+    revisions.flat_map(|revision| revision.stack.volumes.values()).map(|volume| &volume.id).collect()
 }
 
 fn doomed(wanted: &WantedStack) -> impl Iterator<Item = &VolumeId> {

@@ -105,6 +105,12 @@ impl World {
         op
     }
 
+    /// Prunes the volumes that no stack names.
+    pub fn prune_volumes(&mut self) {
+        self.note("prune volumes");
+        self.tell_cluster(cluster::Input::PruneVolumes);
+    }
+
     /// Lets time pass until an operation ends.
     pub fn until_ended(&mut self, op: OpId) -> Ended {
         let limit = self.clock + PATIENCE;

@@ -6,7 +6,9 @@ mod ls;
 
 use std::path::Path;
 
-use hoist_wire::{ImageApi, ImportImage, PullImage, RegistryAccess, RemoveImage, RemovedImages, TagImage};
+use hoist_wire::{
+    ImageApi, ImportImage, PruneImages, PullImage, RegistryAccess, RemoveImage, RemovedImages, TagImage,
+};
 
 use crate::args::{ImageCommand, ProgressStyle};
 use crate::commands::{load, pull, save, system};
@@ -42,7 +44,7 @@ pub(crate) async fn run(
             let named = Some(file.as_path()).filter(|file| *file != Path::new("-"));
             import(root, named, ImportImage { reference, changes, message }).await
         }
-        ImageCommand::Prune(args) => system::prune(root, &args, false).await,
+        ImageCommand::Prune(args) => system::prune(root, &args, PruneImages::default()).await,
         ImageCommand::Load(args) => load::run(root, &args).await,
         ImageCommand::Save(args) => save::run(root, &args).await,
     }
