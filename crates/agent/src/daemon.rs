@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +12,6 @@ use hoist_model::{HostId, InstanceUid, VolumeId};
 use hoist_planner::cluster::Pool;
 use hoist_planner::host::{Adopted, HostLoop, Input, Process, Restored, StartedBy};
 use hoist_runtime::cgroup::{Anchor, CgroupPath, Hierarchy};
-use hoist_wire::SocketPath;
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -253,26 +251,4 @@ fn hostname() -> String {
 /// Preparing is kernel work under a few global locks: twice the processors keeps them busy, more only queues.
 fn turns() -> usize {
     2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
-}
-
-/// Binds the agent's socket, taking the place of one that a killed agent left. The lock says that nobody listens there.
-///
-/// # Errors
-/// When it can't be bound.
-pub fn bind(ownership: &Ownership) -> io::Result<std::os::unix::net::UnixListener> {
-    use std::os::unix::fs::PermissionsExt;
-    let path = ownership.layout().agent_socket();
-    let beside = path.with_extension("new");
-    for stale in [&beside] {
-        match fs::remove_file(stale) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    let listener = std::os::unix::net::UnixListener::bind(SocketPath::of(&beside)?.path())?;
-    fs::set_permissions(&beside, fs::Permissions::from_mode(0o600))?;
-    listener.set_nonblocking(true)?;
-    // Renamed into place with its mode set: nobody can connect to it before.
-    fs::rename(&beside, &path)?;
-    Ok(listener)
 }

@@ -101,7 +101,10 @@ impl Agent {
             let _ = self.host.link.tell(Request::Shutdown { force: false }, Vec::new()).await;
             remove_groups(&self.host);
         }
-        let _ = std::fs::remove_file(self.host.layout.agent_socket());
+        let socket = self.host.layout.agent_socket();
+        for name in [socket.with_extension("new"), socket] {
+            let _ = std::fs::remove_file(name);
+        }
     }
 
     async fn until_dns_ends(&self) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hoist_agent::{Agent, Clock, Config, Ownership, StartError, StartedBy};
+use hoist_agent::{Agent, Clock, Config, Entrance, Ownership, StartError, StartedBy};
 use hoist_orchestrator::store::Embedded;
 use hoist_orchestrator::{Daemon, Orchestrator};
 use hoist_wire::{ApiError, HostApi};
@@ -18,6 +18,8 @@ use crate::daemonize;
 
 /// How long an agent that has nothing to look after waits for another call.
 const LINGER: Duration = Duration::from_millis(300);
+/// How long a command that has connected may take to put its question.
+const LAST_CALL: Duration = Duration::from_millis(100);
 
 /// Runs until there is nothing left to look after, or a person stops it.
 pub(crate) fn run(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
@@ -82,14 +84,16 @@ async fn serve(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
     };
     say(args.background, "ready");
     let Parts { agent, orchestrator, stop } = parts;
-    let (idle, ending) = (orchestrator.clone(), agent.clone());
+    let (idle, ending, entrance) = (orchestrator.clone(), agent.clone(), ownership.entrance());
     let stays = !args.background;
     let ended = async move {
         tokio::select! {
             () = stop.notified() => {}
-            () = idle.idle(LINGER), if !stays => {}
+            () = unneeded(&idle, &entrance), if !stays => {}
             () = terminated() => {}
         }
+        // Nobody new comes in: what is listening still is not served any more.
+        let _ = entrance.hide();
         // Calls under way are waited for, and a build may take long.
         ending.cancel_builds();
     };
@@ -98,6 +102,19 @@ async fn serve(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(false, &error.message),
+    }
+}
+
+/// Resolves once nothing is left to do and nobody is about to call: a command that connected just before it was decided
+/// has its question put while the entrance is hidden, and then it is shown again.
+async fn unneeded(orchestrator: &Orchestrator, entrance: &Entrance) {
+    loop {
+        orchestrator.idle(LINGER).await;
+        let hidden = entrance.hide();
+        let quiet = tokio::time::timeout(LAST_CALL * 3 / 2, orchestrator.idle(LAST_CALL)).await.is_ok();
+        if quiet || hidden.and_then(|()| entrance.show()).is_err() {
+            return;
+        }
     }
 }
 
