@@ -56,6 +56,37 @@ fn up_builds_what_is_missing_and_nothing_twice() {
     assert_eq!(String::from_utf8_lossy(&grep.stdout), "", "a secret is in no file below the root");
 }
 
+/// Services of one Dockerfile, as of a program that is run in several ways.
+const ALIKE: &str = r#"
+x-build: &build
+  context: web
+  dockerfile_inline: |
+    FROM scratch
+    COPY busybox /bin/busybox
+    RUN --mount=type=cache,target=/cache ["/bin/busybox", "sh", "-c", "echo x >> /cache/runs; busybox sleep 1"]
+    RUN --mount=type=cache,target=/cache ["/bin/busybox", "sh", "-c", "echo runs: $(busybox wc -l < /cache/runs)"]
+services:
+  one: { build: *build }
+  two: { build: *build }
+  three: { build: *build }
+"#;
+
+#[test]
+fn services_of_one_dockerfile_do_each_step_once() {
+    let Some(host) = Host::with(&["busybox"]) else { return };
+    let (folder, _kept) = project(&host, "alike");
+    fs::write(folder.join("stack.yaml"), ALIKE).unwrap();
+    let stack = host.stack(folder.to_str().unwrap());
+    let built = stack.hoist(&["build"]).success();
+    assert_eq!(built.stderr.matches("| runs: ").count(), 1, "{built}");
+    assert!(built.stderr.contains("| runs: 1\n"), "{built}");
+    assert_eq!(
+        built.stderr.matches("3 steps, ").count() + built.stderr.matches("all cached").count(),
+        3,
+        "{built}"
+    );
+}
+
 #[test]
 fn build_says_what_it_does_and_why_it_does_not() {
     let Some(host) = Host::with(&["busybox"]) else { return };
