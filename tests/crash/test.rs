@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use hoist_tests::command::{Signal, wait_for_outcome};
-use hoist_tests::{Host, LATER, SOON, Stack, wait_for};
+use hoist_tests::{Host, LATER, SOON, Stack, eventually, wait_for};
 
 const ROUNDS: usize = 20;
 const NAMES: [&str; 3] = ["agent", "keeper", "dns"];
@@ -86,6 +86,38 @@ fn killing_any_daemon_stops_nothing_and_loses_nothing() {
     follower.wait_for_output("\nend ", LATER);
     assert_complete(&follower.stdout());
     stack.down().ok();
+}
+
+/// Neither has given the other what it holds: dns alone is left, with the sockets that names are asked on.
+#[test]
+fn agent_and_keeper_killed_together_leave_a_dns_that_the_next_command_takes_up() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("crash");
+    stack.up(&[]).ok();
+    let _ready = host.answer_from_outside(8095);
+    let before = instances(&stack);
+    let servers = || host.shell("pgrep -fc 'hoist [d]ns --root'").text().to_owned();
+    for together in [true, false, true, false] {
+        let [agent, keeper, _] = stack.daemons();
+        if together {
+            let both = [agent.to_string(), keeper.to_string()];
+            host.run("kill", &["-9", &both[0], &both[1]]).ok();
+            let is_gone = |pid: &String| host.run("kill", &["-0", pid]).code != 0;
+            eventually("both are gone", SOON, || both.iter().all(is_gone));
+        } else {
+            host.kill(keeper, Signal::KILL);
+            let pids = wait_for_return(&stack, 1, keeper);
+            host.kill(pids[0], Signal::KILL);
+            wait_for_return(&stack, 0, pids[0]);
+        }
+        assert_eq!(stack.ps().len(), 4);
+        let asked = || stack.hoist(&["exec", "-T", "asker", "perl", "get.pl", "web:8000"]);
+        wait_for_outcome("names resolve", SOON, asked, |answer| answer.code == 0);
+        assert_eq!(servers(), "1", "one dns runs");
+        assert_eq!(instances(&stack), before);
+    }
+    stack.down().ok();
+    assert_eq!(servers(), "0");
 }
 
 #[test]

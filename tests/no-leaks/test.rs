@@ -9,13 +9,14 @@ use hoist_tests::command::Signal;
 use hoist_tests::{Host, Listing, SOON, Stack};
 
 /// What a hoist keeps of itself for the next stack: its records, its logs, its image store.
-const KEPT: [&str; 17] = [
+const KEPT: [&str; 18] = [
     "",
     "agent.lock",
     "agent.log",
     "dns.log",
     "endpoints.json",
     "fabric",
+    "fabric/dns.lock",
     "fabric/ranges.json",
     "fabric/zone.json",
     "instances",

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hoist_keeper::protocol::{Reply, Request};
 
+use crate::dns_process;
 use crate::host::Host;
 use crate::readable::Readable;
 use crate::spawn::Spawner;
@@ -32,8 +33,9 @@ impl DnsWatch {
         loop {
             let sockets = self.host.fabric.dns_sockets().await;
             let began = tokio::time::Instant::now();
-            let process = match inherited.take() {
-                Some(pidfd) => Ok(pidfd),
+            // One that the keeper knows nothing of was started before the keeper was.
+            let process = match inherited.take().or_else(|| dns_process::running(&self.host.layout)) {
+                Some(pidfd) => self.keep(pidfd).await,
                 None => self.launch(&sockets).await,
             };
             match process {
@@ -52,18 +54,22 @@ impl DnsWatch {
         let taken = self.host.link.call(Request::Take { name: PROCESS.to_owned() }, Vec::new()).await;
         let Ok((Reply::Taken, fds)) = taken else { return None };
         let pidfd = fds.into_iter().next()?;
-        let pid = pid_of(&pidfd).filter(|pid| *pid > 0)?;
-        self.pid.store(pid, Ordering::Relaxed);
+        pid_of(&pidfd).filter(|pid| *pid > 0)?;
         Some(pidfd)
+    }
+
+    /// Has the keeper hold the process too.
+    async fn keep(&self, pidfd: OwnedFd) -> std::io::Result<OwnedFd> {
+        self.pid.store(pid_of(&pidfd).unwrap_or(0), Ordering::Relaxed);
+        let copy = pidfd.try_clone()?;
+        let _ = self.host.link.tell(Request::Hold { name: PROCESS.to_owned() }, vec![copy]).await;
+        Ok(pidfd)
     }
 
     async fn launch(&self, sockets: &[Arc<OwnedFd>]) -> std::io::Result<OwnedFd> {
         let borrowed: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
-        let (pidfd, pid) = self.spawner.dns(&borrowed)?;
-        self.pid.store(pid, Ordering::Relaxed);
-        let copy = pidfd.try_clone()?;
-        let _ = self.host.link.tell(Request::Hold { name: PROCESS.to_owned() }, vec![copy]).await;
-        Ok(pidfd)
+        let pidfd = self.spawner.dns(&borrowed)?;
+        self.keep(pidfd).await
     }
 
     /// Waits until the process has ended, or its fabric has gone: then it is ended too.

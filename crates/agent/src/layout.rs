@@ -136,6 +136,12 @@ impl Layout {
         self.fabric().join("netns")
     }
 
+    /// Held by dns while it runs; says which process it is.
+    #[must_use]
+    pub fn dns_lock(&self) -> PathBuf {
+        self.fabric().join("dns.lock")
+    }
+
     /// What dns answers from.
     #[must_use]
     pub fn zone(&self) -> PathBuf {

@@ -45,13 +45,12 @@ impl Spawner {
         reap(self.command("keeper")?.arg("--exe").arg(&self.exe).spawn()?)
     }
 
-    /// Starts dns with these sockets; returns its pidfd and its process id.
-    pub(crate) fn dns(&self, sockets: &[BorrowedFd<'_>]) -> io::Result<(OwnedFd, i32)> {
+    /// Starts dns with these sockets; returns its pidfd.
+    pub(crate) fn dns(&self, sockets: &[BorrowedFd<'_>]) -> io::Result<OwnedFd> {
         let child = self.command("dns")?.stdin(handover::pack(sockets)?).spawn()?;
-        let pid = Pid::from_child(&child);
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
         drop(reap(child)?);
-        Ok((pidfd, pid.as_raw_nonzero().get()))
+        Ok(pidfd)
     }
 }
 

@@ -21,7 +21,19 @@ pub(crate) fn run(root: PathBuf) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let zone = Layout::new(root).zone();
+    let layout = Layout::new(root);
+    let _lock = match hoist_agent::dns_process::hold(&layout) {
+        Ok(Some(lock)) => lock,
+        Ok(None) => {
+            eprintln!("dns: another one runs here");
+            return ExitCode::FAILURE;
+        }
+        Err(error) => {
+            eprintln!("dns: can't take its lock: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let zone = layout.zone();
     let config = Config { zone, resolvers: Resolvers::File(PathBuf::from("/etc/resolv.conf")) };
     match serve(sockets, config, |notice| {
         if let Notice::ZoneRejected(error) = notice {

@@ -22,6 +22,7 @@ use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use crate::chain::chain;
+use crate::dns_process;
 use crate::layout::Layout;
 use crate::link::Link;
 use crate::shell::{Inbox, Message};
@@ -42,6 +43,7 @@ pub(crate) struct FabricLink {
 }
 
 struct Inner {
+    layout: Layout,
     config: net::FabricConfig,
     inbox: Inbox,
     /// The newest wanted fabric that isn't applied yet: older ones are skipped.
@@ -94,6 +96,7 @@ impl FabricLink {
     /// Starts the task that applies changes. Nothing is made before the first network is wanted.
     pub(crate) fn start(layout: &Layout, pool: &Pool, inbox: Inbox) -> Self {
         let inner = Arc::new(Inner {
+            layout: layout.clone(),
             config: config(layout, pool),
             inbox,
             next: Mutex::default(),
@@ -333,6 +336,8 @@ impl Inner {
             None => Vec::new(),
         };
         let fds = if kept.is_empty() {
+            // The dns of an agent that was killed together with the keeper has them still.
+            dns_process::end(&self.layout).await;
             let bound: DnsSockets = bind_sockets(fabric.netns()).map_err(|error| failed(&error))?;
             bound.into_descriptors().collect()
         } else {
