@@ -3,12 +3,14 @@
 #
 # FOLDER/options/CASE has further words for the command line, one a line. What comes of it: FOLDER/theirs/CASE.log,
 # CASE.json (the configuration, which an OCI layout has not whole), and the layers in the OCI layout FOLDER/theirs/layout.
-# Buildah's own state is in memory, as it waits for the disk after every step: run this in a mount namespace of its own.
+# Buildah's own state is in memory, as it waits for the disk after every step, and in a mount namespace of its own, so
+# that nothing stays.
 set -eu
+[ "${inside-}" ] || inside=yes exec unshare --mount "$0" "$@"
 
 folder=$1
-mkdir -p "$folder/theirs" "$folder/storage" "$folder/tmp" /var/lib/containers
-for own in /var/lib/containers "$folder/storage" "$folder/tmp"; do mount -t tmpfs tmpfs "$own"; done
+mkdir -p "$folder/theirs" "$folder/storage" "$folder/tmp"
+for own in /run /var/lib "$folder/storage" "$folder/tmp"; do mount -t tmpfs tmpfs "$own"; done
 cat > "$folder/storage.conf" <<END
 [storage]
 driver = "overlay"

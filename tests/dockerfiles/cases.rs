@@ -16,7 +16,7 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// What it has that buildah 1.28 doesn't know, and nothing beside it says in other words.
     pub(crate) unknown: Option<String>,
-    /// `--target`, `--build-arg` and `--secret`, each with its value.
+    /// `--target`, `--build-arg`, `--build-context`, `--label` and `--secret`, each with its value.
     options: Vec<(String, String)>,
 }
 
@@ -69,7 +69,8 @@ impl Case {
     fn for_buildah(&self, context: &Path, file: &Path) -> String {
         let mut lines = vec!["--file".to_owned(), file.display().to_string()];
         for (option, value) in &self.options {
-            lines.extend([option.clone(), value.replace("src=", &format!("src={}/", context.display()))]);
+            let folder = if option == "--build-context" && !value.contains("://") { "=" } else { "src=" };
+            lines.extend([option.clone(), value.replace(folder, &format!("{folder}{}/", context.display()))]);
         }
         lines.join("\n") + "\n"
     }
@@ -83,27 +84,38 @@ impl Case {
     }
 }
 
+/// `build:` of a case. Its secrets are called `CASE-ID` in the stack file.
+fn section(case: &Case, context: &Path) -> Value {
+    let arguments: Vec<&str> = case.values("--build-arg").collect();
+    let labels: Vec<&str> = case.values("--label").collect();
+    let secrets: Vec<Value> = case
+        .secrets()
+        .map(|(id, _)| json!({ "source": format!("{}-{id}", case.name), "target": id }))
+        .collect();
+    let place = |place: &str| if place.contains("://") { json!(place) } else { json!(context.join(place)) };
+    let named = case.values("--build-context").filter_map(|text| text.split_once('='));
+    let contexts: Map<String, Value> = named.map(|(name, at)| (name.to_owned(), place(at))).collect();
+    json!({
+        "context": context,
+        "args": arguments,
+        "labels": labels,
+        "secrets": secrets,
+        "additional_contexts": contexts,
+        "target": case.values("--target").next().unwrap_or_default(),
+    })
+}
+
 /// The stack file that builds all cases: a service for each.
 pub(crate) fn stack(cases: &[Case], contexts: &Path) -> String {
     let (mut services, mut secrets) = (Map::new(), Map::new());
     for case in cases {
         let context = contexts.join(&case.name);
-        let mut used = Vec::new();
+        let service = json!({ "image": case.image(), "build": section(case, &context) });
+        services.insert(case.name.clone(), service);
         for (id, file) in case.secrets() {
-            let name = format!("{}-{id}", case.name);
-            used.push(json!({ "source": name, "target": id }));
-            secrets.insert(name, json!({ "file": context.join(file) }));
+            secrets.insert(format!("{}-{id}", case.name), json!({ "file": context.join(file) }));
         }
-        let target = case.values("--target").next();
-        let arguments: Vec<&str> = case.values("--build-arg").collect();
-        let build = json!({ "context": context, "args": arguments, "secrets": used, "target": target.unwrap_or_default() });
-        services.insert(case.name.clone(), json!({ "image": case.image(), "build": build }));
     }
     // JSON is YAML.
-    Value::from(Map::from_iter([
-        ("name".to_owned(), json!("cases")),
-        ("services".to_owned(), Value::Object(services)),
-        ("secrets".to_owned(), Value::Object(secrets)),
-    ]))
-    .to_string()
+    json!({ "name": "cases", "services": services, "secrets": secrets }).to_string()
 }

@@ -5,7 +5,7 @@
 //! `UPDATE_EXPECT=1 cargo test -p hoist-image --test plans` writes its plan; run this test. Comments at the Dockerfile's top:
 //!
 //! - `# Shows: …` what it is there for.
-//! - `# Build: --target T --build-arg K=V --secret id=I,src=FILE` how it is built.
+//! - `# Build: --target T --build-arg K=V --label K=V --build-context NAME=FOLDER --secret id=I,src=FILE` how it is built.
 //! - `# Prepare: …` shell commands that make what a checkout can't hold (modes, devices, archives), in the context.
 //! - `# Not in buildah 1.28: …` what buildah doesn't know. `Dockerfile.buildah` beside it says the same in words that it
 //!   knows; without one the case is built here alone, and told.

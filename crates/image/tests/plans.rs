@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use expect_test::expect_file;
 use hoist_image::build::dockerfile::Dockerfile;
 use hoist_image::build::graph::{Action, Graph, Source, Step, Tree};
-use hoist_image::build::plan::{Base, Bases, Planned, Request, needs, plan};
+use hoist_image::build::plan::{Base, Bases, NamedContext, Planned, Request, needs, plan};
 use hoist_image::digest::Digest;
 use hoist_image::platform::Platform;
 use serde_json::json;
@@ -33,6 +33,16 @@ fn request(text: &str) -> Request {
             "--build-arg" => {
                 let (name, value) = value.split_once('=').unwrap();
                 request.arguments.insert(name.to_owned(), value.to_owned());
+            }
+            "--label" => {
+                let (name, value) = value.split_once('=').unwrap();
+                request.labels.insert(name.to_owned(), value.to_owned());
+            }
+            "--build-context" => {
+                let (name, place) = value.split_once('=').unwrap();
+                let image = place.strip_prefix("docker-image://").map(str::to_owned);
+                let context = image.map_or(NamedContext::Folder, NamedContext::Image);
+                request.contexts.insert(name.to_owned(), context);
             }
             "--secret" => {}
             _ => panic!("{option} is no option that this test knows"),
