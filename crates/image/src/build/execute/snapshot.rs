@@ -119,7 +119,11 @@ impl Work<'_> {
 
     /// Keeps what was written as a layer; nothing when nothing was.
     pub(super) fn keep(&self, written: &Writable) -> Result<Option<Digest>, StepError> {
-        tidy(written, Path::new("")).map_err(StepError::io("reading", &written.upper))?;
+        let hiding = tidy(written, Path::new("")).map_err(StepError::io("reading", &written.upper))?;
+        if let Some(path) = hiding {
+            let text = format!("/{}: names that begin with .wh. hide files in an image", path.display());
+            return Err(StepError::Refused(text));
+        }
         if !written.lower.is_empty()
             && is_untouched(written).map_err(StepError::io("reading", &written.upper))?
         {
@@ -145,17 +149,21 @@ fn like(below: &Path, root: &Path) -> std::io::Result<()> {
 }
 
 /// Takes out of an upper directory what overlayfs put there without meaning: the mark "hides what is below" where
-/// nothing is below, and directories copied up that nothing was changed in.
-fn tidy(written: &Writable, path: &Path) -> std::io::Result<()> {
+/// nothing is below, and directories copied up that nothing was changed in. Says what would be a whiteout to whoever
+/// unpacks the layer, though it is none.
+fn tidy(written: &Writable, path: &Path) -> std::io::Result<Option<PathBuf>> {
     let here = written.upper.join(path);
-    let (before, mut removed) = (fs::symlink_metadata(&here)?.modified()?, false);
+    let (before, mut removed, mut hiding) = (fs::symlink_metadata(&here)?.modified()?, false, None);
     for entry in fs::read_dir(&here)? {
         let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".wh.") {
+            hiding = Some(path.join(entry.file_name()));
+        }
         if !entry.file_type()?.is_dir() {
             continue;
         }
         let path = path.join(entry.file_name());
-        tidy(written, &path)?;
+        hiding = tidy(written, &path)?.or(hiding);
         let full = written.upper.join(&path);
         let below = below(&written.lower, &path);
         let opaque = is_opaque(&full);
@@ -169,7 +177,10 @@ fn tidy(written: &Writable, path: &Path) -> std::io::Result<()> {
         }
     }
     // Else its own time would tell of a change that nobody made.
-    if removed { fs::File::open(&here)?.set_modified(before) } else { Ok(()) }
+    if removed {
+        fs::File::open(&here)?.set_modified(before)?;
+    }
+    Ok(hiding)
 }
 
 const OPAQUE: &str = "trusted.overlay.opaque";
@@ -258,6 +269,16 @@ mod tests {
         };
         tidy(&written, Path::new("")).unwrap();
         assert!(upper.join("a/b").exists());
+    }
+
+    #[test]
+    fn names_that_would_hide_others_are_told() {
+        let upper = tempfile::tempdir().unwrap();
+        folders(upper.path(), "a/b");
+        fs::write(upper.path().join("a/b/.wh.x"), "").unwrap();
+        let root = Root::Directory(upper.path().to_owned());
+        let written = Writable { root, upper: upper.path().to_owned(), lower: Vec::new() };
+        assert_eq!(tidy(&written, Path::new("")).unwrap().unwrap(), Path::new("a/b/.wh.x"));
     }
 
     #[test]
