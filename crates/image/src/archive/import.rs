@@ -64,6 +64,8 @@ impl Store {
             serde_json::to_vec(&Manifest::new(described, vec![layer])).map_err(RegisterError::Config)?;
         let names: Vec<Reference> = import.name.iter().cloned().collect();
         let id = session.register(&NewImage { manifest, config, names: names.clone() })?;
+        drop(session);
+        self.settle()?;
         Ok(Loaded { id, references: names })
     }
 }

@@ -71,7 +71,7 @@ pub struct Loaded {
 
 impl Store {
     /// Loads all images of an archive: `docker save`'s, old or new, or an OCI layout in a tar;
-    /// compressed or not, its layers too.
+    /// compressed or not, its layers too. They are on the disk afterwards: the archive may go.
     pub fn load(&self, input: impl Read + Send, progress: &dyn Progress) -> Result<Vec<Loaded>, LoadError> {
         let session = self.session()?;
         let spool = Spool::read(&session, input, progress)?;
@@ -88,7 +88,10 @@ impl Store {
                 other => other?,
             },
         };
-        images.into_iter().map(|image| take(&session, image, progress)).collect()
+        let loaded = images.into_iter().map(|image| take(&session, image, progress)).collect();
+        drop((spool, session));
+        self.settle()?;
+        loaded
     }
 
     /// Imports one image of the OCI layout at `directory`: the one whose name or tag is `tag`, or
@@ -105,7 +108,10 @@ impl Store {
         let mut images = layout_images(&session, &layout, &Platform::host(), Some(tag))?;
         let mut image = images.pop().ok_or(LoadError::NotAnImage)?;
         image.names = names.to_vec();
-        take(&session, image, progress)
+        let loaded = take(&session, image, progress);
+        drop(session);
+        self.settle()?;
+        loaded
     }
 }
 

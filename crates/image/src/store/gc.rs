@@ -22,9 +22,10 @@ pub struct Collected {
 impl Store {
     /// Takes garbage out. `in_use` are ids of images that stay though nothing names them.
     pub fn gc(&self, in_use: &[Digest]) -> Result<Collected, RegisterError> {
+        // What has not settled yet is pinned.
+        self.settle()?;
         let session = self.with_reserve(|| self.session())?;
         let lock = self.lock(Lock::Exclusive)?;
-        // A session of an earlier boot can't have come since `open`, so no layer is lost here.
         self.clear_dead_sessions(&lock)?;
         let mut collected = Collected::default();
         self.rename(|names| {

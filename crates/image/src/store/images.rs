@@ -161,8 +161,8 @@ impl Session<'_> {
         }
         let (manifest, id) = (self.keep_bytes(&image.manifest)?, self.keep_bytes(&image.config)?);
         self.mend_implied(&documents.diff_ids)?;
-        // A name must never outlive, on the disk, what it stands for.
-        self.store.sync()?;
+        // Content may reach the disk after its name, but not after the word that it is in doubt until then.
+        self.sync_notes()?;
         let media_type = match &documents.manifest.media_type[..] {
             "" => OCI_MANIFEST,
             given => given,

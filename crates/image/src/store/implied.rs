@@ -5,7 +5,7 @@
 //! different layers below it, so it can't be mended in place. Instead such an image gets one thin
 //! layer more, right above, that holds these directories alone, as the layers below have them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -38,67 +38,23 @@ impl Store {
         }
         Ok(stack)
     }
-
-    /// Where the layers below say how the directory at `path` is, if they do.
-    fn described_below(&self, below: &[Digest], path: &Path) -> Result<Option<PathBuf>, StoreError> {
-        for &layer in below.iter().rev() {
-            let tree = self.tree(layer);
-            match look(&tree, path) {
-                Look::Here => {
-                    let record = self.layer_record(layer)?;
-                    let implied = record
-                        .is_some_and(|record| record.implied.iter().any(|known| Path::new(known) == path));
-                    if !implied {
-                        return Ok(Some(tree.join(path)));
-                    }
-                    if is_opaque(&tree.join(path)) {
-                        return Ok(None);
-                    }
-                }
-                Look::Below => {}
-                Look::Nowhere => return Ok(None),
-            }
-        }
-        Ok(None)
-    }
 }
 
 impl Session<'_> {
     /// Makes the thin layers that an image of these layers needs.
     pub(crate) fn mend_implied(&self, diff_ids: &[Digest]) -> Result<(), StoreError> {
-        for (i, &layer) in diff_ids.iter().enumerate().skip(1) {
+        let mut below: Vec<Seen> = Vec::with_capacity(diff_ids.len());
+        for (i, &layer) in diff_ids.iter().enumerate() {
             let Some(record) = self.store.layer_record(layer)? else { continue };
-            let wrong = self.wrong_below(&diff_ids[..i], layer, &record)?;
+            let tree = self.store.tree(layer);
+            let wrong = wrong_below(&mut below, &tree, &record)?;
             let id = mended_id(&diff_ids[..=i]);
             if !wrong.is_empty() && !self.has_layer(id)? {
-                self.make_mended(id, &self.store.tree(layer), &wrong)?;
+                self.make_mended(id, &tree, &wrong)?;
             }
+            below.push(Seen::new(tree, record));
         }
         Ok(())
-    }
-
-    /// Implied directories that are another way below, with the place where they are right.
-    fn wrong_below(
-        &self,
-        below: &[Digest],
-        layer: Digest,
-        record: &LayerRecord,
-    ) -> Result<Vec<(PathBuf, PathBuf)>, StoreError> {
-        let mut wrong = Vec::new();
-        for path in record.implied.iter().map(PathBuf::from) {
-            let here = self.store.tree(layer).join(&path);
-            let Some(right) = self.store.described_below(below, &path)? else { continue };
-            let same = |a: Metadata, b: Metadata| {
-                (a.mode(), a.uid(), a.gid(), a.mtime(), a.mtime_nsec())
-                    == (b.mode(), b.uid(), b.gid(), b.mtime(), b.mtime_nsec())
-            };
-            let both = fs::symlink_metadata(&here).and_then(|here| Ok((here, fs::symlink_metadata(&right)?)));
-            let (here, there) = both.map_err(StoreError::io("reading", &right))?;
-            if !same(here, there) {
-                wrong.push((path, right));
-            }
-        }
-        Ok(wrong)
     }
 
     fn make_mended(&self, id: Digest, layer: &Path, wrong: &[(PathBuf, PathBuf)]) -> Result<(), StoreError> {
@@ -106,13 +62,13 @@ impl Session<'_> {
         let tree = made.join("fs");
         fs::create_dir(&tree).map_err(StoreError::io("making", &tree))?;
         let paths: BTreeSet<&Path> = wrong.iter().flat_map(|(path, _)| path.ancestors()).collect();
+        let right: HashMap<&Path, &Path> = wrong.iter().map(|(path, right)| (&**path, &**right)).collect();
         for path in paths.iter().filter(|path| **path != Path::new("")) {
             fs::create_dir(tree.join(path)).map_err(StoreError::io("making", &tree))?;
         }
         // Deepest first: what is made inside changes a directory's time.
         for path in paths.iter().rev() {
-            let right = wrong.iter().find(|(wrong, _)| wrong == path).map(|(_, right)| right.clone());
-            let right = right.unwrap_or_else(|| layer.join(path));
+            let right = right.get(path).map_or_else(|| layer.join(path), |right| right.to_path_buf());
             copy_attributes(&right, &tree.join(path))
                 .map_err(StoreError::io("copying attributes of", &right))?;
         }
@@ -127,29 +83,86 @@ fn mended_id(chain: &[Digest]) -> Digest {
     Digest::of(text.as_bytes())
 }
 
+/// A layer below, and what was seen of it so far: many paths lead through the same directories.
+struct Seen {
+    tree: PathBuf,
+    implied: HashSet<PathBuf>,
+    looked: HashMap<PathBuf, Look>,
+}
+
+#[derive(Clone, Copy)]
 enum Look {
-    /// The layer has a directory there.
-    Here,
+    /// The layer has a directory there; `hides`: it, or one above it, hides what lower layers have inside.
+    Here { hides: bool },
     /// The layer says nothing; the one below decides.
     Below,
     /// There is no directory to be seen from above.
     Nowhere,
 }
 
-fn look(tree: &Path, path: &Path) -> Look {
-    let mut at = tree.to_owned();
-    let mut hidden = false;
-    for part in path.components() {
-        hidden |= is_opaque(&at);
-        at.push(part);
+impl Seen {
+    fn new(tree: PathBuf, record: LayerRecord) -> Self {
+        let implied = record.implied.into_iter().map(PathBuf::from).collect();
+        Self { tree, implied, looked: HashMap::new() }
+    }
+
+    fn look(&mut self, path: &Path) -> Look {
+        if let Some(known) = self.looked.get(path) {
+            return *known;
+        }
+        let look = match path.parent().map(|parent| self.look(parent)) {
+            None => self.look_inside(path, false),
+            Some(Look::Here { hides }) => self.look_inside(path, hides),
+            Some(elsewhere) => elsewhere,
+        };
+        self.looked.insert(path.to_owned(), look);
+        look
+    }
+
+    fn look_inside(&self, path: &Path, hidden: bool) -> Look {
+        let at = self.tree.join(path);
         match fs::symlink_metadata(&at) {
-            Ok(meta) if meta.is_dir() => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !hidden => return Look::Below,
-            // Something else, a whiteout among it, or opaque above: nothing below is to be seen.
-            _ => return Look::Nowhere,
+            Ok(meta) if meta.is_dir() => Look::Here { hides: hidden || is_opaque(&at) },
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !hidden => Look::Below,
+            // Something else, a whiteout among it, or hidden above: nothing below is to be seen.
+            _ => Look::Nowhere,
         }
     }
-    Look::Here
+}
+
+/// Where the layers below say how the directory at `path` is, if they do.
+fn described(below: &mut [Seen], path: &Path) -> Option<PathBuf> {
+    for layer in below.iter_mut().rev() {
+        match layer.look(path) {
+            Look::Here { .. } if !layer.implied.contains(path) => return Some(layer.tree.join(path)),
+            Look::Here { hides: false } | Look::Below => {}
+            Look::Here { hides: true } | Look::Nowhere => return None,
+        }
+    }
+    None
+}
+
+/// Implied directories of the layer at `tree` that are another way below, with the place where they are right.
+fn wrong_below(
+    below: &mut [Seen],
+    tree: &Path,
+    record: &LayerRecord,
+) -> Result<Vec<(PathBuf, PathBuf)>, StoreError> {
+    let mut wrong = Vec::new();
+    for path in record.implied.iter().map(PathBuf::from) {
+        let Some(right) = described(below, &path) else { continue };
+        let same = |a: Metadata, b: Metadata| {
+            (a.mode(), a.uid(), a.gid(), a.mtime(), a.mtime_nsec())
+                == (b.mode(), b.uid(), b.gid(), b.mtime(), b.mtime_nsec())
+        };
+        let both =
+            fs::symlink_metadata(tree.join(&path)).and_then(|here| Ok((here, fs::symlink_metadata(&right)?)));
+        let (here, there) = both.map_err(StoreError::io("reading", &right))?;
+        if !same(here, there) {
+            wrong.push((path, right));
+        }
+    }
+    Ok(wrong)
 }
 
 fn is_opaque(path: &Path) -> bool {

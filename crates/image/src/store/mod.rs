@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Nothing appears half made: each thing is made in a session's directory and renamed into place.
-//! A process killed at any instant leaves a dead session, which the next `open` clears away. After
-//! a power cut, what a session put in place without living to sync it is checked or made again.
+//! A process killed at any instant leaves a dead session, which the next `open` clears away. What is
+//! put in place reaches the disk a little later (`settle`); after a power cut before that it is
+//! checked, made again, or forgotten with the images that had it.
 //!
 //! Several processes share a store. `lock` is held shared while something is renamed into place,
 //! exclusively while sessions are cleared or garbage is taken out; long work holds no lock, its
@@ -25,6 +26,7 @@ mod layers;
 mod recover;
 mod reserve;
 mod session;
+mod settle;
 mod usage;
 mod verify;
 
@@ -32,6 +34,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 
@@ -73,6 +76,7 @@ pub struct Store {
     root: PathBuf,
     /// Who is just doing which step of a build.
     pub(crate) turns: Turns,
+    settler: Arc<settle::Settler>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,15 +90,9 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         make_directory(root)?;
         let root = fs::canonicalize(root).map_err(StoreError::io("finding", root))?;
-        let store = Self { root, turns: Turns::default() };
-        let lock = store.lock(Lock::Exclusive)?;
-        store.lay_out()?;
-        let lost = store.clear_dead_sessions(&lock)?;
-        drop(lock);
-        store.refill();
-        if lost {
-            store.unpack_lost()?;
-        }
+        let settler = settle::Settler::new(root.clone());
+        let store = Self { root, turns: Turns::default(), settler };
+        store.recover()?;
         Ok(store)
     }
 
@@ -127,13 +125,6 @@ impl Store {
     /// Waits for the store's lock. It is released when the file is dropped, or the process ends.
     fn lock(&self, lock: Lock) -> Result<File, StoreError> {
         lock_file(&self.root.join("lock"), lock)
-    }
-
-    /// Everything written to the store's file system so far is on the disk afterwards.
-    fn sync(&self) -> Result<(), StoreError> {
-        let failed = |source| StoreError::io("syncing", &self.root)(source);
-        let root = File::open(&self.root).map_err(failed)?;
-        rustix::fs::syncfs(root).map_err(|errno| failed(errno.into()))
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! A session lives as long as its process holds the lock on its directory. `made/<hex>` names each
 //! blob or layer just before it is renamed into place, `uses/<hex>` those found there; neither is
-//! garbage while the session lives. Since file systems keep the order of names made, `made` is also
-//! what recovery after a power cut has to look at.
+//! garbage while the session lives. `made` outlives the session until what it names has settled on
+//! the disk: it is what recovery after a power cut has to look at.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::FlockOperation;
 
@@ -21,7 +21,9 @@ pub(crate) struct Session<'s> {
     pub(super) store: &'s Store,
     path: PathBuf,
     next: AtomicU64,
-    _alive: File,
+    /// Whether it put anything in place.
+    made: AtomicBool,
+    alive: File,
 }
 
 /// Another session, alive or dead.
@@ -45,25 +47,30 @@ impl Store {
         let alive = File::open(&path).map_err(StoreError::io("opening", &path))?;
         let locked = rustix::fs::flock(&alive, FlockOperation::NonBlockingLockExclusive);
         locked.map_err(|errno| StoreError::io("locking", &path)(errno.into()))?;
-        Ok(Session { store: self, path, next: AtomicU64::new(0), _alive: alive })
+        Ok(Session { store: self, path, next: AtomicU64::new(0), made: AtomicBool::new(false), alive })
     }
 
     /// All sessions there are; those whose process is gone come locked.
     pub(super) fn sessions(&self) -> Result<Vec<Other>, StoreError> {
-        let tmp = self.root.join("tmp");
-        let mut others = Vec::new();
-        for entry in fs::read_dir(&tmp).map_err(StoreError::io("listing", &tmp))? {
-            let path = entry.map_err(StoreError::io("listing", &tmp))?.path();
-            let alive = match File::open(&path) {
-                // It ended meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                alive => alive.map_err(StoreError::io("opening", &path))?,
-            };
-            let dead = rustix::fs::flock(&alive, FlockOperation::NonBlockingLockExclusive).is_ok();
-            others.push(Other { path, dead: dead.then_some(alive) });
-        }
-        Ok(others)
+        sessions(&self.root)
     }
+}
+
+/// All sessions of the store at `root`.
+pub(super) fn sessions(root: &Path) -> Result<Vec<Other>, StoreError> {
+    let tmp = root.join("tmp");
+    let mut others = Vec::new();
+    for entry in fs::read_dir(&tmp).map_err(StoreError::io("listing", &tmp))? {
+        let path = entry.map_err(StoreError::io("listing", &tmp))?.path();
+        let alive = match File::open(&path) {
+            // It ended meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            alive => alive.map_err(StoreError::io("opening", &path))?,
+        };
+        let dead = rustix::fs::flock(&alive, FlockOperation::NonBlockingLockExclusive).is_ok();
+        others.push(Other { path, dead: dead.then_some(alive) });
+    }
+    Ok(others)
 }
 
 impl Session<'_> {
@@ -88,10 +95,20 @@ impl Session<'_> {
     /// lock: a directory that one of them put there since is as good.
     pub(super) fn put(&self, digest: Digest, from: &Path, to: &Path) -> Result<(), StoreError> {
         self.note("made", digest)?;
+        self.made.store(true, Ordering::Relaxed);
         match fs::rename(from, to) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             put => put.map_err(StoreError::io("putting in place", to)),
         }
+    }
+
+    /// What was put in place so far is known after a power cut, so that it can be looked at.
+    pub(super) fn sync_notes(&self) -> Result<(), StoreError> {
+        if !self.made.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let made = self.path.join("made");
+        File::open(&made).and_then(|made| made.sync_all()).map_err(StoreError::io("syncing", &made))
     }
 
     fn note(&self, folder: &str, digest: Digest) -> Result<(), StoreError> {
@@ -108,8 +125,28 @@ impl Session<'_> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         // What can't be removed now is removed by the next `open`.
-        let _ = fs::remove_dir_all(&self.path);
+        if !self.made.load(Ordering::Relaxed) {
+            let _ = fs::remove_dir_all(&self.path);
+            return;
+        }
+        let _ = strip(&self.path);
+        // Before it is settled: who settles takes ended sessions alone.
+        let _ = rustix::fs::flock(&self.alive, FlockOperation::Unlock);
+        self.store.settle_soon();
     }
+}
+
+/// Removes all of a session but its word of what it put in place.
+fn strip(session: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(session)? {
+        let entry = entry?;
+        match entry.file_name().to_str() {
+            Some("made" | "boot") => {}
+            _ if entry.file_type()?.is_dir() => fs::remove_dir_all(entry.path())?,
+            _ => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
 }
 
 impl Other {
@@ -118,6 +155,24 @@ impl Other {
         // A session that is just being made, or unmade, pins nothing.
         let names = fs::read_dir(self.path.join(folder)).into_iter().flatten().flatten();
         names.filter_map(|entry| Digest::from_hex(entry.file_name().to_str()?).ok()).collect()
+    }
+
+    /// Whether it put something in place.
+    pub(super) fn has_made(&self) -> bool {
+        !self.pins("made").is_empty()
+    }
+
+    /// Removes what it left but the word of what it put in place.
+    pub(super) fn strip(&self) -> Result<(), StoreError> {
+        strip(&self.path).map_err(StoreError::io("removing", &self.path))
+    }
+
+    /// Removes it whole.
+    pub(super) fn remove(&self) -> Result<(), StoreError> {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(StoreError::io("removing", &self.path)),
+        }
     }
 
     /// Whether the machine was started anew since the session began.

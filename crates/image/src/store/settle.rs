@@ -1,0 +1,83 @@
+//! What sessions put in place reaches the disk behind them: nobody waits for it.
+//!
+//! Until then an ended session's `made` stays, so that after a power cut [`super::recover`] knows what to doubt. A
+//! process that ends before leaves that to the next one that opens the store.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::session::{Other, sessions};
+use super::{Lock, Store, StoreError, lock_file};
+
+/// What is started next is not held up by writing, and what several sessions made is written once.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Who gets a store's content onto the disk, one at a time.
+#[derive(Debug)]
+pub(super) struct Settler {
+    root: PathBuf,
+    busy: Mutex<()>,
+    /// A thread will take all sessions that end until its turn.
+    waiting: AtomicBool,
+}
+
+impl Settler {
+    pub(super) fn new(root: PathBuf) -> Arc<Self> {
+        Arc::new(Self { root, busy: Mutex::default(), waiting: AtomicBool::new(false) })
+    }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        let _turn = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.store(false, Ordering::SeqCst);
+        let ended = self.ended()?;
+        if ended.is_empty() {
+            return Ok(());
+        }
+        sync(&self.root)?;
+        ended.iter().try_for_each(Other::remove)
+    }
+
+    fn ended(&self) -> Result<Vec<Other>, StoreError> {
+        // While sessions are looked through, none may be made: looking takes their locks for a moment.
+        let _lock = lock_file(&self.root.join("lock"), Lock::Exclusive)?;
+        Ok(sessions(&self.root)?.into_iter().filter(is_unsettled).collect())
+    }
+}
+
+fn is_unsettled(session: &Other) -> bool {
+    session.dead.is_some() && !session.is_of_an_earlier_boot() && session.has_made()
+}
+
+impl Store {
+    /// Waits until all that ended sessions put in place is on the disk.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        self.settler.settle()
+    }
+
+    /// Begins to get onto the disk what ended sessions put in place.
+    pub(super) fn settle_soon(&self) {
+        if self.settler.waiting.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let settler = Arc::clone(&self.settler);
+        let settle = move || {
+            thread::sleep(PAUSE);
+            drop(settler.settle());
+        };
+        // Without a thread, or when syncing fails, whoever settles next does it.
+        if thread::Builder::new().name("settle".to_owned()).spawn(settle).is_err() {
+            self.settler.waiting.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Everything written to the store's file system so far is on the disk afterwards.
+fn sync(root: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::io("syncing", root)(source);
+    let root = File::open(root).map_err(failed)?;
+    rustix::fs::syncfs(root).map_err(|errno| failed(errno.into()))
+}
