@@ -9,19 +9,18 @@ mod peers;
 mod registry;
 mod table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
-use std::time::Instant;
 
 use hoist_image::platform::Platform;
 use hoist_image::progress::Event;
 use hoist_image::registry::{Registries, RegistryConfig};
 use hoist_image::{Reference, Store};
 
-use peers::{Measured, Peer};
+use peers::Measured;
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// The bench starts itself with this word to pull in a process of its own, whose memory can be told apart.
 const PULL: &str = "pull-here";
 
@@ -74,45 +73,62 @@ fn pull(store: &Path, reference: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn run(folder: &Path) -> Result<(), Failure> {
+/// A fresh file system for all of them, mounted from a file. What a machine's own is busy with, removing for one, and how
+/// it is mounted, tells nothing of who is measured.
+const DISK: &str = r#"
+cd "$1"; mkdir disk; truncate -s 40G disk.img
+mkfs.ext4 -q -N 500000 -E lazy_itable_init=0,lazy_journal_init=0,nodiscard disk.img
+mount -o loop disk.img disk
+"#;
+
+fn disk(folder: &Path) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(folder)?;
+    match image::shell(DISK, &[&folder.display().to_string()]) {
+        Ok(_) => Ok(folder.join("disk")),
+        Err(why) => {
+            println!("on this machine's own file system, because {why}");
+            Ok(folder.to_owned())
+        }
+    }
+}
+
+fn run(folder: &Path) -> Result<(), Failure> {
+    let folder = &disk(folder)?;
     let images = image::make(folder)?;
     let _registry = registry::start(folder)?;
     let floor = image::Floor { folder };
-    let mut peers: Vec<(Peer, Vec<Measured>)> =
-        peers::all(folder).into_iter().map(|peer| (peer, Vec::new())).collect();
+    let mut peers = peers::ALL.map(|(name, _)| (name, Vec::new()));
     let (mut floors, mut ours) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        floors.push(floor.measure()?);
-        ours.push(hoist(folder)?.0);
-        for (peer, measured) in &mut peers {
-            match peer.measure() {
+    for round in 0..ROUNDS {
+        floors.push(alone(|| floor.measure(round))?);
+        ours.push(alone(|| hoist(folder, round, registry::FIRST))?.0);
+        for ((name, make), (_, measured)) in peers::ALL.iter().zip(&mut peers) {
+            let taken =
+                make(&folder.join(format!("{name}{round}"))).and_then(|peer| alone(|| peer.measure()));
+            match taken {
                 Ok(one) => measured.push(one),
-                Err(why) => println!("{}: left out of a round, because {why}", peer.name),
+                Err(why) => println!("{name}: left out of a round, because {why}"),
             }
         }
     }
     table::print(&images, &floors, &ours, &peers, ROUNDS);
-    let (time, moved) = hoist_again(folder)?;
+    let (again, moved) = alone(|| hoist(folder, 0, registry::SECOND))?;
+    let (time, moved) = (again.time, moved.trim());
     println!("\nA second image that shares nine layers: {moved} blobs and bytes, in {time:.2?}.");
     println!("Its tenth layer has {} bytes, its configuration {}.", images.tenth, images.config);
     Ok(())
 }
 
-/// Our pull into an empty store.
-fn hoist(folder: &Path) -> Result<(Measured, String), Failure> {
-    let store = folder.join("hoist");
-    std::fs::remove_dir_all(&store).or_else(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    })?;
-    let mut command = Command::new(std::env::current_exe()?);
-    peers::measured(command.arg(PULL).arg(&store).arg(registry::FIRST))
+/// Measures when nothing of what came before is still being written. Nothing is removed before the end either: ext4 looks
+/// twice at what was removed within the last minutes before it uses it again, and whoever comes next would pay for that.
+fn alone<T>(measure: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    rustix::fs::sync();
+    measure()
 }
 
-fn hoist_again(folder: &Path) -> Result<(std::time::Duration, String), Failure> {
-    let begun = Instant::now();
+/// Our pull, into the store of a round: what it took, and what moved.
+fn hoist(folder: &Path, round: usize, reference: &str) -> Result<(Measured, String), Failure> {
+    let store = folder.join(format!("hoist{round}"));
     let mut command = Command::new(std::env::current_exe()?);
-    let (_, moved) = peers::measured(command.arg(PULL).arg(folder.join("hoist")).arg(registry::SECOND))?;
-    Ok((begun.elapsed(), moved.trim().to_owned()))
+    peers::measured(command.arg(PULL).arg(&store).arg(reference))
 }

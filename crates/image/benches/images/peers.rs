@@ -19,27 +19,20 @@ pub(crate) struct Measured {
     pub(crate) peak: u64,
 }
 
+/// One of the others, with an empty store.
 pub(crate) struct Peer {
-    pub(crate) name: &'static str,
     folder: PathBuf,
-    /// What empties its store, and what pulls.
-    clean: String,
+    /// What pulls.
     pull: String,
     /// Docker's daemon does the work, and holds the memory.
     daemon: Option<Daemon>,
 }
 
-/// Those that are installed and run here.
-pub(crate) fn all(folder: &Path) -> Vec<Peer> {
-    let mut peers = Vec::new();
-    for (name, make) in [("docker", docker as fn(&Path) -> _), ("podman", podman), ("skopeo+umoci", skopeo)] {
-        match make(&folder.join(name)) {
-            Ok(peer) => peers.push(peer),
-            Err(why) => println!("{name}: skipped, because {why}"),
-        }
-    }
-    peers
-}
+/// Gives it an empty store in a folder.
+type Make = fn(&Path) -> Result<Peer, Failure>;
+
+/// All of them, by name.
+pub(crate) const ALL: [(&str, Make); 3] = [("docker", docker), ("podman", podman), ("skopeo+umoci", skopeo)];
 
 pub(crate) fn installed(program: &str) -> bool {
     shell(&format!("command -v {program}"), &[]).is_ok()
@@ -57,9 +50,7 @@ fn docker(folder: &Path) -> Result<Peer, Failure> {
     let daemon = Daemon::start(folder)?;
     let docker = format!("docker -H unix://{}/socket", folder.display());
     Ok(Peer {
-        name: "docker",
         folder: folder.to_owned(),
-        clean: format!("{docker} image prune -af"),
         pull: format!("exec {docker} pull -q {FIRST}"),
         daemon: Some(daemon),
     })
@@ -71,22 +62,19 @@ fn podman(folder: &Path) -> Result<Peer, Failure> {
     fs::write(&policy, r#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
     let podman = "podman --root $PWD/root --runroot $PWD/run --tmpdir $PWD/tmp --storage-driver overlay --events-backend none --cgroup-manager cgroupfs";
     let peer = Peer {
-        name: "podman",
         folder: folder.to_owned(),
-        clean: format!("{podman} rmi -af"),
         pull: format!("exec {podman} pull -q --tls-verify=false --signature-policy $PWD/policy.json {FIRST}"),
         daemon: None,
     };
-    peer.shell(&peer.clean)?;
+    // It makes its folders.
+    peer.shell(&format!("{podman} images"))?;
     Ok(peer)
 }
 
 fn skopeo(folder: &Path) -> Result<Peer, Failure> {
     needed(&["skopeo", "umoci"], folder)?;
     Ok(Peer {
-        name: "skopeo+umoci",
         folder: folder.to_owned(),
-        clean: "rm -rf oci bundle".to_owned(),
         pull: format!(
             "skopeo copy -q --insecure-policy --src-tls-verify=false docker://{FIRST} oci:oci:1; exec umoci unpack --image oci:1 bundle"
         ),
@@ -100,7 +88,6 @@ impl Peer {
     }
 
     pub(crate) fn measure(&self) -> Result<Measured, Failure> {
-        self.shell(&self.clean)?;
         if let Some(daemon) = &self.daemon {
             daemon.forget_peak()?;
         }
