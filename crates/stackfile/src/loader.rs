@@ -12,7 +12,8 @@ use crate::stages::paths::Resolver;
 use crate::stages::reset::Resets;
 use crate::stages::{defaults, environment, values};
 use crate::syntax::dotenv::{self, Variables};
-use crate::syntax::template;
+use crate::syntax::remote::{self, Remote};
+use crate::syntax::{path, template};
 use crate::yaml;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -70,6 +71,14 @@ pub(crate) struct Opened {
     pub included_at: Span,
 }
 
+/// Where a file is.
+#[derive(Debug)]
+pub(crate) struct Located {
+    pub path: String,
+    /// It was elsewhere, and is below no folder of the project.
+    pub is_remote: bool,
+}
+
 /// What relative names and variables mean for a set of files.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
@@ -91,6 +100,8 @@ pub(crate) struct Loader<'a> {
     pub bases: HashMap<String, Base>,
     pub variables: BTreeMap<String, template::Use>,
     pub variable_files: BTreeMap<String, VariableOrigin>,
+    /// What files that were elsewhere are called, by where they are now.
+    names: HashMap<String, String>,
     warned: HashSet<String>,
 }
 
@@ -110,6 +121,7 @@ impl<'a> Loader<'a> {
             bases: HashMap::new(),
             variables: BTreeMap::new(),
             variable_files: BTreeMap::new(),
+            names: HashMap::new(),
             warned: HashSet::new(),
         }
     }
@@ -164,7 +176,8 @@ impl<'a> Loader<'a> {
 
     /// Parses a text. `None` when an error was reported.
     pub(crate) fn open(&mut self, path: &str, text: &str, included_at: Span) -> Option<Opened> {
-        let file = self.report.sources.add(path, text);
+        let shown = self.shown(path).to_owned();
+        let file = self.report.sources.add(shown, text);
         let documents = yaml::parse(file, text, &mut self.report)?;
         Some(Opened { path: path.to_owned(), documents, included_at })
     }
@@ -228,18 +241,50 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// The text of a file that another file names. Other tools read it from Git and OCI repositories, too.
-    pub(crate) fn read_named(&mut self, name: &str, full: &str, at: Span) -> Option<String> {
-        const REMOTE: [&str; 7] =
-            ["oci://", "https://", "http://", "git://", "ssh://", "github.com/", "git@"];
-        let is_remote = REMOTE.iter().any(|prefix| name.starts_with(prefix));
-        if is_remote && self.reader.kind(Path::new(full)).is_none() {
-            let message = format!("{name}: files in Git and OCI repositories can't be read yet");
-            let finding = Diagnostic::error("remote-file", message).label(at, "");
-            self.report.push(finding.help("fetch it first, and name the file here"));
-            return None;
+    /// Where a file that is named here is, and whether it was elsewhere; what is shown of it is its name.
+    pub(crate) fn locate(&mut self, name: &str, folder: &str, at: Span) -> Option<Located> {
+        let full = if path::is_absolute(name) { path::clean(name) } else { path::join(folder, name) };
+        let local = Located { path: full, is_remote: false };
+        let remote = match Remote::parse(name) {
+            None => return Some(local),
+            // Only the form without a protocol can be meant as a path.
+            Some(_) if !name.contains("://") && self.reader.kind(Path::new(&local.path)).is_some() => {
+                return Some(local);
+            }
+            Some(remote) => remote,
+        };
+        let shown = remote::redacted(name);
+        let fetched = remote.map_err(|error| (error.to_string(), None)).and_then(|remote| match remote {
+            Remote::Http(_) => Err((
+                "a stack file can't be read from the web alone".to_owned(),
+                Some(
+                    "from Git, its address ends in `.git`; from a registry, it begins with `oci://`"
+                        .to_owned(),
+                ),
+            )),
+            remote => self.reader.fetch(&remote).map_err(|error| (error.message, error.help)),
+        });
+        match fetched {
+            Ok(path) => {
+                let path = path.to_string_lossy().into_owned();
+                self.names.entry(path.clone()).or_insert(shown);
+                Some(Located { path, is_remote: true })
+            }
+            Err((message, help)) => {
+                let finding = Diagnostic::error("remote-file", format!("{shown}: {message}"));
+                let finding = if at.is_some() { finding.label(at, "") } else { finding };
+                self.report.push(match help {
+                    Some(help) => finding.help(help),
+                    None => finding,
+                });
+                None
+            }
         }
-        self.read_text(full, at)
+    }
+
+    /// What a file is called in messages: as it was named, when it was elsewhere.
+    pub(crate) fn shown<'b>(&'b self, path: &'b str) -> &'b str {
+        self.names.get(path).map_or(path, String::as_str)
     }
 
     /// The variables of several files; those of `outer` are seen by templates first.

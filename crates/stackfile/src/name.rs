@@ -40,7 +40,8 @@ pub(crate) fn project_name(
         return Some(interpolate(&written, sources, environment));
     }
     if sources.name_from_folder {
-        return Some(normalize(path::base(&path::clean(&sources.project_dir))));
+        let folder = sources.name_folder.as_ref().unwrap_or(&sources.project_dir);
+        return Some(normalize(path::base(&path::clean(folder))));
     }
     Some(String::new())
 }

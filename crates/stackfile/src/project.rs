@@ -10,6 +10,7 @@ use crate::source::{SourceMap, Span};
 use crate::stages::interpolate::Environment;
 use crate::stages::{consistency, decode, normalize, prune};
 use crate::syntax::path;
+use crate::syntax::remote::Remote;
 use crate::syntax::template::Use;
 use crate::yaml;
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use std::path::Path;
 /// One stack file.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Its path, absolute; `-` for standard input.
+    /// Its path, absolute; `-` for standard input; the name of one that is elsewhere.
     pub path: String,
     /// Its text, when the caller has it already.
     pub text: Option<String>,
@@ -45,6 +46,8 @@ pub struct Sources {
     pub project_name: Option<String>,
     /// Whether the name of the project folder stands in for a missing name.
     pub name_from_folder: bool,
+    /// Another folder whose name stands in: where the command was given, when the stack file is elsewhere.
+    pub name_folder: Option<String>,
     /// The home folder, for `~`.
     pub home: Option<String>,
     /// Services to keep, with their dependencies; all when empty.
@@ -250,13 +253,25 @@ fn open(sources: &Sources, loader: &mut Loader<'_>) -> Option<Vec<Opened>> {
     let errors = loader.report.errors();
     let mut files = Vec::with_capacity(sources.files.len());
     for file in &sources.files {
-        let text = match &file.text {
-            Some(text) => yaml::decode(&file.path, text.clone().into_bytes(), &mut loader.report),
-            None => loader.read_text(&file.path, Span::NONE),
+        let opened = match &file.text {
+            Some(text) => yaml::decode(&file.path, text.clone().into_bytes(), &mut loader.report)
+                .and_then(|text| loader.open(&file.path, &text, Span::NONE)),
+            None => place(file, loader).and_then(|path| {
+                let text = loader.read_text(&path, Span::NONE)?;
+                loader.open(&path, &text, Span::NONE)
+            }),
         };
-        files.extend(text.and_then(|text| loader.open(&file.path, &text, Span::NONE)));
+        files.extend(opened);
     }
     (loader.report.errors() == errors).then_some(files)
+}
+
+/// Where a stack file is on this machine.
+fn place(file: &Source, loader: &mut Loader<'_>) -> Option<String> {
+    if !Remote::is_remote(&file.path) {
+        return Some(file.path.clone());
+    }
+    loader.locate(&file.path, "", Span::NONE).map(|found| found.path)
 }
 
 impl Project {

@@ -1,5 +1,6 @@
 //! The one way this crate reaches files: through a reader that the caller supplies.
 
+use crate::syntax::remote::Remote;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,15 @@ pub enum FileKind {
     File,
     /// A folder.
     Folder,
+}
+
+/// Why something that is elsewhere was not had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchError {
+    /// What happened; the name is put before it.
+    pub message: String,
+    /// What to do next.
+    pub help: Option<String>,
 }
 
 /// Reads what stack files refer to. Relative paths are the caller's to interpret.
@@ -25,12 +35,23 @@ pub trait FileReader {
 
     /// The full target of a link; `None` when the path is no link.
     fn link_target(&self, path: &Path) -> Option<PathBuf>;
+
+    /// Brings a stack file that is elsewhere to this machine, with all that is beside it, and says where it is now. The
+    /// same name gives the same answer for as long as one load takes.
+    ///
+    /// # Errors
+    /// When it can't be had; a reader of local files alone has none.
+    fn fetch(&self, _remote: &Remote) -> Result<PathBuf, FetchError> {
+        let message = "files in Git and OCI repositories can't be read here".to_owned();
+        Err(FetchError { message, help: Some("fetch it first, and name the file here".to_owned()) })
+    }
 }
 
 /// Files in memory, for tests and editors.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryReader {
     files: std::collections::BTreeMap<PathBuf, Vec<u8>>,
+    elsewhere: Vec<(Remote, PathBuf)>,
 }
 
 impl MemoryReader {
@@ -38,6 +59,13 @@ impl MemoryReader {
     #[must_use]
     pub fn with(mut self, path: impl Into<PathBuf>, content: impl Into<Vec<u8>>) -> Self {
         self.files.insert(path.into(), content.into());
+        self
+    }
+
+    /// Says where something of elsewhere is.
+    #[must_use]
+    pub fn with_remote(mut self, remote: Remote, path: impl Into<PathBuf>) -> Self {
+        self.elsewhere.push((remote, path.into()));
         self
     }
 }
@@ -56,5 +84,11 @@ impl FileReader for MemoryReader {
 
     fn link_target(&self, _path: &Path) -> Option<PathBuf> {
         None
+    }
+
+    fn fetch(&self, remote: &Remote) -> Result<PathBuf, FetchError> {
+        let found = self.elsewhere.iter().find(|(known, _)| known == remote);
+        let message = || FetchError { message: "there is no such thing".to_owned(), help: None };
+        found.map(|(_, path)| path.clone()).ok_or_else(message)
     }
 }

@@ -74,7 +74,7 @@ fn malformed_files_give_distinct_errors_with_their_place() {
         /p/stack.yaml:4:17: error[wrong-type]: `services.web.privileged`: `perhaps` is no boolean: expected true or false
         /p/stack.yaml:3:12: error[yaml-syntax]: invalid YAML: while parsing node, found unknown anchor
         /p/stack.yaml:1:11: error[file-not-found]: can't read /p/other.yaml: entity not found
-        /p/stack.yaml:1:11: error[remote-file]: oci://registry.example/stack:1: files in Git and OCI repositories can't be read yet
+        /p/stack.yaml:1:11: error[remote-file]: oci://registry.example/stack:1: there is no such thing
         /p/stack.yaml:4:24: error[out-of-range]: `services.web.deploy.replicas` is below zero
     "#]].assert_eq(&all);
 }

@@ -3,7 +3,7 @@
 use super::merge::extend;
 use super::reset::Resets;
 use crate::diagnostic::{Diagnostic, NODE_COST};
-use crate::loader::{Context, Loader};
+use crate::loader::{Context, Loader, Located};
 use crate::node::{Map, Node, Value};
 use crate::place::Path;
 use crate::source::Span;
@@ -177,12 +177,12 @@ impl Loader<'_> {
         context: &Context,
         chain: &mut Vec<Link>,
     ) -> Option<Node> {
-        let full = path::join(&context.folder, file);
-        let full = if path::is_absolute(file) { path::clean(file) } else { full };
-        let mut base = match self.bases.remove(&full) {
+        let found = self.locate(file, &context.folder, at)?;
+        let mut base = match self.bases.remove(&found.path) {
             Some(base) => base,
-            None => self.read_base(file, &full, at, context)?,
+            None => self.read_base(file, &found, at, context)?,
         };
+        let full = found.path;
         let found = if base.services.contains_key(&reference.service) {
             let scope = Scope { file: &full, resets: &base.resets };
             self.extend_service(&reference.service, &mut base.services, scope, context, chain);
@@ -200,12 +200,13 @@ impl Loader<'_> {
         self.report.error("unknown-service", reference.at, message);
     }
 
-    fn read_base(&mut self, file: &str, full: &str, at: Span, context: &Context) -> Option<Base> {
-        let text = self.read_named(file, full, at)?;
-        let opened = self.open(full, &text, at)?;
+    fn read_base(&mut self, file: &str, found: &Located, at: Span, context: &Context) -> Option<Base> {
+        let text = self.read_text(&found.path, at)?;
+        let opened = self.open(&found.path, &text, at)?;
         let (mut top, resets) = self.base_file(opened, context)?;
-        let folder = path::relative(&context.folder, &path::parent(full));
-        let folder = folder.unwrap_or_else(|| path::parent(full));
+        let own = path::parent(&found.path);
+        let folder = if found.is_remote { None } else { path::relative(&context.folder, &own) };
+        let folder = folder.unwrap_or(own);
         self.resolver(&folder).run(&mut top);
         let services = top.as_map_mut().and_then(|top| top.shift_remove("services"));
         match services.map(|node| node.value) {

@@ -87,7 +87,7 @@ impl Loader<'_> {
     }
 
     fn load_include(&mut self, entry: &Entry, context: &Context) -> Option<Node> {
-        let files = self.open_includes(entry, context)?;
+        let (files, is_remote) = self.open_includes(entry, context)?;
         let first = files.first()?;
         let folder = match &entry.project_directory {
             None => path::parent(&first.path),
@@ -100,6 +100,7 @@ impl Loader<'_> {
         }
         let base = match &entry.project_directory {
             Some(directory) if path::is_absolute(directory) => folder.clone(),
+            None if is_remote => folder.clone(),
             _ => path::relative(&context.folder, &folder).unwrap_or_else(|| folder.clone()),
         };
         let inner = Context { folder, base, environment, including: context.including.clone() };
@@ -112,30 +113,32 @@ impl Loader<'_> {
         model
     }
 
-    fn open_includes(&mut self, entry: &Entry, context: &Context) -> Option<Vec<Opened>> {
+    /// The files of an entry, and whether the first, which says where relative paths start, was elsewhere.
+    fn open_includes(&mut self, entry: &Entry, context: &Context) -> Option<(Vec<Opened>, bool)> {
         let mut files = Vec::with_capacity(entry.paths.len());
+        let mut is_remote = false;
         for (index, (name, at)) in entry.paths.iter().enumerate() {
-            let full = match path::is_absolute(name) {
-                true => path::clean(name),
-                false => path::join(&context.folder, name),
-            };
-            if index == 0 && context.including.iter().any(|(file, _)| *file == full) {
-                self.include_cycle(&full, *at, context);
-                return None;
-            }
             if context.including.len() > MAX_DEPTH {
                 self.report.error("too-deep", *at, format!("includes are nested deeper than {MAX_DEPTH}"));
                 return None;
             }
-            let text = self.read_named(name, &full, *at)?;
-            files.push(self.open(&full, &text, *at)?);
+            let found = self.locate(name, &context.folder, *at)?;
+            if index == 0 {
+                is_remote = found.is_remote;
+                if context.including.iter().any(|(file, _)| *file == found.path) {
+                    self.include_cycle(&found.path, *at, context);
+                    return None;
+                }
+            }
+            let text = self.read_text(&found.path, *at)?;
+            files.push(self.open(&found.path, &text, *at)?);
         }
-        Some(files)
+        Some((files, is_remote))
     }
 
     fn include_cycle(&mut self, full: &str, at: Span, context: &Context) {
         let names: Vec<&str> =
-            context.including.iter().map(|(file, _)| file.as_str()).chain([full]).collect();
+            context.including.iter().map(|(file, _)| self.shown(file)).chain([self.shown(full)]).collect();
         let message = format!("files include each other in a circle: {}", names.join(" -> "));
         let mut finding =
             Diagnostic::error("include-cycle", message).label(at, "back to a file that is open");

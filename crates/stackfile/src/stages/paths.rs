@@ -3,6 +3,7 @@
 use crate::node::{Node, Value};
 use crate::reader::FileReader;
 use crate::syntax::path as text;
+use crate::syntax::remote::Remote;
 use crate::trail::Action;
 use std::path::Path;
 
@@ -45,7 +46,11 @@ impl Resolver<'_> {
         at(service, &["build", "ssh", "*"], &mut |node| self.unix(node));
         at(service, &["env_file", "*", "path"], &mut |node| self.absolute(node));
         at(service, &["label_file", "*"], &mut |node| self.absolute(node));
-        at(service, &["extends", "file"], &mut |node| self.absolute(node));
+        at(service, &["extends", "file"], &mut |node| {
+            if !node.as_text().is_some_and(Remote::is_remote) {
+                self.absolute(node);
+            }
+        });
         at(service, &["develop", "watch", "*", "path"], &mut |node| {
             self.absolute(node);
             self.follow_links(node);

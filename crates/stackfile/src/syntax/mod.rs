@@ -7,6 +7,7 @@ pub mod dotenv;
 pub mod duration;
 pub mod path;
 pub mod port;
+pub mod remote;
 pub mod template;
 pub mod volume;
 pub mod words;
