@@ -12,6 +12,7 @@ use hoist_stackfile::{
 use crate::args::Global;
 use crate::build::Declared;
 use crate::error::CommandError;
+use crate::remote::{self, Files};
 use crate::select::Selected;
 use crate::sources::sources;
 use crate::style;
@@ -45,7 +46,7 @@ pub(crate) struct Disk;
 
 impl FileReader for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+        remote::read(path)
     }
 
     fn kind(&self, path: &Path) -> Option<FileKind> {
@@ -64,14 +65,18 @@ impl FileReader for Disk {
 /// # Errors
 /// When there is no file, or it has errors; those are printed here.
 pub(crate) fn stack(global: &Global, selected: &Selected, say: Say) -> Result<Loaded, CommandError> {
-    let mut sources = sources(global, selected, Options::default())?;
-    let mut loaded = hoist_stackfile::load(&sources, &Disk).map_err(|errors| refuse(&errors))?;
+    let files = Files::new(&global.root);
+    let mut sources = sources(global, selected, Options::default(), &files)?;
+    let mut loaded = hoist_stackfile::load(&sources, &files).map_err(|errors| refuse(&errors))?;
     if activate(&mut sources, &loaded.project, selected) {
-        loaded = hoist_stackfile::load(&sources, &Disk).map_err(|errors| refuse(&errors))?;
+        loaded = hoist_stackfile::load(&sources, &files).map_err(|errors| refuse(&errors))?;
     }
     let lowered = hoist_stackfile::lower(&loaded.project, &LowerOptions::default(), &Disk);
     let lowered = lowered.map_err(|errors| refuse(&errors))?;
     if say == Say::Warnings {
+        if remote::is_fetched(Path::new(&loaded.project.directory)) {
+            anstream::eprintln!("the stack file and what is beside it are in {}", loaded.project.directory);
+        }
         let found: Vec<Diagnostic> = loaded.warnings.into_iter().chain(lowered.warnings).collect();
         print_briefly(&lint(&loaded.project, found)?);
     }
@@ -94,8 +99,11 @@ fn built(project: &Project) -> BTreeSet<ServiceName> {
 ///
 /// # Errors
 /// All findings, when there is an error among them.
-pub(crate) fn project(sources: &Sources) -> Result<(Project, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let loaded = hoist_stackfile::load(sources, &Disk)?;
+pub(crate) fn project(
+    sources: &Sources,
+    files: &Files<'_>,
+) -> Result<(Project, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let loaded = hoist_stackfile::load(sources, files)?;
     let lowered = hoist_stackfile::lower(&loaded.project, &LowerOptions::default(), &Disk);
     // What `up` would refuse can still be shown.
     let refused = |error| Diagnostic { severity: Severity::Warning, ..error };

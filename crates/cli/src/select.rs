@@ -15,11 +15,12 @@ pub(crate) struct Selected {
     pub services: Vec<ServiceName>,
 }
 
-/// Whether a first word names a stack file: it has a `/` or ends in .yaml or .yml, which no service's name can.
+/// Whether a first word names a stack file: it has a `/`, ends in .yaml or .yml, or is a repository's name, which no
+/// service's name can.
 #[must_use]
 pub(crate) fn is_file(word: &str) -> bool {
     let ends = |suffix: &str| word.len() > suffix.len() && word.to_ascii_lowercase().ends_with(suffix);
-    word == "-" || word.contains('/') || ends(".yaml") || ends(".yml")
+    word == "-" || word.contains('/') || word.starts_with("git@") || ends(".yaml") || ends(".yml")
 }
 
 /// Sorts out `-f` files and words: the first word may be the file when `-f` gives none.
@@ -60,6 +61,7 @@ mod tests {
     fn a_first_word_that_cannot_be_a_service_is_the_file() {
         assert_eq!(words("stack.yaml web").files, [PathBuf::from("stack.yaml")]);
         assert_eq!(words("a/b web db").services.len(), 2);
+        assert_eq!(words("git@host:x.git#main web").files, [PathBuf::from("git@host:x.git#main")]);
         assert_eq!(words("web db").files, [] as [PathBuf; 0]);
         assert_eq!(words("yaml").services.len(), 1);
         let with_f = select(&["x.yml".into()], &[], &["web".to_owned()]).unwrap();

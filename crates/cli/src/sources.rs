@@ -8,11 +8,13 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use hoist_stackfile::syntax::dotenv;
-use hoist_stackfile::{Options, Source, Sources};
+use hoist_stackfile::syntax::remote::redacted;
+use hoist_stackfile::{Options, Remote, Source, Sources};
 
 use crate::args::Global;
 use crate::error::CommandError;
 use crate::load::Disk;
+use crate::remote::Files;
 use crate::select::Selected;
 
 /// Everything a load starts from.
@@ -23,18 +25,23 @@ pub(crate) fn sources(
     global: &Global,
     selected: &Selected,
     options: Options,
+    reader: &Files<'_>,
 ) -> Result<Sources, CommandError> {
     let here =
         std::env::current_dir().map_err(|error| CommandError::failed(format!("this folder: {error}")))?;
     let variables = Variables::read(global, selected, &here)?;
     let files = files(&selected.files, &here, &variables)?;
     let dir = folder(global, files.first().map(PathBuf::as_path), &here);
+    let fetched = files.first().filter(|_| global.project_directory.is_none());
+    let fetched = fetched.map(|file| fetched_folder(file, reader)).transpose()?.flatten();
     Ok(Sources {
         files: files.iter().map(|file| source(&here, file)).collect::<Result<_, _>>()?,
-        env_files: variables.files_for(&dir),
-        project_dir: text(&dir),
+        env_files: variables.files_for(&dir, fetched.is_some()),
+        project_dir: text(fetched.as_ref().unwrap_or(&dir)),
         working_dir: text(&here),
-        no_default_env_file: variables.no_default_file,
+        // What is beside a file from elsewhere says nothing of this project's variables.
+        no_default_env_file: variables.no_default_file || fetched.is_some(),
+        name_folder: fetched.map(|_| text(&dir)),
         profiles: global.profiles.clone(),
         project_name: global.project_name.clone().or_else(|| variables.get("COMPOSE_PROJECT_NAME")),
         environment: variables.environment,
@@ -98,10 +105,11 @@ impl Variables {
     }
 
     /// The files to read variables from, the strongest last, where the project's own `.env` isn't all.
-    fn files_for(&self, project: &Path) -> Vec<String> {
+    fn files_for(&self, project: &Path, is_elsewhere: bool) -> Vec<String> {
         let own = project.join(".env");
         let files = match &self.default {
             _ if !self.named.is_empty() => self.named.clone(),
+            start if is_elsewhere => start.iter().cloned().collect(),
             Some(start) if *start != own && own.is_file() => vec![own, start.clone()],
             Some(start) if *start != own => vec![start.clone()],
             _ => Vec::new(),
@@ -123,7 +131,7 @@ fn no_default_file(environment: &BTreeMap<String, String>) -> Result<bool, Comma
 fn folder(global: &Global, first: Option<&Path>, here: &Path) -> PathBuf {
     let named = global.project_directory.as_ref().map(|dir| here.join(dir));
     let beside = || {
-        let first = first.filter(|file| *file != Path::new("-"))?;
+        let first = first.filter(|file| *file != Path::new("-") && !is_elsewhere(file))?;
         here.join(first).parent().map(Path::to_owned)
     };
     clean(&named.or_else(beside).unwrap_or_else(|| here.to_owned()))
@@ -149,7 +157,26 @@ fn files(named: &[PathBuf], here: &Path, variables: &Variables) -> Result<Vec<Pa
     Ok(found.files)
 }
 
+/// The folder that a file from elsewhere was brought to; none for one of this machine.
+fn fetched_folder(file: &Path, reader: &Files<'_>) -> Result<Option<PathBuf>, CommandError> {
+    let Some(remote) = file.to_str().and_then(Remote::parse) else { return Ok(None) };
+    let shown = redacted(&file.display().to_string());
+    let remote = remote.map_err(|error| CommandError::usage(format!("{shown}: {error}")))?;
+    let found = reader.stack_file(&remote).map_err(|error| {
+        let told = CommandError::usage(format!("{shown}: {}", error.told()));
+        CommandError { hint: error.help(), ..told }
+    })?;
+    Ok(found.parent().map(Path::to_owned))
+}
+
+fn is_elsewhere(file: &Path) -> bool {
+    file.to_str().is_some_and(Remote::is_remote)
+}
+
 fn source(here: &Path, path: &Path) -> Result<Source, CommandError> {
+    if is_elsewhere(path) {
+        return Ok(Source { path: text(path), text: None });
+    }
     if path != Path::new("-") {
         return Ok(Source { path: text(&here.join(path)), text: None });
     }

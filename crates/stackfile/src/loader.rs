@@ -254,15 +254,8 @@ impl<'a> Loader<'a> {
             Some(remote) => remote,
         };
         let shown = remote::redacted(name);
-        let fetched = remote.map_err(|error| (error.to_string(), None)).and_then(|remote| match remote {
-            Remote::Http(_) => Err((
-                "a stack file can't be read from the web alone".to_owned(),
-                Some(
-                    "from Git, its address ends in `.git`; from a registry, it begins with `oci://`"
-                        .to_owned(),
-                ),
-            )),
-            remote => self.reader.fetch(&remote).map_err(|error| (error.message, error.help)),
+        let fetched = remote.map_err(|error| (error.to_string(), None)).and_then(|remote| {
+            self.reader.fetch(&remote).map_err(|error| (error.message, error.help))
         });
         match fetched {
             Ok(path) => {

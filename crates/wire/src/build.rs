@@ -20,8 +20,12 @@ pub struct BuildRequest {
     pub dockerfile: String,
     /// What the text is called in messages.
     pub dockerfile_name: String,
+    /// The text is in the context that the agent fetches, by that name; `dockerfile` is empty.
+    pub dockerfile_fetched: bool,
     /// Folders that the client answers for, with the text of their `.dockerignore`; `""` is the build context.
     pub folders: BTreeMap<String, String>,
+    /// Contexts that the agent fetches by HTTP: archives, or lone files; `""` is the build context.
+    pub fetched: BTreeMap<String, String>,
     /// Images that go by another name (`additional_contexts`).
     pub images: BTreeMap<String, String>,
     /// A stage; the last one when none.

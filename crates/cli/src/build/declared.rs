@@ -13,8 +13,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Wanted;
+use super::place::Place;
 use crate::error::CommandError;
-use crate::registry_access;
+use crate::{registry_access, remote};
 
 /// The builds of a stack file, in Compose's canonical form.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -153,7 +154,7 @@ impl Declared {
         overrides: &Overrides,
     ) -> Result<Wanted, CommandError> {
         let usage = |text: String| CommandError::usage(format!("services.{name}.build: {text}"));
-        let context = local(&section.context).map_err(usage)?;
+        let context = Place::of(&section.context).map_err(usage)?;
         let (dockerfile, shown, ignore_of) = dockerfile(section, &context).map_err(usage)?;
         let ignore = ignore(&context, ignore_of.as_deref()).map_err(usage)?;
         let mut request = BuildRequest {
@@ -170,8 +171,9 @@ impl Declared {
             only_if_missing: overrides.missing_only && service.pull_policy.as_deref() != Some("build"),
             ..BuildRequest::default()
         };
-        request.folders.insert(String::new(), ignore);
-        let mut folders = BTreeMap::from([(String::new(), context)]);
+        request.dockerfile_fetched = matches!(context, Place::Web(_)) && section.dockerfile_inline.is_none();
+        let mut folders = BTreeMap::new();
+        context.put("", ignore, &mut request, &mut folders);
         let mut after = BTreeSet::new();
         for (context, place) in &section.additional_contexts {
             if let Some(image) = place.strip_prefix("docker-image://") {
@@ -182,9 +184,9 @@ impl Declared {
                 request.images.insert(context.clone(), self.image(other, service));
                 after.insert(ServiceName::new(other).map_err(|error| usage(error.to_string()))?);
             } else {
-                let folder = local(place).map_err(usage)?;
-                request.folders.insert(context.clone(), self::ignore(&folder, None).map_err(usage)?);
-                folders.insert(context.clone(), folder);
+                let place = Place::of(place).map_err(usage)?;
+                let ignore = self::ignore(&place, None).map_err(usage)?;
+                place.put(context, ignore, &mut request, &mut folders);
             }
         }
         request.secrets = self.secrets(section).map_err(usage)?;
@@ -276,35 +278,29 @@ fn bases(dockerfile: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A folder of this machine.
-fn local(place: &str) -> Result<PathBuf, String> {
-    if place.contains("://") || place.starts_with("git@") {
-        return Err(format!("the context {place} is not on this machine: check it out, and name the folder"));
-    }
-    let folder = PathBuf::from(place);
-    if folder.is_dir() { Ok(folder) } else { Err(format!("the context {} is no folder", folder.display())) }
-}
-
-/// The Dockerfile's text, what it is called in messages, and where it is.
-fn dockerfile(section: &Section, context: &Path) -> Result<(String, String, Option<PathBuf>), String> {
+/// The Dockerfile's text, what it is called in messages, and where it is. The agent reads it where it fetches the context.
+fn dockerfile(section: &Section, context: &Place) -> Result<(String, String, Option<PathBuf>), String> {
     if let Some(text) = &section.dockerfile_inline {
         return Ok((text.clone(), "dockerfile_inline".to_owned(), None));
     }
-    let path = context.join(section.dockerfile.as_deref().unwrap_or("Dockerfile"));
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let name = section.dockerfile.as_deref().unwrap_or("Dockerfile");
+    let Place::Folder(context) = context else { return Ok((String::new(), name.to_owned(), None)) };
+    let path = context.join(name);
+    let text = remote::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let shown = path.strip_prefix(context).unwrap_or(&path).display().to_string();
     Ok((text, shown, Some(path)))
 }
 
 /// `.dockerignore`: the Dockerfile's own goes before the context's.
-fn ignore(context: &Path, dockerfile: Option<&Path>) -> Result<String, String> {
+fn ignore(context: &Place, dockerfile: Option<&Path>) -> Result<String, String> {
+    let Place::Folder(context) = context else { return Ok(String::new()) };
     let own = dockerfile.map(|path| {
         let mut name = path.as_os_str().to_owned();
         name.push(".dockerignore");
         PathBuf::from(name)
     });
     for path in own.into_iter().chain([context.join(".dockerignore")]) {
-        match fs::read_to_string(&path) {
+        match remote::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             read => return read.map_err(|error| format!("{}: {error}", path.display())),
         }

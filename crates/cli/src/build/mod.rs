@@ -2,6 +2,7 @@
 
 mod answers;
 mod declared;
+mod place;
 mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};

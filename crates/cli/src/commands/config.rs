@@ -11,7 +11,8 @@ use hoist_stackfile::{Diagnostic, Dialect, Options, Sources, json_schema};
 
 use crate::args::{self, ConfigFormat, ConfigView, Global};
 use crate::error::{CommandError, code};
-use crate::load::{self, Disk};
+use crate::load;
+use crate::remote::Files;
 use crate::select::select;
 use crate::sources::sources;
 
@@ -29,15 +30,16 @@ pub(crate) async fn run(global: &Global, args: &args::Config) -> Result<(), Comm
         return emit(args, &format!("{:#}\n", json_schema()));
     }
     let selected = select(&global.files, &args.selection.files, &args.selection.words)?;
-    let mut sources = sources(global, &selected, options(args))?;
+    let files = Files::new(&global.root);
+    let mut sources = sources(global, &selected, options(args), &files)?;
     if args.part.variables {
-        let model = hoist_stackfile::load_model(&uninterpolated(sources), &Disk);
+        let model = hoist_stackfile::load_model(&uninterpolated(sources), &files);
         let model = model.map_err(|errors| refuse(args, &errors))?;
         return emit(args, &parts::variables(&model, args.format));
     }
     sources.services = selected.services.iter().map(ToString::to_string).collect();
     if args.no_interpolate {
-        let model = hoist_stackfile::load_model(&sources, &Disk);
+        let model = hoist_stackfile::load_model(&sources, &files);
         let mut model = model.map_err(|errors| refuse(args, &errors))?;
         pin(global, args, &mut model).await?;
         return match parts::named(&model, &args.part) {
@@ -45,7 +47,7 @@ pub(crate) async fn run(global: &Global, args: &args::Config) -> Result<(), Comm
             None => conclude(args, &[], || text(args, &locked(args, model))),
         };
     }
-    let (project, found) = load::project(&sources).map_err(|errors| refuse(args, &errors))?;
+    let (project, found) = load::project(&sources, &files).map_err(|errors| refuse(args, &errors))?;
     // The end of the process frees it at once; value by value takes as long as a tenth of all the rest.
     let mut project = std::mem::ManuallyDrop::new(project);
     pin(global, args, &mut project.tree).await?;

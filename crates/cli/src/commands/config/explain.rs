@@ -6,7 +6,8 @@ use hoist_stackfile::{Options, Sources, explain, load};
 
 use crate::args::Global;
 use crate::error::CommandError;
-use crate::load::{self as loading, Disk};
+use crate::load as loading;
+use crate::remote::Files;
 use crate::select::{Selected, is_file};
 use crate::sources::sources;
 
@@ -30,11 +31,12 @@ pub(crate) fn run(
         paths = rest;
     }
     let selected = Selected { files, services: Vec::new() };
-    let sources = sources(global, &selected, Options { prune: false, ..Options::default() })?;
-    let project = load(&sources, &Disk).map_err(|errors| loading::refuse(&errors))?.project;
+    let reader = Files::new(&global.root);
+    let sources = sources(global, &selected, Options { prune: false, ..Options::default() }, &reader)?;
+    let project = load(&sources, &reader).map_err(|errors| loading::refuse(&errors))?.project;
     // What is asked about may be outside the active profiles.
     let everything = Sources { profiles: vec!["*".to_owned()], ..sources };
-    let everything = || load(&everything, &Disk).ok().map(|loaded| loaded.project);
+    let everything = || load(&everything, &reader).ok().map(|loaded| loaded.project);
     let mut found = Vec::with_capacity(paths.len());
     for path in paths {
         let explained = explain(&project, path).or_else(|| explain(&everything()?, path));
