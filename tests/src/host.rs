@@ -126,6 +126,12 @@ impl Host {
         Stack::new(self, file, self.root("root"))
     }
 
+    /// A stack by whatever name the command line is to be given, in the default root.
+    #[must_use]
+    pub fn stack_named(&self, name: &str) -> Stack<'_> {
+        Stack::new(self, PathBuf::from(name), self.root("root"))
+    }
+
     /// The binary without a stack file, in the default root.
     #[must_use]
     pub fn hoist(&self, words: &[&str]) -> Outcome {

@@ -24,6 +24,7 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     ("runc", "says what another OCI runtime makes of the same specification"),
     ("busybox-static", "the one program of most tests' images"),
     ("perl-base", "the examples' services"),
+    ("git", "the repositories that stack files and contexts come from"),
     ("python3", "scripts that look at containers from outside"),
     ("mmdebstrap", "makes images of real programs from Debian packages"),
     ("skopeo", "reads and writes image archives and layouts, as the other side"),

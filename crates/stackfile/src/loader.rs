@@ -254,9 +254,9 @@ impl<'a> Loader<'a> {
             Some(remote) => remote,
         };
         let shown = remote::redacted(name);
-        let fetched = remote.map_err(|error| (error.to_string(), None)).and_then(|remote| {
-            self.reader.fetch(&remote).map_err(|error| (error.message, error.help))
-        });
+        let fetched = remote
+            .map_err(|error| (error.to_string(), None))
+            .and_then(|remote| self.reader.fetch(&remote).map_err(|error| (error.message, error.help)));
         match fetched {
             Ok(path) => {
                 let path = path.to_string_lossy().into_owned();

@@ -10,7 +10,7 @@ use crate::source::{SourceMap, Span};
 use crate::stages::interpolate::Environment;
 use crate::stages::{consistency, decode, normalize, prune};
 use crate::syntax::path;
-use crate::syntax::remote::Remote;
+use crate::syntax::remote::{Remote, redacted};
 use crate::syntax::template::Use;
 use crate::yaml;
 use std::collections::BTreeMap;
@@ -198,7 +198,7 @@ fn load_with(sources: &Sources, loader: &mut Loader<'_>) -> Option<Project> {
         variable_files: std::mem::take(&mut loader.variable_files),
         variables: BTreeMap::new(),
         sources: SourceMap::default(),
-        files: sources.files.iter().map(|file| file.path.clone()).collect(),
+        files: sources.files.iter().map(|file| redacted(&file.path)).collect(),
     };
     project.apply_profiles();
     if sources.options.consistency {

@@ -4,6 +4,7 @@
 //! cached, is `hoist_image::build`'s.
 
 mod bases;
+mod fetched;
 mod folder;
 pub(crate) mod leftovers;
 mod runner;
@@ -86,6 +87,8 @@ impl Agent {
         if let Some(here) = self.is_here(&wanted)? {
             return Ok(here);
         }
+        let store = self.host.images.store();
+        let (wanted, fetched) = fetched::fetch(store, wanted, &out, &self.host.builds).await?;
         let file = Dockerfile::parse(&wanted.dockerfile).map_err(|problems| refused(&wanted, &problems))?;
         let request = request(&wanted)?;
         let bases = self.bases(&file, &wanted, &request, &out).await?;
@@ -104,8 +107,18 @@ impl Agent {
         let (store, builds) = (self.host.images.store(), self.host.builds.clone());
         let ends = || ApiError::new(ErrorKind::Unavailable, "the agent is just ending");
         let _running = builds.begin().ok_or_else(ends)?;
-        let performing =
-            Performing { wanted, graph: planned.graph, out, asks, gone, containers, store, builds, _running };
+        let performing = Performing {
+            wanted,
+            fetched,
+            graph: planned.graph,
+            out,
+            asks,
+            gone,
+            containers,
+            store,
+            builds,
+            _running,
+        };
         let performed = tokio::task::spawn_blocking(move || performing.perform()).await;
         let built = performed.map_err(|error| ApiError::internal(&error))??;
         if let Ok(id) = built.id.0.parse() {
@@ -140,6 +153,7 @@ async fn say(out: &Out, event: BuildEvent) {
 /// A build on its way, for a thread that may wait.
 struct Performing {
     wanted: BuildRequest,
+    fetched: fetched::Fetched,
     graph: Graph,
     out: Out,
     asks: Arc<Asks>,
@@ -158,6 +172,9 @@ impl Performing {
             let ignore = Ignore::parse(ignore).map_err(|error| invalid(format!(".dockerignore: {error}")))?;
             let folder = Box::new(Remote { name: name.clone(), asks: Arc::clone(&self.asks) });
             contexts.insert(name.clone(), ContextSource { folder, ignore });
+        }
+        for (name, context) in &self.fetched {
+            contexts.insert(name.clone(), fetched::source(name, context, &self.wanted)?);
         }
         let names: Vec<Reference> = references(&self.wanted.names)?;
         let options =
@@ -221,7 +238,7 @@ fn request(wanted: &BuildRequest) -> Result<Request, ApiError> {
             return Err(invalid(format!("a build's network is none, host or default, not {other:?}")));
         }
     };
-    let folders = wanted.folders.keys().filter(|name| !name.is_empty());
+    let folders = wanted.folders.keys().chain(wanted.fetched.keys()).filter(|name| !name.is_empty());
     let folders = folders.map(|name| (name.clone(), NamedContext::Folder));
     let images = wanted.images.iter().map(|(name, image)| (name.clone(), NamedContext::Image(image.clone())));
     Ok(Request {

@@ -22,7 +22,8 @@ impl Place {
     /// Finds a context; checks a repository out.
     pub(super) fn of(text: &str) -> Result<Self, String> {
         let shown = redacted(text);
-        let remote = Remote::parse(text).transpose().map_err(|error| format!("the context {shown}: {error}"))?;
+        let remote =
+            Remote::parse(text).transpose().map_err(|error| format!("the context {shown}: {error}"))?;
         match remote {
             Some(Remote::Git(repository)) => remote::folder(&repository).map(Self::Folder).map_err(|error| {
                 let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();

@@ -44,12 +44,15 @@ pub(crate) async fn run(
         access,
     };
     let attach_to: Vec<ServiceName> = attached_services(&put, &target.services);
-    let mut agent = Arc::new(connect::connect(&target.root).await?);
-    if !args.no_build && !project.builds.is_empty() {
+    // Before the agent is asked for: a checkout may take longer than an agent without work stays.
+    let wanted = if args.no_build || project.builds.is_empty() {
+        Vec::new()
+    } else {
         let overrides = Overrides { missing_only: !args.build, ..Overrides::default() };
-        let wanted = project.builds.wanted(&target.services, !args.no_deps, &overrides)?;
-        build::build(&agent, wanted, style).await?;
-    }
+        project.builds.wanted(&target.services, !args.no_deps, &overrides)?
+    };
+    let mut agent = Arc::new(connect::connect(&target.root).await?);
+    build::build(&agent, wanted, style).await?;
     let following =
         bring_up(&mut agent, &target.root, put, Progress::new("up", style).quiet_pull(args.quiet_pull));
     let verdict = match args.wait_timeout {

@@ -95,11 +95,8 @@ fn file_name(name: &str) -> Result<String, RemoteError> {
 fn fetch(root: &Path, reference: &str) -> Result<Artifact, RemoteError> {
     let told = |error: CommandError| RemoteError::Agent(error.message, error.hint);
     let access = registry_access::access([reference]).map_err(told)?;
-    let request = FetchArtifact {
-        reference: reference.to_owned(),
-        kinds: KINDS.map(str::to_owned).to_vec(),
-        access,
-    };
+    let request =
+        FetchArtifact { reference: reference.to_owned(), kinds: KINDS.map(str::to_owned).to_vec(), access };
     let fetching = async {
         let agent = connect(root).await?;
         agent.fetch_artifact(request).await.map_err(|error: ApiError| CommandError::from(error))
@@ -109,10 +106,12 @@ fn fetch(root: &Path, reference: &str) -> Result<Artifact, RemoteError> {
 
 /// A stack file is loaded in one go, on the thread that the command runs on: that one can't wait for its own tasks.
 fn waited_for<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, RemoteError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(RemoteError::io(Path::new("a thread")))?;
-    std::thread::scope(|scope| scope.spawn(|| runtime.block_on(work)).join())
-        .map_err(|_| RemoteError::Agent("asking the agent went wrong".to_owned(), None))
+    let wait = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map(|runtime| runtime.block_on(work)).map_err(RemoteError::io(Path::new("a thread")))
+    };
+    std::thread::scope(|scope| scope.spawn(wait).join())
+        .unwrap_or_else(|_| Err(RemoteError::Agent("asking the agent went wrong".to_owned(), None)))
 }
 
 #[cfg(test)]

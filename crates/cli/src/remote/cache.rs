@@ -38,9 +38,7 @@ impl Cache {
         let root = root()?;
         let mut parts = path.strip_prefix(&root).ok()?.components();
         match (parts.next(), parts.next()) {
-            (Some(Component::Normal(kind)), Some(Component::Normal(key))) => {
-                Some(root.join(kind).join(key))
-            }
+            (Some(Component::Normal(kind)), Some(Component::Normal(key))) => Some(root.join(kind).join(key)),
             _ => None,
         }
     }
@@ -113,7 +111,8 @@ impl Cache {
     pub(super) fn note(&self, name: &str, meaning: &str) {
         let path = self.root.join("names").join(key_of(name));
         let part = path.with_extension(format!("part-{}", std::process::id()));
-        let written = fs::write(&part, format!("{name}\n{meaning}\n")).and_then(|()| fs::rename(&part, &path));
+        let written =
+            fs::write(&part, format!("{name}\n{meaning}\n")).and_then(|()| fs::rename(&part, &path));
         if written.is_err() {
             let _ = fs::remove_file(&part);
         }

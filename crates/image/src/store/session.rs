@@ -36,6 +36,12 @@ pub(super) struct Other {
 
 impl Store {
     pub(crate) fn session(&self) -> Result<Session<'_>, StoreError> {
+        let (path, alive) = self.session_directory()?;
+        Ok(Session { store: self, path, next: AtomicU64::new(0), made: AtomicBool::new(false), alive })
+    }
+
+    /// A directory that is known to be of a session, and its lock.
+    pub(super) fn session_directory(&self) -> Result<(PathBuf, File), StoreError> {
         // No cleaner may meet the directory between its making and its locking.
         let _lock = self.lock(Lock::Shared)?;
         let path = self.root.join("tmp").join(unique());
@@ -47,7 +53,7 @@ impl Store {
         let alive = File::open(&path).map_err(StoreError::io("opening", &path))?;
         let locked = rustix::fs::flock(&alive, FlockOperation::NonBlockingLockExclusive);
         locked.map_err(|errno| StoreError::io("locking", &path)(errno.into()))?;
-        Ok(Session { store: self, path, next: AtomicU64::new(0), made: AtomicBool::new(false), alive })
+        Ok((path, alive))
     }
 
     /// All sessions there are; those whose process is gone come locked.

@@ -8,6 +8,7 @@ use crate::node::{Map, Node, Value};
 use crate::place::Path;
 use crate::source::Span;
 use crate::syntax::path;
+use crate::syntax::remote::redacted;
 
 /// The services a name is looked up in.
 #[derive(Clone, Copy)]
@@ -196,6 +197,7 @@ impl Loader<'_> {
     }
 
     fn unknown_service(&mut self, reference: &Reference, file: &str) {
+        let file = redacted(file);
         let message = format!("`extends`: there is no service `{}` in {file}", reference.service);
         self.report.error("unknown-service", reference.at, message);
     }
@@ -212,7 +214,7 @@ impl Loader<'_> {
         match services.map(|node| node.value) {
             Some(Value::Map(services)) => Some(Base { services, resets }),
             _ => {
-                let message = format!("`extends`: {file} has no mapping `services`");
+                let message = format!("`extends`: {} has no mapping `services`", redacted(file));
                 self.report.error("unknown-service", at, message);
                 None
             }

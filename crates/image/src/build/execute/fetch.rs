@@ -4,6 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ureq::Body;
+use ureq::http::Response;
+
 use super::mounted::Mounted;
 use super::{StepError, Work};
 use crate::build::graph::Source;
@@ -25,11 +28,7 @@ pub(super) struct Fetched {
 pub(super) fn http(work: &Work<'_>, url: &str, checksum: Option<Digest>) -> Result<Fetched, StepError> {
     let failed =
         |source: Box<dyn std::error::Error + Send + Sync>| StepError::Fetch { url: url.to_owned(), source };
-    let agent = http_agent(&RegistryConfig::default()).map_err(|error| failed(Box::new(error)))?;
-    let mut response = agent.get(url).call().map_err(|error| failed(Box::new(error)))?;
-    if !response.status().is_success() {
-        return Err(failed(format!("the server answers {}", response.status()).into()));
-    }
+    let mut response = get(url)?;
     let modified =
         response.headers().get("last-modified").and_then(|time| time.to_str().ok()).and_then(http_date);
     let mut writer = work.session.blob_writer()?;
@@ -39,15 +38,31 @@ pub(super) fn http(work: &Work<'_>, url: &str, checksum: Option<Digest>) -> Resu
     if let Some(wanted) = checksum.filter(|wanted| *wanted != spooled.digest) {
         return Err(failed(format!("its digest is {}, not {wanted}", spooled.digest).into()));
     }
-    let path = url.split(['?', '#']).next().unwrap_or(url);
-    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
-    let name = path.split_once('/').and_then(|(_, path)| path.rsplit('/').next()).unwrap_or_default();
     Ok(Fetched {
         digest: spooled.digest,
         path: spooled.path,
-        name: name.to_owned(),
+        name: name(url).to_owned(),
         modified: modified.map(|at| (at, 0)),
     })
+}
+
+/// Asks a server for a file.
+pub(super) fn get(url: &str) -> Result<Response<Body>, StepError> {
+    let failed =
+        |source: Box<dyn std::error::Error + Send + Sync>| StepError::Fetch { url: url.to_owned(), source };
+    let agent = http_agent(&RegistryConfig::default()).map_err(|error| failed(Box::new(error)))?;
+    let response = agent.get(url).call().map_err(|error| failed(Box::new(error)))?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    Err(failed(format!("the server answers {}", response.status()).into()))
+}
+
+/// The last part of an address; empty when it ends in a slash.
+pub(super) fn name(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+    path.split_once('/').and_then(|(_, path)| path.rsplit('/').next()).unwrap_or_default()
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` as seconds since 1970 (RFC 9110, section 5.6.7).

@@ -5,6 +5,7 @@
 
 mod archive;
 mod commit;
+mod context;
 mod copy;
 mod error;
 mod fetch;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use context::FetchedContext;
 pub use error::{BuildError, StepError};
 pub use runner::{Bound, BoundSource, Ended, Job, Listener, Overlay, Root, Runner};
 pub use tree::{Files, Kind, Node};
