@@ -19,7 +19,7 @@ fn a_commit_is_fetched_once_and_needs_no_server_then() {
         assert_eq!(command.finish(LATER).success().text(), "db\nweb");
     }
     assert_eq!(site.requests("GET /smart/shop.git/info/refs"), 1, "one fetched, the others waited");
-    assert_eq!(site.cached("git"), [commit.clone()]);
+    assert_eq!(site.cached("git").join(" "), commit);
     assert_eq!(site.services(&short).success().text(), "top");
     assert_eq!(fs::metadata(site.path("cache/hoist")).unwrap().permissions().mode() & 0o077, 0);
 

@@ -12,8 +12,7 @@ use crate::stages::paths::Resolver;
 use crate::stages::reset::Resets;
 use crate::stages::{defaults, environment, values};
 use crate::syntax::dotenv::{self, Variables};
-use crate::syntax::remote::{self, Remote};
-use crate::syntax::{path, template};
+use crate::syntax::template;
 use crate::yaml;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -71,14 +70,6 @@ pub(crate) struct Opened {
     pub included_at: Span,
 }
 
-/// Where a file is.
-#[derive(Debug)]
-pub(crate) struct Located {
-    pub path: String,
-    /// It was elsewhere, and is below no folder of the project.
-    pub is_remote: bool,
-}
-
 /// What relative names and variables mean for a set of files.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
@@ -101,7 +92,7 @@ pub(crate) struct Loader<'a> {
     pub variables: BTreeMap<String, template::Use>,
     pub variable_files: BTreeMap<String, VariableOrigin>,
     /// What files that were elsewhere are called, by where they are now.
-    names: HashMap<String, String>,
+    pub names: HashMap<String, String>,
     warned: HashSet<String>,
 }
 
@@ -239,45 +230,6 @@ impl<'a> Loader<'a> {
                 None
             }
         }
-    }
-
-    /// Where a file that is named here is, and whether it was elsewhere; what is shown of it is its name.
-    pub(crate) fn locate(&mut self, name: &str, folder: &str, at: Span) -> Option<Located> {
-        let full = if path::is_absolute(name) { path::clean(name) } else { path::join(folder, name) };
-        let local = Located { path: full, is_remote: false };
-        let remote = match Remote::parse(name) {
-            None => return Some(local),
-            // Only the form without a protocol can be meant as a path.
-            Some(_) if !name.contains("://") && self.reader.kind(Path::new(&local.path)).is_some() => {
-                return Some(local);
-            }
-            Some(remote) => remote,
-        };
-        let shown = remote::redacted(name);
-        let fetched = remote
-            .map_err(|error| (error.to_string(), None))
-            .and_then(|remote| self.reader.fetch(&remote).map_err(|error| (error.message, error.help)));
-        match fetched {
-            Ok(path) => {
-                let path = path.to_string_lossy().into_owned();
-                self.names.entry(path.clone()).or_insert(shown);
-                Some(Located { path, is_remote: true })
-            }
-            Err((message, help)) => {
-                let finding = Diagnostic::error("remote-file", format!("{shown}: {message}"));
-                let finding = if at.is_some() { finding.label(at, "") } else { finding };
-                self.report.push(match help {
-                    Some(help) => finding.help(help),
-                    None => finding,
-                });
-                None
-            }
-        }
-    }
-
-    /// What a file is called in messages: as it was named, when it was elsewhere.
-    pub(crate) fn shown<'b>(&'b self, path: &'b str) -> &'b str {
-        self.names.get(path).map_or(path, String::as_str)
     }
 
     /// The variables of several files; those of `outer` are seen by templates first.

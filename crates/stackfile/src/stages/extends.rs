@@ -3,7 +3,8 @@
 use super::merge::extend;
 use super::reset::Resets;
 use crate::diagnostic::{Diagnostic, NODE_COST};
-use crate::loader::{Context, Loader, Located};
+use crate::loader::{Context, Loader};
+use crate::locate::Located;
 use crate::node::{Map, Node, Value};
 use crate::place::Path;
 use crate::source::Span;
