@@ -144,7 +144,6 @@ fn what_can_not_be_had_is_an_error_at_its_name() {
     };
     let names = [
         "https://me:secret@host/none.git",
-        "https://host/stack.yaml",
         "ext::sh -c id",
         "file:///srv/x.git",
         "https://host/x.git#--upload-pack=id",
@@ -152,7 +151,6 @@ fn what_can_not_be_had_is_an_error_at_its_name() {
     ];
     expect![[r#"
         /p/stack.yaml:1:11: error[remote-file]: https://me:***@host/none.git: there is no such thing
-        /p/stack.yaml:1:11: error[remote-file]: https://host/stack.yaml: a stack file can't be read from the web alone
         /p/stack.yaml:1:11: error[remote-file]: ext::sh -c id: ext is no protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
         /p/stack.yaml:1:11: error[remote-file]: file:///srv/x.git: file is no protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
         /p/stack.yaml:1:11: error[remote-file]: https://host/x.git#--upload-pack=id: "--upload-pack=id" is no branch, tag or commit
