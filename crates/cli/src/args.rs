@@ -1,6 +1,7 @@
 //! The command line. Compose's commands and flags first; what they mean is in `commands`.
 
 mod agent;
+mod build;
 mod config;
 mod images;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use agent::*;
+pub use build::Build;
 pub use config::{Config, ConfigFormat, ConfigPart, ConfigView};
 pub use images::*;
 
@@ -199,32 +201,6 @@ pub struct Up {
     /// Seconds between the stop signal and SIGKILL when stopping
     #[arg(short, long, value_name = "SECONDS")]
     pub timeout: Option<u32>,
-}
-
-/// `hoist build`
-#[derive(Debug, Clone, Args)]
-pub struct Build {
-    /// What to build.
-    #[command(flatten)]
-    pub selection: Selection,
-    /// Set a build argument; without a value it is taken from the environment
-    #[arg(long, value_name = "NAME[=VALUE]")]
-    pub build_arg: Vec<String>,
-    /// Take nothing from earlier builds
-    #[arg(long)]
-    pub no_cache: bool,
-    /// Pull base images though they are here
-    #[arg(long)]
-    pub pull: bool,
-    /// Hand an ssh agent to steps that ask for one
-    #[arg(long, value_name = "ID[=SOCKET]")]
-    pub ssh: Vec<String>,
-    /// Build what the named services depend on, too
-    #[arg(long)]
-    pub with_dependencies: bool,
-    /// Print the images' ids only
-    #[arg(short, long)]
-    pub quiet: bool,
 }
 
 /// `hoist down`

@@ -219,7 +219,8 @@ fn draw_line(text: &mut String, subject: &str, line: &Line, width: usize, column
     let _ = writeln!(text, " {style}{mark}{style:#} {subject:<width$}  {style}{what}{style:#}  {time:.1}s");
 }
 
-fn terminal_size() -> (usize, usize) {
+/// Columns and rows of the terminal that progress is drawn on.
+pub(crate) fn terminal_size() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     size.map_or((80, 24), |size| (usize::from(size.ws_col).max(20), usize::from(size.ws_row).max(3)))
 }

@@ -17,9 +17,11 @@ use hoist_image::build::execute::{
     Build, BuildError, BuildEvent, BuildProgress, Built, ContextSource, Options,
 };
 use hoist_image::build::graph::{
-    Action, Copy, Graph, History, Mount, MountKind, Network, Run, Sharing, Source, Step, StepId, Tree,
+    Action, Copy, Graph, History, Mount, MountKind, Network, Run, Security, Sharing, Source, Step, StepId,
+    Tree,
 };
 use hoist_image::{Digest, Image, Store};
+use hoist_model::RunSettings;
 use support::{chain, have, sh, tree};
 
 struct Bench {
@@ -151,6 +153,8 @@ fn run(command: &str) -> Run {
         mounts: Vec::new(),
         network: Network::None,
         files: BTreeMap::new(),
+        security: Security::Sandbox,
+        settings: RunSettings::default(),
     }
 }
 

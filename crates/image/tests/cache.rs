@@ -15,10 +15,11 @@ use hoist_image::build::execute::{
     Root, Runner,
 };
 use hoist_image::build::graph::{
-    Action, Graph, History, Mount, MountKind, Network, Run, Sharing, Step, StepId, Tree,
+    Action, Graph, History, Mount, MountKind, Network, Run, Security, Sharing, Step, StepId, Tree,
 };
 use hoist_image::build::{Content, Kept};
 use hoist_image::{Digest, Store};
+use hoist_model::RunSettings;
 
 /// Instead of running a command, writes its words to `/said` and to each of its mounts.
 struct Scribe;
@@ -61,6 +62,8 @@ fn graph(said: &str) -> Graph {
         mounts: vec![Mount { target: "/cache".into(), kind: cache }],
         network: Network::Default,
         files: BTreeMap::new(),
+        security: Security::Sandbox,
+        settings: RunSettings::default(),
     };
     let serde_json::Value::Object(config) = serde_json::json!({ "architecture": "amd64", "os": "linux" })
     else {

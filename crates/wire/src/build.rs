@@ -3,7 +3,7 @@
 //! The agent has no eyes on the user's files: steps that read a build context ask for folders and files, and the CLI,
 //! which runs as the user, answers with what it may see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -42,6 +42,12 @@ pub struct BuildRequest {
     pub names: Vec<String>,
     /// Take nothing from earlier builds.
     pub no_cache: bool,
+    /// The same for stages of these names.
+    pub fresh: BTreeSet<String>,
+    /// What all commands get.
+    pub settings: hoist_model::RunSettings,
+    /// Say what is wrong or odd, and build nothing.
+    pub check: bool,
     /// Do nothing when an image of the first name is here.
     pub only_if_missing: bool,
     /// Pull base images though they are here.
@@ -86,6 +92,8 @@ pub enum BuildEvent {
     Failed(usize),
     /// The image is there; the last event.
     Built(BuiltImage),
+    /// So many warnings are all that is odd; the last event of a check.
+    Checked(usize),
 }
 
 /// An image that was built.

@@ -19,6 +19,7 @@ impl Agent {
         request: &Request,
         out: &Out,
     ) -> Result<Bases, ApiError> {
+        let policy = if wanted.pull { PullPolicy::Always } else { PullPolicy::Missing };
         let mut bases = Bases::default();
         loop {
             let needed = needs(file, request, &bases).map_err(|problems| refused(wanted, &problems))?;
@@ -27,7 +28,7 @@ impl Agent {
             }
             for need in needed {
                 say(out, BuildEvent::Resolving(need.reference.clone())).await;
-                let base = self.base(wanted, &need).await?;
+                let base = self.base(wanted, &need, policy).await?;
                 bases.insert(&need, base);
             }
         }
@@ -44,8 +45,13 @@ impl Agent {
         Err(ApiError::new(ErrorKind::Internal, "the search for an image ended without a word"))
     }
 
-    async fn base(&self, wanted: &BuildRequest, need: &Need) -> Result<Base, ApiError> {
-        let policy = if wanted.pull { PullPolicy::Always } else { PullPolicy::Missing };
+    /// What a name of the file stands for, as an image of this host.
+    pub(super) async fn base(
+        &self,
+        wanted: &BuildRequest,
+        need: &Need,
+        policy: PullPolicy,
+    ) -> Result<Base, ApiError> {
         let source = ImageSource::Reference(need.reference.clone());
         let access = wanted.access.clone();
         let found = self.settled(ResolveImage { source, policy, access }).await.map_err(|mut error| {

@@ -5,13 +5,15 @@
 
 mod bases;
 mod fetched;
+mod check;
 mod folder;
+mod hosts;
 pub(crate) mod leftovers;
 mod runner;
 mod spec;
 pub(crate) mod under_way;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,8 +22,8 @@ use futures_util::StreamExt;
 use hoist_image::build::Ignore;
 use hoist_image::build::dockerfile::{Dockerfile, Problem};
 use hoist_image::build::execute::{self, Build, BuildProgress, ContextSource, Options};
-use hoist_image::build::graph::{Graph, Network};
-use hoist_image::build::plan::{NamedContext, Request, plan};
+use hoist_image::build::graph::{Graph, Network, StepId};
+use hoist_image::build::plan::{NamedContext, Planned, Request, plan};
 use hoist_image::{Reference, Store};
 use hoist_model::Digest;
 use hoist_wire::build::{
@@ -52,8 +54,11 @@ impl BuildApi for Agent {
         tokio::spawn(listen(answers, Arc::clone(&asks), Arc::clone(&gone)));
         let agent = self.clone();
         tokio::spawn(async move {
-            let built = agent.built(request, out.clone(), asks, gone).await;
-            let _ = out.send(built.map(|built| FromBuild::Event(BuildEvent::Built(built)))).await;
+            let last = match request.check {
+                true => agent.checked(&request, &out).await.map(BuildEvent::Checked),
+                false => agent.built(request, out.clone(), asks, gone).await.map(BuildEvent::Built),
+            };
+            let _ = out.send(last.map(FromBuild::Event)).await;
         });
         Ok(Box::pin(futures_util::stream::unfold(Some(items), next)))
     }
@@ -63,7 +68,7 @@ impl BuildApi for Agent {
 async fn next(items: Option<Items>) -> Option<(Result<FromBuild, ApiError>, Option<Items>)> {
     let mut items = items?;
     let item = items.recv().await?;
-    let last = matches!(item, Err(_) | Ok(FromBuild::Event(BuildEvent::Built(_))));
+    let last = matches!(item, Err(_) | Ok(FromBuild::Event(BuildEvent::Built(_) | BuildEvent::Checked(_))));
     Some((item, (!last).then_some(items)))
 }
 
@@ -93,11 +98,7 @@ impl Agent {
         let request = request(&wanted)?;
         let bases = self.bases(&file, &wanted, &request, &out).await?;
         let planned = plan(&file, &request, &bases).map_err(|problems| refused(&wanted, &problems))?;
-        let unused =
-            planned.unused_arguments.iter().map(|name| format!("build argument {name} is used nowhere"));
-        let warnings =
-            planned.warnings.iter().map(|warning| format!("{}: {warning}", wanted.dockerfile_name));
-        for text in warnings.chain(unused.filter(|text| !text.contains(EPOCH))) {
+        for text in warnings(&wanted, &planned) {
             say(&out, BuildEvent::Warning(text)).await;
         }
         let titles = planned.graph.steps.iter().map(|step| step.title.clone()).collect();
@@ -107,10 +108,12 @@ impl Agent {
         let (store, builds) = (self.host.images.store(), self.host.builds.clone());
         let ends = || ApiError::new(ErrorKind::Unavailable, "the agent is just ending");
         let _running = builds.begin().ok_or_else(ends)?;
+        let (graph, fresh) = (planned.graph, planned.fresh);
         let performing = Performing {
             wanted,
             fetched,
-            graph: planned.graph,
+            graph,
+            fresh,
             out,
             asks,
             gone,
@@ -145,6 +148,17 @@ impl Agent {
     }
 }
 
+/// What is likely not meant so.
+fn warnings(wanted: &BuildRequest, planned: &Planned) -> Vec<String> {
+    let file = &wanted.dockerfile_name;
+    let unused = planned.unused_arguments.iter().filter(|name| *name != EPOCH);
+    let unused = unused.map(|name| format!("build argument {name} is used nowhere"));
+    let unknown = planned.unknown_stages.iter();
+    let unknown = unknown.map(|name| format!("no_cache_filter: {file} has no stage {name}"));
+    let odd = planned.warnings.iter().map(|warning| format!("{file}: {warning}"));
+    odd.chain(unknown).chain(unused).collect()
+}
+
 async fn say(out: &Out, event: BuildEvent) {
     // Nobody hears any more: the build ends by itself.
     let _ = out.send(Ok(FromBuild::Event(event))).await;
@@ -155,6 +169,7 @@ struct Performing {
     wanted: BuildRequest,
     fetched: fetched::Fetched,
     graph: Graph,
+    fresh: BTreeSet<StepId>,
     out: Out,
     asks: Arc<Asks>,
     gone: Arc<AtomicBool>,
@@ -177,8 +192,12 @@ impl Performing {
             contexts.insert(name.clone(), fetched::source(name, context, &self.wanted)?);
         }
         let names: Vec<Reference> = references(&self.wanted.names)?;
-        let options =
-            Options { no_cache: self.wanted.no_cache, epoch: epoch(&self.wanted)?, names: names.clone() };
+        let options = Options {
+            no_cache: self.wanted.no_cache,
+            fresh: self.fresh.clone(),
+            epoch: epoch(&self.wanted)?,
+            names: names.clone(),
+        };
         let secrets = self.wanted.secrets.iter().map(|(id, secret)| (id.clone(), secret.0.clone())).collect();
         let build = Build {
             store: &self.store,
@@ -248,6 +267,8 @@ fn request(wanted: &BuildRequest) -> Result<Request, ApiError> {
         platform: platform.transpose()?,
         contexts: folders.chain(images).collect(),
         network,
+        settings: wanted.settings.clone(),
+        fresh: wanted.fresh.clone(),
         ..Request::default()
     })
 }

@@ -85,7 +85,8 @@ impl Containers {
         let rootfs = root(&job.root)?;
         let user = users::resolve(rootfs.as_fd(), job.user.as_deref().unwrap_or_default(), &[])?;
         let mounts = mounts(job)?;
-        let spec = super::spec::spec(job, &user, &mounts)?;
+        let hosts = super::hosts::file(job)?;
+        let spec = super::spec::spec(job, &user, &mounts, hosts.as_deref())?;
         let path = job.environment.get("PATH").map_or("", String::as_str);
         let argv0 = job.command.first().map_or("", String::as_str);
         let cwd = Path::new(&job.working_dir);
@@ -110,7 +111,11 @@ impl Containers {
             init: false,
             shortfall: Shortfall::Warn,
         };
-        let mut launched = prepare(input)?.spawn()?;
+        let launch = prepare(input)?;
+        for lacking in launch.warnings() {
+            listener.output(format!("warning: {lacking}\n").as_bytes());
+        }
+        let mut launched = launch.spawn()?;
         // Nothing has to be noted before it runs: it is this thread's alone.
         launched.release();
         follow(launched, reading.into(), listener)

@@ -105,7 +105,7 @@ fn cpu(limits: &Resources) -> Value {
     Value::Object(cpu)
 }
 
-fn memory(limits: &Resources) -> Value {
+pub(crate) fn memory(limits: &Resources) -> Value {
     let mut memory = Map::new();
     if let Some(bytes) = limits.memory {
         memory.insert("limit".into(), json!(bytes));
@@ -131,7 +131,7 @@ fn memory(limits: &Resources) -> Value {
 /// Docker's device policy: nothing, except making nodes, the usual harmless devices, terminals, and what is given.
 fn device_rules(service: &Service) -> Vec<Value> {
     if service.privileged {
-        return vec![json!({ "allow": true, "access": "rwm" })];
+        return all_devices();
     }
     let mut rules = usual_devices();
     for (device, (_, _, access)) in devices(service).iter().zip(&service.devices) {
@@ -140,6 +140,11 @@ fn device_rules(service: &Service) -> Vec<Value> {
         }));
     }
     rules
+}
+
+/// Every device.
+pub(crate) fn all_devices() -> Vec<Value> {
+    vec![json!({ "allow": true, "access": "rwm" })]
 }
 
 /// Nothing, except making nodes, the usual harmless devices, and terminals.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hoist_model::{Command, Template};
+use hoist_model::{Command, Template, Ulimit};
 use hoist_runtime::users::Identity;
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ pub(crate) const DEFAULT_CAPABILITIES: [&str; 14] = [
 ];
 
 /// Every capability that kernels up to 6.18 know (capabilities(7)).
-const ALL_CAPABILITIES: [&str; 41] = [
+pub(crate) const ALL_CAPABILITIES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",
@@ -138,7 +138,7 @@ pub fn process(input: &ProcessInput<'_>) -> Result<Value, SpecError> {
             "ambient": [],
         },
         "noNewPrivileges": service.no_new_privileges,
-        "rlimits": rlimits(input.template),
+        "rlimits": rlimits(&service.resources.ulimits),
     });
     if let Some(adjustment) = service.resources.oom_score_adj {
         value["oomScoreAdj"] = json!(adjustment);
@@ -170,13 +170,10 @@ fn capabilities(template: &Template) -> Vec<String> {
     set.into_iter().map(|cap| format!("CAP_{cap}")).collect()
 }
 
-fn rlimits(template: &Template) -> Vec<Value> {
+pub(crate) fn rlimits(ulimits: &[Ulimit]) -> Vec<Value> {
     // OCI has no sign: the kernel's "unlimited" is the largest number.
     let bound = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
-    template
-        .service
-        .resources
-        .ulimits
+    ulimits
         .iter()
         .map(|limit| {
             json!({

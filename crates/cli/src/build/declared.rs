@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::Wanted;
 use super::place::Place;
+use super::settings::{Settings, platform};
 use crate::error::CommandError;
 use crate::{registry_access, remote};
 
@@ -26,6 +27,9 @@ pub(crate) struct Declared {
     secrets: BTreeMap<String, Secret>,
     #[serde(skip)]
     environment: BTreeMap<String, String>,
+    /// The whole file, for those who want it as it is.
+    #[serde(skip)]
+    whole: Value,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -56,6 +60,8 @@ struct Section {
     secrets: Vec<SecretUse>,
     ssh: Value,
     tags: Vec<String>,
+    #[serde(flatten)]
+    run: Settings,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -83,6 +89,8 @@ pub(crate) struct Overrides {
     pub pull: bool,
     /// `--ssh`, as written.
     pub ssh: Vec<String>,
+    /// `--memory`: bytes that a command may use.
+    pub memory: Option<u64>,
     /// Images that are here already are left alone.
     pub missing_only: bool,
 }
@@ -96,7 +104,7 @@ impl Declared {
         let json = canonical::to_json(&project.canonical(hoist_stackfile::Dialect::Json));
         let bad = |error: serde_json::Error| CommandError::usage(format!("the stack file's builds: {error}"));
         let mut declared: Self = serde_json::from_str(&json).map_err(bad)?;
-        declared.services.extend(BTreeMap::new());
+        declared.whole = serde_json::from_str(&json).map_err(bad)?;
         declared.environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -141,6 +149,16 @@ impl Declared {
         Ok(wanted)
     }
 
+    /// The builds as `docker buildx bake` reads them.
+    pub(crate) fn bake(&self, wanted: &[Wanted]) -> Value {
+        super::bake::file(wanted, &self.whole["services"], &self.whole["secrets"])
+    }
+
+    /// Whether a service's image has a name of its own.
+    pub(crate) fn has_image(&self, service: &ServiceName) -> bool {
+        self.services.get(service.as_str()).is_some_and(|service| service.image.is_some())
+    }
+
     /// The name that a service's image gets.
     fn image(&self, name: &str, service: &Service) -> String {
         service.image.clone().unwrap_or_else(|| format!("{}-{name}", self.name))
@@ -163,8 +181,10 @@ impl Declared {
             target: section.target.clone(),
             arguments: self.arguments(section, overrides),
             labels: section.labels.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
-            platform: service.platform.clone().or_else(|| section.platforms.first().cloned()),
+            platform: platform(service.platform.as_deref(), &section.platforms),
             network: section.network.clone(),
+            fresh: section.run.no_cache_filter.clone(),
+            settings: section.run.of_run(overrides.memory).map_err(usage)?,
             names: std::iter::once(self.image(name, service)).chain(section.tags.iter().cloned()).collect(),
             no_cache: section.no_cache || overrides.no_cache,
             pull: section.pull || overrides.pull,

@@ -1,9 +1,14 @@
 //! Builds from the client's side: what a stack file says about them, the files they read, and what is shown.
 
 mod answers;
+mod bake;
+mod check;
 mod declared;
 mod place;
+mod fit;
 mod progress;
+mod settings;
+mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -19,6 +24,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::args::ProgressStyle;
 use crate::error::CommandError;
+pub(crate) use check::check;
 pub(crate) use declared::{Declared, Overrides};
 pub(crate) use progress::Shown;
 
@@ -44,11 +50,19 @@ pub(crate) struct Wanted {
 /// When one can't be built; the others of its turn are cancelled.
 pub(crate) async fn build(
     agent: &Arc<Client>,
-    mut wanted: Vec<Wanted>,
+    wanted: Vec<Wanted>,
     style: ProgressStyle,
 ) -> Result<Vec<(ServiceName, BuiltImage)>, CommandError> {
     let shown =
         Shown::new(style, wanted.iter().map(|wanted| wanted.service.as_str().len()).max().unwrap_or(0));
+    shown.during(in_turns(agent, wanted, &shown)).await
+}
+
+async fn in_turns(
+    agent: &Arc<Client>,
+    mut wanted: Vec<Wanted>,
+    shown: &Shown,
+) -> Result<Vec<(ServiceName, BuiltImage)>, CommandError> {
     let mut built = Vec::new();
     while !wanted.is_empty() {
         let waiting: BTreeSet<ServiceName> = wanted.iter().map(|wanted| wanted.service.clone()).collect();
@@ -61,7 +75,7 @@ pub(crate) async fn build(
                 names.join(", ")
             )));
         }
-        built.extend(try_join_all(now.into_iter().map(|wanted| one(agent, wanted, &shown))).await?);
+        built.extend(try_join_all(now.into_iter().map(|wanted| one(agent, wanted, shown))).await?);
         wanted = later;
     }
     Ok(built)

@@ -4,19 +4,20 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hoist_model::ServiceName;
 use hoist_wire::build::{BuildEvent, BuiltImage};
 
+use super::fit;
+use super::step::Step;
 use crate::args::ProgressStyle;
+use crate::progress::terminal_size;
 use crate::style;
 
-/// Lines of a failed step that are shown once more.
-const LAST: usize = 20;
-/// Columns of an output line on a terminal.
-const WIDTH: usize = 100;
+/// How often running steps are drawn anew.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Shows several builds at once.
 #[derive(Debug)]
@@ -34,16 +35,6 @@ struct State {
     drawn: usize,
 }
 
-#[derive(Debug)]
-struct Step {
-    title: String,
-    began: Option<Instant>,
-    running: bool,
-    lines: Vec<String>,
-    /// A line that is not ended yet.
-    partial: String,
-}
-
 impl Shown {
     pub(crate) fn new(style: ProgressStyle, width: usize) -> Self {
         let style = match style {
@@ -54,16 +45,36 @@ impl Shown {
         Self { style, width, state: Mutex::default() }
     }
 
+    /// Draws running steps while the work goes on, also when nothing happens; nothing of them is left after it.
+    pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                done = &mut work => {
+                    let mut state = self.lock();
+                    state.builds.clear();
+                    self.print(&mut state, "", &[]);
+                    return done;
+                }
+                _ = ticks.tick() => self.print(&mut self.lock(), "", &[]),
+            }
+        }
+    }
+
     /// Shows what happened.
     pub(crate) fn event(&self, service: &ServiceName, event: &BuildEvent) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         let lines = state.apply(service.as_str(), event, self.style);
-        self.print(&mut state, service.as_str(), &lines);
+        // What a step writes is drawn at the next tick: there may be thousands of lines in between.
+        if !lines.is_empty() {
+            self.print(&mut state, service.as_str(), &lines);
+        }
     }
 
     /// Shows an image.
     pub(crate) fn built(&self, service: &ServiceName, image: &BuiltImage) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.builds.remove(service.as_str());
         if image.here {
             return;
@@ -77,12 +88,18 @@ impl Shown {
         self.print(&mut state, service.as_str(), &[line]);
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Prints lines that stay, and on a terminal the running steps below them.
     fn print(&self, state: &mut State, service: &str, lines: &[String]) {
         if self.style == ProgressStyle::Quiet || (lines.is_empty() && self.style != ProgressStyle::Tty) {
             return;
         }
         let mut text = String::new();
         if state.drawn > 0 {
+            // Cursor up, then clear to the end of the screen (ECMA-48: CUU, ED).
             let _ = write!(text, "\x1b[{}A\x1b[J", state.drawn);
         }
         for line in lines {
@@ -91,16 +108,31 @@ impl Shown {
         }
         state.drawn = 0;
         if self.style == ProgressStyle::Tty {
-            for (service, step) in state.running() {
-                let took = step.began.map_or(0.0, |began| began.elapsed().as_secs_f32());
-                let last = step.lines.last().map(|line| format!("  {line}")).unwrap_or_default();
-                let line: String = format!("{} {took:.1} s{last}", step.title).chars().take(WIDTH).collect();
-                let _ = writeln!(text, "{service:<width$}  {line}", width = self.width);
-            }
-            state.drawn = state.running().count();
+            let (columns, rows) = terminal_size();
+            let running = self.running(state, columns, rows);
+            running.iter().for_each(|line| text.extend([line, "\n"]));
+            state.drawn = running.len();
         }
         // Nobody reads any more: the build goes on.
         let _ = anstream::stderr().write_all(text.as_bytes());
+    }
+
+    /// The running steps, as many as the terminal holds, a line each: what wraps or scrolls off can't be drawn over.
+    fn running(&self, state: &State, columns: usize, rows: usize) -> Vec<String> {
+        let room = rows.saturating_sub(2).max(1);
+        let steps: Vec<(&String, &Step)> = state.running().collect();
+        let shown = if steps.len() > room { room - 1 } else { steps.len() };
+        let columns = columns.saturating_sub(1);
+        let line = |(service, step): &(&String, &Step)| {
+            let named = format!("{service:<width$}  ", width = self.width);
+            let left = columns.saturating_sub(fit::width(&named));
+            fit::cut(&format!("{named}{}", step.now(left)), columns)
+        };
+        let mut lines: Vec<String> = steps[..shown].iter().map(line).collect();
+        if shown < steps.len() {
+            lines.push(fit::cut(&format!("and {} more", steps.len() - shown), columns));
+        }
+        lines
     }
 }
 
@@ -113,81 +145,41 @@ impl State {
 
     /// Notes the event; the lines that stay.
     fn apply(&mut self, service: &str, event: &BuildEvent, style: ProgressStyle) -> Vec<String> {
-        if let BuildEvent::Plan(titles) = event {
-            let step = |title: &String| Step {
-                title: title.clone(),
-                began: None,
-                running: false,
-                lines: Vec::new(),
-                partial: String::new(),
-            };
-            self.builds.insert(service.to_owned(), titles.iter().map(step).collect());
-            return Vec::new();
-        }
         let plain = style == ProgressStyle::Plain;
         let number = match event {
+            BuildEvent::Plan(titles) => {
+                self.builds.insert(service.to_owned(), titles.iter().cloned().map(Step::new).collect());
+                return Vec::new();
+            }
             BuildEvent::Started(at)
             | BuildEvent::Cached(at)
             | BuildEvent::Done(at)
-            | BuildEvent::Failed(at) => *at,
-            BuildEvent::Output(at, _) => *at,
+            | BuildEvent::Failed(at)
+            | BuildEvent::Output(at, _) => *at,
             BuildEvent::Warning(text) => return vec![format!("warning: {text}")],
-            BuildEvent::Resolving(image) => {
-                return if plain { vec![format!("base {image}")] } else { Vec::new() };
-            }
-            BuildEvent::Plan(_) | BuildEvent::Built(_) => return Vec::new(),
+            BuildEvent::Resolving(image) if plain => return vec![format!("base {image}")],
+            BuildEvent::Resolving(_) | BuildEvent::Built(_) | BuildEvent::Checked(_) => return Vec::new(),
         };
-        let Some(step) = self.builds.get_mut(service).and_then(|steps| steps.get_mut(number)) else {
-            return Vec::new();
-        };
-        step.apply(event, plain)
+        let step = self.builds.get_mut(service).and_then(|steps| steps.get_mut(number));
+        step.map(|step| step.apply(event, plain)).unwrap_or_default()
     }
 }
 
-impl Step {
-    fn apply(&mut self, event: &BuildEvent, plain: bool) -> Vec<String> {
-        match event {
-            BuildEvent::Started(_) => {
-                (self.began, self.running) = (Some(Instant::now()), true);
-                Vec::new()
-            }
-            BuildEvent::Output(_, text) => {
-                self.partial.push_str(text);
-                let mut new = Vec::new();
-                while let Some(end) = self.partial.find('\n') {
-                    let line: String = self.partial.drain(..=end).collect();
-                    // What a progress bar drew over itself is gone.
-                    let line = line.trim_end().rsplit('\r').next().unwrap_or_default().to_owned();
-                    new.push(format!("{} | {line}", self.title));
-                    self.lines.push(line);
-                }
-                if plain { new } else { Vec::new() }
-            }
-            BuildEvent::Cached(_) => {
-                self.running = false;
-                vec![format!("{} cached", self.title)]
-            }
-            BuildEvent::Done(_) => {
-                self.running = false;
-                vec![format!("{} done in {:.1} s", self.title, self.took())]
-            }
-            BuildEvent::Failed(_) => {
-                self.running = false;
-                let from = self.lines.len().saturating_sub(LAST);
-                let mut lines = vec![format!("{} failed after {:.1} s", self.title, self.took())];
-                if !plain {
-                    lines.extend(self.lines[from..].iter().map(|line| format!("  {line}")));
-                }
-                lines
-            }
-            BuildEvent::Plan(_)
-            | BuildEvent::Warning(_)
-            | BuildEvent::Resolving(_)
-            | BuildEvent::Built(_) => Vec::new(),
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn took(&self) -> f32 {
-        self.began.map_or(0.0, |began| began.elapsed().as_secs_f32())
+    #[test]
+    fn more_steps_than_rows_are_counted() {
+        let shown = Shown::new(ProgressStyle::Tty, 3);
+        let mut state = State::default();
+        state.apply("web", &BuildEvent::Plan((0..9).map(|n| format!("RUN {n}")).collect()), shown.style);
+        for n in 0..9 {
+            state.apply("web", &BuildEvent::Started(n), shown.style);
+        }
+        let lines = shown.running(&state, 80, 6);
+        assert_eq!(lines, ["web  RUN 0 0.0 s", "web  RUN 1 0.0 s", "web  RUN 2 0.0 s", "and 6 more"]);
+        assert_eq!(shown.running(&state, 80, 24).len(), 9);
+        assert_eq!(shown.running(&state, 10, 3), ["and 9 mo…"]);
     }
 }

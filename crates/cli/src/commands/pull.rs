@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use hoist_model::{ImageSource, PullPolicy, Service, ServiceName};
-use hoist_wire::{ApiError, ImageApi, ImageQuery, PullImage, PushImage};
+use hoist_wire::{ApiError, Client, ImageApi, ImageQuery, PullImage, PushImage};
 
 use crate::args::{self, ProgressStyle, PullWhich};
 use crate::connect;
@@ -61,14 +61,27 @@ pub(crate) async fn push(
         }
     };
     let images = images(project, args.transfer.include_deps, &wanted);
-    let access = access(images.iter().map(String::as_str))?;
     let agent = connect::connect(&project.target.root).await?;
+    push_images(&agent, &images, quiet(args.transfer.quiet, style), args.ignore_push_failures).await
+}
+
+/// Pushes these images.
+///
+/// # Errors
+/// When one can't be pushed, unless that is to be ignored.
+pub(crate) async fn push_images(
+    agent: &Client,
+    images: &[String],
+    style: ProgressStyle,
+    ignore_failures: bool,
+) -> Result<(), CommandError> {
+    let access = access(images.iter().map(String::as_str))?;
     let mut calls = Vec::new();
-    for image in &images {
+    for image in images {
         calls.push(agent.push_image(PushImage { reference: image.clone(), access: access.clone() }).await);
     }
-    let ends = Progress::new("push", quiet(args.transfer.quiet, style)).follow_all(calls).await;
-    conclude(ends.into_iter().filter_map(Result::err).collect(), args.ignore_push_failures)
+    let ends = Progress::new("push", style).follow_all(calls).await;
+    conclude(ends.into_iter().filter_map(Result::err).collect(), ignore_failures)
 }
 
 /// Pulls one image.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use hoist_model::RunSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -80,6 +81,25 @@ pub struct Run {
     pub network: Network,
     /// Files that exist while it runs, by absolute path, mode 0755: a heredoc with a shebang.
     pub files: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "is_sandbox")]
+    pub security: Security,
+    /// What the build gives all its commands.
+    #[serde(default, skip_serializing_if = "RunSettings::is_usual")]
+    pub settings: RunSettings,
+}
+
+/// `RUN --security`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Security {
+    #[default]
+    Sandbox,
+    /// With all of the runner's privileges.
+    Insecure,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_sandbox(security: &Security) -> bool {
+    *security == Security::Sandbox
 }
 
 /// `RUN --network`.

@@ -77,7 +77,12 @@ impl Place {
         let folder = Box::new(Local(self.context.clone()));
         let source = ContextSource { folder, ignore: Ignore::default() };
         let contexts = BTreeMap::from([(String::new(), source)]);
-        let options = Options { no_cache: true, epoch: Some(1_000_000_000), names: self.names(Role::Build) };
+        let options = Options {
+            no_cache: true,
+            epoch: Some(1_000_000_000),
+            names: self.names(Role::Build),
+            ..Options::default()
+        };
         let build = Build {
             store,
             runner: &Chroot,

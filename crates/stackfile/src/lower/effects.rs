@@ -128,28 +128,29 @@ const BUILD: &[(&str, Effect)] = &[
     ("context", Acts),
     ("dockerfile", Acts),
     ("dockerfile_inline", Acts),
-    ("entitlements", Later),
+    ("entitlements", Acts),
     ("args", Acts),
-    ("provenance", Later),
-    ("sbom", Later),
+    // Their values say: see `build`.
+    ("provenance", Acts),
+    ("sbom", Acts),
     ("ssh", Acts),
     ("labels", Acts),
     ("cache_from", Later),
     ("cache_to", Later),
     ("no_cache", Acts),
-    ("no_cache_filter", Later),
+    ("no_cache_filter", Acts),
     ("additional_contexts", Acts),
     ("pull", Acts),
-    ("extra_hosts", Later),
+    ("extra_hosts", Acts),
     ("isolation", WINDOWS),
     ("network", Acts),
     ("target", Acts),
     ("secrets", Acts),
-    ("shm_size", Later),
+    ("shm_size", Acts),
     ("tags", Acts),
-    ("ulimits", Later),
+    ("ulimits", Acts),
     ("platforms", Acts),
-    ("privileged", Later),
+    ("privileged", Acts),
 ];
 const DEPLOY: &[(&str, Effect)] = &[
     ("mode", Later),
@@ -247,6 +248,9 @@ pub(super) fn warn(project: &Project, report: &mut Report) {
         let path = Path::TOP.key(name);
         for (entry, node) in section(&project.tree, name) {
             walk(node, effects, &path.key(entry), report);
+            if let Some(build) = node.get("build").filter(|_| name == "services") {
+                super::build::warn(build, &path.key(entry).key("build"), report);
+            }
         }
     }
     for (name, node) in section(&project.tree, "networks") {

@@ -3,6 +3,7 @@
 //! What a file says and Hoist doesn't do is a warning at its line, never silence ([`effects`]).
 
 mod attributes;
+mod build;
 pub mod effects;
 mod image;
 mod mounts;

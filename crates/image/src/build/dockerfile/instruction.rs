@@ -57,6 +57,7 @@ pub(crate) struct Run {
     /// As written: variables may decide what they mean.
     pub(crate) mounts: Vec<String>,
     pub(crate) network: Option<crate::build::graph::Network>,
+    pub(crate) security: crate::build::graph::Security,
 }
 
 /// COPY and ADD.

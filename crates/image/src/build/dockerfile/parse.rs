@@ -7,7 +7,7 @@ use super::instruction::{Command, Copy, From, Healthcheck, Instruction, Kind, Ru
 use super::lines::Line;
 use super::problem::{Problem, nearest};
 use super::words;
-use crate::build::graph::Network;
+use crate::build::graph::{Network, Security};
 
 /// What comes after the instruction's name.
 struct Rest<'a> {
@@ -161,14 +161,20 @@ fn run(mut rest: Rest<'_>) -> Result<Kind, Problem> {
             return Err(Problem { help, ..rest.line.problem("--network", message) });
         }
     };
-    if flags.text("security").is_some_and(|security| security != "sandbox") {
-        return Err(rest.line.problem("--security", "a build grants no more than --security=sandbox"));
-    }
+    let security = match flags.text("security").as_deref() {
+        None | Some("sandbox") => Security::Sandbox,
+        Some("insecure") => Security::Insecure,
+        Some(other) => {
+            let help = nearest(other, ["sandbox", "insecure"]);
+            let message = format!("--security is sandbox or insecure, not {other}");
+            return Err(Problem { help, ..rest.line.problem("--security", message) });
+        }
+    };
     if flags.all("device").next().is_some() {
         return Err(rest.line.problem("--device", "a build has no devices to give"));
     }
     let command = rest.command_after_flags(true)?;
-    Ok(Kind::Run(Run { command, mounts: flags.all("mount").collect(), network }))
+    Ok(Kind::Run(Run { command, mounts: flags.all("mount").collect(), network, security }))
 }
 
 fn copy(mut rest: Rest<'_>, adds: bool) -> Result<Kind, Problem> {

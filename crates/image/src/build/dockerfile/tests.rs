@@ -52,7 +52,7 @@ const WRONG: [(&str, usize, &str); 26] = [
     ("LABEL a=b c", 1, "LABEL c has no `=`: NAME=VALUE"),
     ("FROM a b", 1, "FROM takes an image, or an image AS a name"),
     ("HEALTHCHECK NONE x", 1, "HEALTHCHECK NONE takes no arguments"),
-    ("RUN --security=insecure x", 5, "a build grants no more than --security=sandbox"),
+    ("RUN --security=insecre x", 5, "--security is sandbox or insecure, not insecre; did you mean insecure?"),
 ];
 
 #[test]

@@ -21,7 +21,7 @@ mod target;
 mod tree;
 mod wildcard;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,6 +56,8 @@ impl std::fmt::Debug for ContextSource {
 pub struct Options {
     /// Take nothing from earlier builds.
     pub no_cache: bool,
+    /// The same for these steps alone.
+    pub fresh: BTreeSet<StepId>,
     /// `SOURCE_DATE_EPOCH`: no time in the image is later.
     pub epoch: Option<i64>,
     /// Names of the image.

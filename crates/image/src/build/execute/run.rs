@@ -47,6 +47,8 @@ pub(super) fn run(
         working_dir: run.working_dir.clone(),
         mounts: mounts.bound.clone(),
         network: run.network,
+        security: run.security,
+        settings: run.settings.clone(),
         scratch: work.session.fresh_directory()?,
     };
     let ended = work.build.runner.run(&job, &Ears { work, id }).map_err(StepError::Run);

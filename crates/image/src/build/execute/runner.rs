@@ -6,7 +6,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use crate::build::graph::Network;
+use hoist_model::RunSettings;
+
+use crate::build::graph::{Network, Security};
 
 /// Layers below a directory that takes what is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,8 @@ pub struct Job {
     pub working_dir: String,
     pub mounts: Vec<Bound>,
     pub network: Network,
+    pub security: Security,
+    pub settings: RunSettings,
     /// An empty folder for the runner's own use while the command runs, below the build's.
     pub scratch: PathBuf,
 }

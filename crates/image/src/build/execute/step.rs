@@ -23,14 +23,14 @@ pub(super) fn perform(work: &Work<'_>, id: StepId, below: Below<'_>) -> Result<S
     // Trees of stages are first compared by their layers, which costs nothing, and then by what is read of them.
     let quick = key(work, step, &base, below, &sources, false)?;
     let (mut keys, mut turns) = (vec![quick], Vec::new());
-    match find(work, quick)? {
+    match find(work, id, quick)? {
         Found::Record(record) => return Ok(snapshot(base, record, true)),
         Found::Nothing(turn) => turns.extend(turn),
     }
     if reads_stages(step) {
         let thorough = key(work, step, &base, below, &sources, true)?;
         keys.push(thorough);
-        match find(work, thorough)? {
+        match find(work, id, thorough)? {
             Found::Record(record) => {
                 work.cache.keep(quick, &record);
                 return Ok(snapshot(base, record, true));
@@ -54,8 +54,8 @@ enum Found<'a> {
 }
 
 /// What another build left under the key. One that is just doing the step is waited for.
-fn find<'a>(work: &'a Work<'_>, key: Digest) -> Result<Found<'a>, StepError> {
-    if work.build.options.no_cache {
+fn find<'a>(work: &'a Work<'_>, id: StepId, key: Digest) -> Result<Found<'a>, StepError> {
+    if work.build.options.no_cache || work.build.options.fresh.contains(&id) {
         return Ok(Found::Nothing(None));
     }
     if let Some(record) = work.cache.look(key)? {
@@ -170,6 +170,7 @@ fn plain(action: &Action) -> Action {
     match &mut action {
         Action::Run(run) => {
             run.hidden_environment.clear();
+            run.settings = run.settings.compared();
             for mount in &mut run.mounts {
                 if let MountKind::Bind { from, .. } | MountKind::Cache { from, .. } = &mut mount.kind {
                     *from = Tree::Empty;

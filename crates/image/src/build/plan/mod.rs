@@ -30,7 +30,7 @@ pub use request::{Base, Bases, NamedContext, Need, Request};
 use stages::Stages;
 
 use super::dockerfile::{Dockerfile, Problem, Warning};
-use super::graph::Graph;
+use super::graph::{Graph, StepId};
 
 /// A build, and what is likely not meant in its file.
 #[derive(Clone, Debug)]
@@ -39,6 +39,10 @@ pub struct Planned {
     pub warnings: Vec<Warning>,
     /// Build arguments that nothing asked for.
     pub unused_arguments: Vec<String>,
+    /// Steps that take nothing from earlier builds, as [`Request::fresh`] has it.
+    pub fresh: BTreeSet<StepId>,
+    /// What [`Request::fresh`] names that is no stage.
+    pub unknown_stages: Vec<String>,
 }
 
 /// The images that the target needs and `bases` doesn't have. A base that was found may have triggers that need
@@ -64,7 +68,14 @@ pub fn plan(file: &Dockerfile, request: &Request, bases: &Bases) -> Result<Plann
     warnings.append(&mut built.warnings);
     warnings.retain(|warning| !file.skips(warning.check));
     warnings.sort_by_key(|warning| warning.line);
-    Ok(Planned { graph: built.graph(target, request), warnings, unused_arguments: unused(file, request) })
+    let fresh = std::mem::take(&mut built.fresh);
+    Ok(Planned {
+        graph: built.graph(target, request),
+        warnings,
+        unused_arguments: unused(file, request),
+        fresh,
+        unknown_stages: request.fresh.iter().filter(|name| !stages.has(name)).cloned().collect(),
+    })
 }
 
 fn not_found(need: &Need) -> Problem {

@@ -1,6 +1,8 @@
 //! What a build is asked for, and what it needs from outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use hoist_model::RunSettings;
 
 use crate::build::graph::Network;
 use crate::digest::Digest;
@@ -23,6 +25,10 @@ pub struct Request {
     pub contexts: BTreeMap<String, NamedContext>,
     /// The network of commands that don't name theirs.
     pub network: Network,
+    /// What all commands get.
+    pub settings: RunSettings,
+    /// Stages whose steps take nothing from earlier builds.
+    pub fresh: BTreeSet<String>,
 }
 
 impl Default for Request {
@@ -35,6 +41,8 @@ impl Default for Request {
             build_platform: Platform::host(),
             contexts: BTreeMap::new(),
             network: Network::Default,
+            settings: RunSettings::default(),
+            fresh: BTreeSet::new(),
         }
     }
 }

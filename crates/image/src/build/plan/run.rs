@@ -9,10 +9,12 @@ use crate::build::dockerfile::Problem;
 use crate::build::dockerfile::heredoc;
 use crate::build::dockerfile::instruction::{Command, Run};
 use crate::build::dockerfile::lines::Line;
-use crate::build::graph::{self, Action, Mount, Network};
+use crate::build::graph::{self, Action, Mount, Network, Security};
 
 /// Where a here-document that names its interpreter is put.
 const SCRIPTS: &str = "/dev/pipes";
+/// Who may give a command all privileges.
+const GRANT: &str = "the stack file grants it: `entitlements: [security.insecure]` of the service's `build`";
 
 impl Walk<'_, '_> {
     pub(super) fn run(&mut self, line: &Line, run: &Run) -> Result<(), Problem> {
@@ -23,6 +25,10 @@ impl Walk<'_, '_> {
         let environment = self.state.environment();
         let mut hidden_environment = arguments::proxies(self.stages.request);
         hidden_environment.retain(|name, _| !environment.contains_key(name));
+        if run.security == Security::Insecure && !self.stages.request.settings.insecure {
+            let problem = line.problem("--security", "--security=insecure is not granted");
+            return Err(Problem { help: Some(GRANT.to_owned()), ..problem });
+        }
         let network = run.network.filter(|network| *network != Network::Default);
         let action = Action::Run(graph::Run {
             command,
@@ -33,6 +39,8 @@ impl Walk<'_, '_> {
             mounts,
             network: network.unwrap_or(self.stages.request.network),
             files,
+            security: run.security,
+            settings: self.stages.request.settings.clone(),
         });
         self.step(line, title, action, created_by);
         Ok(())

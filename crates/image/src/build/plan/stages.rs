@@ -219,6 +219,17 @@ impl<'a> Stages<'a> {
         parse_instruction(line, self.file.escape).map_err(|why| problem(&why.message))
     }
 
+    /// Whether the stage takes nothing from earlier builds.
+    pub(super) fn is_fresh(&self, at: usize) -> bool {
+        let name = self.name(at);
+        self.request.fresh.iter().any(|fresh| fresh.eq_ignore_ascii_case(&name))
+    }
+
+    /// Whether a stage goes by this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        (0..self.file.stages.len()).any(|at| self.name(at).eq_ignore_ascii_case(name))
+    }
+
     /// The stage's name, or its number.
     pub(super) fn name(&self, at: usize) -> String {
         self.file.stages[at].from.name.clone().unwrap_or_else(|| format!("stage-{at}"))

@@ -14,7 +14,7 @@ use crate::build::dockerfile::expand::{ExpandError, Expander, Quotes};
 use crate::build::dockerfile::instruction::{Instruction, Kind};
 use crate::build::dockerfile::lines::Line;
 use crate::build::dockerfile::{Problem, Warning, nearest};
-use crate::build::graph::{Action, Graph, History, Tree};
+use crate::build::graph::{Action, Graph, History, StepId, Tree};
 use crate::platform::Platform;
 
 /// How long a here-document may be with its variables in place.
@@ -29,6 +29,8 @@ pub(super) struct Built {
     states: BTreeMap<usize, State>,
     steps: Steps,
     pub(super) warnings: Vec<Warning>,
+    /// Steps of stages that take nothing from earlier builds.
+    pub(super) fresh: BTreeSet<StepId>,
 }
 
 /// Goes through the stages in an order in which each finds what it needs; the last one is the target.
@@ -44,7 +46,8 @@ pub(super) fn stages(stages: &Stages<'_>, bases: &Bases, order: &[usize]) -> Res
             state.config.ensure_path();
         }
         let titles = Titles::new(stages, *at, &instructions);
-        let mut walk = Walk { stages, bases, built: &mut built, state, titles, command_set: false };
+        let fresh = stages.is_fresh(*at);
+        let mut walk = Walk { stages, bases, built: &mut built, state, titles, fresh, command_set: false };
         for instruction in &instructions {
             problems.extend(walk.instruction(instruction).err());
         }
@@ -159,6 +162,7 @@ pub(super) struct Walk<'a, 'b> {
     pub(super) built: &'a mut Built,
     pub(super) state: State,
     titles: Titles,
+    fresh: bool,
     /// This stage has a CMD of its own.
     pub(super) command_set: bool,
 }
@@ -239,6 +243,9 @@ impl Walk<'_, '_> {
     /// Adds a step on the present tree, with its line of history.
     pub(super) fn step(&mut self, line: &Line, title: String, action: Action, created_by: String) {
         let step = self.built.steps.add(title, self.state.tree.clone(), action, line.number);
+        if self.fresh {
+            self.built.fresh.insert(step);
+        }
         self.state.tree = Tree::Step(step);
         self.state.history.push(History { created_by, step: Some(step) });
     }
