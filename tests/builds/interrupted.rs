@@ -28,7 +28,7 @@ fn asleep(stack: &Stack<'_>, folder: &Path) -> Running {
 }
 
 /// What there is of a build: its processes, control groups, mounts and folders.
-fn left(stack: &Stack<'_>) -> String {
+pub(super) fn left(stack: &Stack<'_>) -> String {
     let folder = format!("{}/images/tmp/", stack.root().display());
     let is_of_a_build = [
         ("process", "sleep 7654"),

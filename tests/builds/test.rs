@@ -3,7 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod again;
+mod downloads;
+mod flags;
 mod interrupted;
+mod live;
+#[path = "../images/registry.rs"]
+mod registry;
+mod repositories;
+mod server;
+mod settings;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -32,6 +32,8 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     ("umoci", "unpacks images, as the other side"),
     ("docker-registry", "the registry that images are pushed to and pulled from"),
     ("openssl", "certificates of that registry"),
+    ("git", "repositories that ADD checks out, and their server"),
+    ("openssh-client", "the ssh agent that a build's commands ask"),
     (
         "docker.io",
         "unpacks archives and reads images, as the other side, with a daemon in namespaces of its own",

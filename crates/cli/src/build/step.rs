@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use hoist_wire::build::BuildEvent;
 
+use super::fit;
+
 /// Lines of a failed step that are shown once more.
 const LAST: usize = 20;
 /// A line that never ends is cut.
@@ -50,7 +52,7 @@ impl Step {
                 let mut lines = self.end(plain);
                 lines.push(format!("{} failed after {:.1} s", self.title, self.took()));
                 if !plain {
-                    lines.extend(self.lines.iter().map(|line| format!("  {line}")));
+                    lines.extend(self.lines.iter().map(|line| format!("  {}", fit::harmless(line))));
                 }
                 lines
             }
@@ -109,16 +111,16 @@ impl Step {
     pub(super) fn now(&self, columns: usize) -> String {
         let partial = overwritten(&self.partial);
         let last = if partial.is_empty() { self.lines.back().map_or("", String::as_str) } else { partial };
-        let (title, last) = (super::fit::harmless(&self.title), super::fit::harmless(last));
+        let (title, last) = (fit::harmless(&self.title), fit::harmless(last));
         let time = format!(" {:.1} s", self.took());
         let room = columns.saturating_sub(time.len());
         // Of a long title and long words each has a half.
-        let words = super::fit::width(&last).min(room / 2);
+        let words = fit::width(&last).min(room / 2);
         let spared = if words == 0 { 0 } else { words + 2 };
-        let title = super::fit::cut(&title, room.saturating_sub(spared));
-        let left = room.saturating_sub(super::fit::width(&title) + 2);
-        let last = if words == 0 { String::new() } else { format!("  {}", super::fit::cut(&last, left)) };
-        super::fit::cut(&format!("{title}{time}{last}"), columns)
+        let title = fit::cut(&title, room.saturating_sub(spared));
+        let left = room.saturating_sub(fit::width(&title) + 2);
+        let last = if words == 0 { String::new() } else { format!("  {}", fit::cut(&last, left)) };
+        fit::cut(&format!("{title}{time}{last}"), columns)
     }
 }
 
@@ -158,9 +160,9 @@ mod tests {
         let mut step = Step::new("[2/3] RUN ".to_owned() + &"make ".repeat(30));
         assert_eq!(step.now(30), "[2/3] RUN make make mak… 0.0 s");
         said(&mut step, "\x1b[31mcompiling\tmain.c\x1b[0m of very many files\n");
-        assert_eq!(step.now(40), "[2/3] RUN make ma… 0.0 s  compiling mai…");
+        assert_eq!(step.now(40), "[2/3] RUN make… 0.0 s  compiling main.c…");
         for columns in 0..60 {
-            assert!(super::super::fit::width(&step.now(columns)) <= columns, "{columns}");
+            assert!(fit::width(&step.now(columns)) <= columns, "{columns}");
         }
         let mut short = Step::new("RUN x".to_owned());
         said(&mut short, "字字字字\n");

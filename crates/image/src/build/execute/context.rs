@@ -28,25 +28,19 @@ impl FetchedContext {
     /// Fetches an archive and unpacks it, compressed or not; anything else is the one file of the context. Ends early when
     /// nobody waits for it any more.
     pub fn fetch(store: &Store, url: &str, is_cancelled: &dyn Fn() -> bool) -> Result<Self, StepError> {
-        let failed = |source: io::Error| StepError::Fetch { url: url.to_owned(), source: source.into() };
         let scratch = store.scratch()?;
         let (file, tree) = (scratch.path().join("file"), scratch.path().join("tree"));
         std::fs::create_dir(&tree).map_err(StepError::io("making", &tree))?;
-        let mut got = fetch::get(url)?;
-        let mut to = File::create_new(&file).map_err(StepError::io("making", &file))?;
-        let mut from = Wanted { from: got.body_mut().as_reader(), is_cancelled };
-        io::copy(&mut from, &mut to).map_err(|error| match is_cancelled() {
-            true => StepError::Cancelled,
-            false => failed(error),
-        })?;
+        // Also for another attempt, which begins at the beginning.
+        let into = || File::create(&file).map_err(StepError::io("making", &file));
+        let name = fetch::download(url, is_cancelled, into)?.name;
         let open = || File::open(&file).map_err(StepError::io("opening", &file));
         let lone = if archive::is_archive(open()?) {
             let target = Target::new(Mounted::directory(&tree)?);
             archive::unpack(&target, Path::new(""), open()?, Some((0, 0)))?;
             None
         } else {
-            let name = Some(fetch::name(url)).filter(|name| !matches!(*name, "" | "." | ".."));
-            let name = name.unwrap_or("context").to_owned();
+            let name = if name.is_empty() { "context".to_owned() } else { name };
             std::fs::rename(&file, tree.join(&name)).map_err(StepError::io("moving", &file))?;
             Some(name)
         };
@@ -88,20 +82,5 @@ impl FetchedContext {
         let mut text = String::new();
         file.take(LARGEST).read_to_string(&mut text).map_err(failed)?;
         Ok(Some(text))
-    }
-}
-
-/// A download while it is wanted.
-struct Wanted<'a, R> {
-    from: R,
-    is_cancelled: &'a dyn Fn() -> bool,
-}
-
-impl<R: Read> Read for Wanted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if (self.is_cancelled)() {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        self.from.read(buffer)
     }
 }
