@@ -99,7 +99,7 @@ fn an_image_is_pushed_and_a_new_base_is_pulled_where_that_is_asked() {
     registry.hoist(&["image", "push", &base]).ok();
     let (folder, _kept) = super::project(&host, "push");
     let text = format!(
-        "name: n\nservices:\n  web:\n    image: {NAME}/team/built:1\n    build:\n      context: web\n      tags: [\"{NAME}/team/built:2\"]\n      dockerfile_inline: |\n        FROM {base}\n        RUN [\"/bin/busybox\", \"touch\", \"/made\"]\n  job: {{ build: {{ context: web, dockerfile_inline: \"FROM {base}\" }} }}\n"
+        "name: n\nservices:\n  web:\n    image: {NAME}/team/built:1\n    build:\n      context: web\n      tags: [\"{NAME}/team/built:2\"]\n      dockerfile_inline: |\n        FROM {base}\n        RUN [\"/bin/busybox\", \"touch\", \"/made\"]\n  job: {{ build: {{ context: web, additional_contexts: {{ other: \"docker-image://{base}\" }}, dockerfile_inline: \"FROM other\" }} }}\n"
     );
     fs::write(folder.join("stack.yaml"), text).unwrap();
     let docker = host.folder().join("docker").display().to_string();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use hoist_tests::command::Running;
+use hoist_tests::command::{Running, Signal};
 use hoist_tests::{Host, SOON, eventually};
 
 use super::server::{Server, ok, status};
@@ -126,6 +126,16 @@ fn repositories_run_nothing_and_what_is_wrong_is_told() {
         let failed = stack.hoist(&["build", "web"]).ended_with(1);
         assert!(failed.stderr.contains(told), "{source}: {failed}");
     }
+    let server = Server::start(&host, |_, _| None);
+    let hangs = format!("http://127.0.0.1:{}/hangs.git", server.port);
+    fs::write(folder.join("web/Dockerfile"), format!("FROM scratch AS final\nADD {hangs} /a/\n")).unwrap();
+    let build = stack.start(&["build", "web"]);
+    let gits = || host.run("pgrep", &["-f", "git.*hangs.git"]).stdout;
+    eventually("git asks", SOON, || server.asked("/hangs.git/info/refs?service=git-upload-pack") == 1);
+    assert!(!gits().is_empty());
+    build.signal(Signal::KILL);
+    assert_eq!(build.finish(SOON).code, 137);
+    eventually("git has ended", SOON, || gits().is_empty());
     assert!(!host.folder().join("ran").exists(), "a submodule's command was run");
-    assert_eq!(super::interrupted::left(&stack), "");
+    eventually("nothing is left", SOON, || super::interrupted::left(&stack).is_empty());
 }

@@ -100,6 +100,17 @@ fn keys_without_effect_are_named_with_their_line() {
 }
 
 #[test]
+fn values_of_a_build_without_effect_are_named_with_their_line() {
+    let text = "services:\n  web:\n    build:\n      context: .\n      provenance: mode=min\n      sbom: false\n      entitlements: [security.insecure, device]\n      platforms: [linux/amd64, linux/arm64]\n  job:\n    build: { context: ., sbom: true, platforms: [linux/arm64] }\n";
+    expect![[r#"
+        /p/stack.yaml:10:26: warning[no-effect]: `services.job.build.sbom` has no effect: Hoist writes no attestations
+        /p/stack.yaml:5:7: warning[no-effect]: `services.web.build.provenance` has no effect: Hoist writes no attestations
+        /p/stack.yaml:8:7: warning[one-platform]: `services.web.build.platforms` names several: one is built, this machine's own if it is among them, else the first
+        /p/stack.yaml:7:41: warning[no-effect]: `services.web.build.entitlements` grants nothing: "device"
+    "#]].assert_eq(&lines(&lower_text(text).unwrap().warnings));
+}
+
+#[test]
 fn what_is_not_there_yet_is_an_error_where_dropping_it_would_hurt() {
     let text = "services:\n  a:\n    build: .\n  b:\n    image: x\n    ports: [\"1:1/sctp\"]\n    network_mode: container:x\n    restart: sometimes\n";
     expect![[r#"

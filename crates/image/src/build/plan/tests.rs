@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::build::graph::{Action, Network, Source, Tree};
+use crate::build::graph::{Action, Network, Security, Source, StepId, Tree};
 use crate::digest::Digest;
 
 /// Everything that is asked for is found, with this configuration.
@@ -422,4 +422,27 @@ fn long_chains_and_doubling_values_are_no_trouble() {
         line 16, column 7: the value would be longer than 131072 bytes
     "#]],
     );
+}
+
+#[test]
+fn all_privileges_are_granted_or_refused() {
+    let text = "FROM scratch\nRUN --security=insecure [\"/x\"]\n";
+    problems(text, &amd64(), &expect![[r#"
+        line 2, column 5: --security=insecure is not granted; the stack file grants it: `entitlements: [security.insecure]` of the service's `build`
+    "#]]);
+    let mut request = amd64();
+    request.settings.insecure = true;
+    let graph = graph(text, &request);
+    let Action::Run(run) = &graph.steps[0].action else { panic!("no RUN") };
+    assert_eq!(run.security, Security::Insecure);
+}
+
+#[test]
+fn stages_that_take_nothing_from_earlier_builds_are_found_in_any_case() {
+    let text = "FROM scratch AS One\nCOPY a /\nFROM one\nCOPY b /\n";
+    let mut request = amd64();
+    request.fresh = ["ONE", "stage-1", "two"].map(str::to_owned).into();
+    let planned = plan_on(&json!({}), text, &request).unwrap();
+    assert_eq!(planned.fresh, [StepId(0), StepId(1)].into());
+    assert_eq!(planned.unknown_stages, ["two"]);
 }
