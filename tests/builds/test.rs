@@ -8,6 +8,7 @@ mod downloads;
 mod flags;
 mod interrupted;
 mod live;
+#[expect(dead_code, reason = "the tests of images stop it")]
 #[path = "../images/registry.rs"]
 mod registry;
 mod repositories;

@@ -427,9 +427,13 @@ fn long_chains_and_doubling_values_are_no_trouble() {
 #[test]
 fn all_privileges_are_granted_or_refused() {
     let text = "FROM scratch\nRUN --security=insecure [\"/x\"]\n";
-    problems(text, &amd64(), &expect![[r#"
+    problems(
+        text,
+        &amd64(),
+        &expect![[r#"
         line 2, column 5: --security=insecure is not granted; the stack file grants it: `entitlements: [security.insecure]` of the service's `build`
-    "#]]);
+    "#]],
+    );
     let mut request = amd64();
     request.settings.insecure = true;
     let graph = graph(text, &request);
