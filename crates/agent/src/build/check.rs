@@ -7,7 +7,7 @@ use hoist_model::PullPolicy;
 use hoist_wire::build::{BuildEvent, BuildRequest};
 use hoist_wire::{ApiError, ErrorKind};
 
-use super::{Out, refused, request, say, warnings};
+use super::{Out, fetched, refused, request, say, warnings};
 use crate::api::Agent;
 
 /// The check that needs to know what a base sets.
@@ -15,7 +15,10 @@ const UNSET: &str = "UndefinedVar";
 
 impl Agent {
     /// Says what is odd, and how much it is.
-    pub(super) async fn checked(&self, wanted: &BuildRequest, out: &Out) -> Result<usize, ApiError> {
+    pub(super) async fn checked(&self, wanted: BuildRequest, out: &Out) -> Result<usize, ApiError> {
+        let store = self.host.images.store();
+        let (wanted, _fetched) = fetched::fetch(store, wanted, out, &self.host.builds).await?;
+        let wanted = &wanted;
         let file = Dockerfile::parse(&wanted.dockerfile).map_err(|problems| refused(wanted, &problems))?;
         let request = request(wanted)?;
         let (bases, unknown) = self.bases_at_hand(&file, wanted, &request).await?;

@@ -55,7 +55,7 @@ impl BuildApi for Agent {
         let agent = self.clone();
         tokio::spawn(async move {
             let last = match request.check {
-                true => agent.checked(&request, &out).await.map(BuildEvent::Checked),
+                true => agent.checked(request, &out).await.map(BuildEvent::Checked),
                 false => agent.built(request, out.clone(), asks, gone).await.map(BuildEvent::Built),
             };
             let _ = out.send(last.map(FromBuild::Event)).await;
