@@ -135,7 +135,7 @@ fn a_credential_helper_keeps_a_login_gives_it_and_forgets_it() {
     let mut registry = Registry::start(&host);
     let at = host.folder().display();
     host.shell(&format!(
-        r#"set -e; mkdir {at}/docker {at}/helper; echo '{{"credsStore": "test"}}' > {at}/docker/config.json
+        r#"set -e; mkdir {at}/docker {at}/helper
            cat > {at}/helper/docker-credential-test <<'END'
 #!/bin/sh
 case $1 in
@@ -150,11 +150,16 @@ END
     let path = std::env::var("PATH").unwrap_or_default();
     registry.stack = registry.stack.with("PATH", &format!("{at}/helper:{path}"));
     registry.import(APP, 1000);
-    registry.login("password").ok();
-    let config = fs::read_to_string(registry.path("docker/config.json")).expect("made above");
-    assert!(!config.contains("auth"), "the helper has it: {config}");
-    registry.hoist(&["image", "push", APP]).ok();
-    registry.hoist(&["logout", NAME]).ok();
-    let refused = registry.hoist(&["image", "push", APP]).ended_with(1);
-    assert!(refused.stderr.contains("wants a login"), "{refused}");
+    for config in
+        [r#"{"credsStore": "test"}"#, r#"{"credsStore": "none", "credHelpers": {"localhost:5443": "test"}}"#]
+    {
+        fs::write(registry.path("docker/config.json"), config).expect("the folder is there");
+        registry.login("password").ok();
+        let config = fs::read_to_string(registry.path("docker/config.json")).expect("made above");
+        assert!(!config.contains("auth"), "the helper has it: {config}");
+        registry.hoist(&["image", "push", APP]).ok();
+        registry.hoist(&["logout", NAME]).ok();
+        let refused = registry.hoist(&["image", "push", APP]).ended_with(1);
+        assert!(refused.stderr.contains("wants a login"), "{refused}");
+    }
 }

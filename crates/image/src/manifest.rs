@@ -43,8 +43,10 @@ impl Descriptor {
         Self { media_type, digest, size, platform: None, annotations: BTreeMap::new() }
     }
 
+    /// Attestations are of no platform, which their entries say in either way.
     fn is_attestation(&self) -> bool {
-        self.annotations.contains_key(ATTESTATION)
+        let unknown = self.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+        unknown || self.annotations.contains_key(ATTESTATION)
     }
 }
 

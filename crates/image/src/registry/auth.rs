@@ -158,7 +158,9 @@ fn identity_request(
         percent(asked.scope),
         percent(token),
     );
-    let request = Request::post(asked.realm).header("content-type", "application/x-www-form-urlencoded");
+    let request = Request::post(asked.realm)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("content-length", form.len());
     let body = SendBody::from_owned_reader(std::io::Cursor::new(form));
     request.body(body).map_err(|_| nonsense(asked, "its realm is no address"))
 }

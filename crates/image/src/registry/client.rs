@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use ureq::http::request::Builder;
 use ureq::http::{Method, Request, Response};
-use ureq::{Agent, Body, SendBody};
+use ureq::{Body, SendBody};
 
+use super::answer::checked;
 use super::auth::{Challenge, TokenRequest, token};
-use super::error::messages;
-use super::http::{agent, is_loopback};
+use super::http::{Ways, is_loopback};
 use super::{RegistryConfig, RegistryError};
 use crate::digest::Digest;
 use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
@@ -22,12 +22,13 @@ use crate::reference::Reference;
 /// How often a request is tried when the failure may pass, waiting twice as long each time.
 const ATTEMPTS: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-const LONGEST_ANSWER: u64 = 8 << 20;
+/// Longest answer that is read into memory.
+pub(super) const LONGEST_ANSWER: u64 = 8 << 20;
 
 /// Registries, as one configuration reaches them. Keeps connections and tokens; share it.
 #[derive(Debug)]
 pub struct Registries {
-    agent: Agent,
+    ways: Ways,
     config: RegistryConfig,
     /// `Authorization` values by host and scope.
     authorizations: Mutex<HashMap<(String, String), String>>,
@@ -70,8 +71,8 @@ pub(super) struct Fetched {
 
 impl Registries {
     pub fn new(config: RegistryConfig) -> Result<Self, RegistryError> {
-        let agent = agent(&config)?;
-        Ok(Self { agent, config, authorizations: Mutex::default(), plain: Mutex::default() })
+        let ways = Ways::new(&config)?;
+        Ok(Self { ways, config, authorizations: Mutex::default(), plain: Mutex::default() })
     }
 
     /// Asks the registry who we are; an error if the credentials aren't accepted.
@@ -117,7 +118,10 @@ impl Registries {
         }
         let known = self.plain.lock().ok().and_then(|plain| plain.get(registry).copied());
         known.unwrap_or_else(|| {
-            let request = |scheme: &str| self.agent.get(format!("{scheme}://{registry}/v2/")).call();
+            let request = |scheme: &str| {
+                let url = format!("{scheme}://{registry}/v2/");
+                self.ways.to(&url).get(&url).call()
+            };
             // A TLS server answers 400 to plain HTTP: then it is the certificate that is wrong.
             let plain =
                 request("https").is_err() && request("http").is_ok_and(|answer| answer.status() != 400);
@@ -141,7 +145,10 @@ impl Registries {
             Ask { endpoint, method: Method::GET, url: &url, scope: &scope, what: &what, headers: &accept };
         let mut response = self.ask(&ask)?;
         let body = response.body_mut().with_config().limit(LONGEST_ANSWER).read_to_vec();
-        let bytes = body.map_err(|source| unreachable(endpoint, source))?;
+        let bytes = body.map_err(|source| match source {
+            ureq::Error::BodyExceedsLimit(_) => nonsense(&ask, "what it has as a manifest is far too long"),
+            source => unreachable(endpoint, source),
+        })?;
         let digest = Digest::of(&bytes);
         match wanted {
             Some(wanted) if wanted != digest => {
@@ -182,18 +189,20 @@ impl Registries {
         let mut authorization = self.authorizations.lock().ok().and_then(|known| known.get(&key).cloned());
         let mut asked_twice = false;
         loop {
-            let request = self.request(ask, authorization.as_deref());
+            let url = whole(ask);
+            let agent = self.ways.to(&url);
+            let request = request(ask, &url, authorization.as_deref());
             let malformed = |error| nonsense(ask, &format!("{error}"));
             let response = match body.as_deref_mut() {
-                None => self.agent.run(request.body(()).map_err(malformed)?),
+                None => agent.run(request.body(()).map_err(malformed)?),
                 Some(content) => {
                     content.rewind().map_err(|source| unreachable(ask.endpoint, source.into()))?;
-                    self.agent.run(request.body(SendBody::from_reader(content)).map_err(malformed)?)
+                    agent.run(request.body(SendBody::from_reader(content)).map_err(malformed)?)
                 }
             };
             let response = response.map_err(|source| unreachable(ask.endpoint, source))?;
             if response.status() != 401 || asked_twice {
-                return checked(ask, response);
+                return checked(ask, response, self.config.credentials.contains_key(&ask.endpoint.host));
             }
             asked_twice = true;
             let new = self.authorize(ask, &response)?;
@@ -202,18 +211,6 @@ impl Registries {
             }
             authorization = Some(new);
         }
-    }
-
-    fn request(&self, ask: &Ask<'_>, authorization: Option<&str>) -> Builder {
-        let whole = ask.url.starts_with("http://") || ask.url.starts_with("https://");
-        let url = if whole { ask.url.to_owned() } else { format!("{}{}", ask.endpoint.base, ask.url) };
-        // An address that the registry gave may lead elsewhere, where our token is nobody's business.
-        let ours = url.strip_prefix(&ask.endpoint.base).is_some_and(|rest| rest.starts_with(['/', '?']));
-        let mut request = Request::builder().method(ask.method.clone()).uri(url);
-        if let Some(authorization) = authorization.filter(|_| ours) {
-            request = request.header("authorization", authorization);
-        }
-        ask.headers.iter().fold(request, |request, (name, value)| request.header(*name, value))
     }
 
     fn authorize(&self, ask: &Ask<'_>, response: &Response<Body>) -> Result<String, RegistryError> {
@@ -227,7 +224,7 @@ impl Registries {
                 let scope =
                     if ask.scope.is_empty() { scope.unwrap_or_default() } else { ask.scope.to_owned() };
                 token(
-                    &self.agent,
+                    self.ways.to(&realm),
                     &TokenRequest {
                         registry: &ask.endpoint.host,
                         secure: ask.endpoint.base.starts_with("https://"),
@@ -240,6 +237,22 @@ impl Registries {
             }
         }
     }
+}
+
+/// The whole address of what is asked for.
+fn whole(ask: &Ask<'_>) -> String {
+    let whole = ask.url.starts_with("http://") || ask.url.starts_with("https://");
+    if whole { ask.url.to_owned() } else { format!("{}{}", ask.endpoint.base, ask.url) }
+}
+
+fn request(ask: &Ask<'_>, url: &str, authorization: Option<&str>) -> Builder {
+    // An address that the registry gave may lead elsewhere, where our token is nobody's business.
+    let ours = url.strip_prefix(&ask.endpoint.base).is_some_and(|rest| rest.starts_with(['/', '?']));
+    let mut request = Request::builder().method(ask.method.clone()).uri(url);
+    if let Some(authorization) = authorization.filter(|_| ours) {
+        request = request.header("authorization", authorization);
+    }
+    ask.headers.iter().fold(request, |request, (name, value)| request.header(*name, value))
 }
 
 /// Tries until it works, fails for good, or has failed too often.
@@ -259,22 +272,6 @@ pub(super) fn again<T>(
         wait *= 2;
     }
     attempt()
-}
-
-fn checked(ask: &Ask<'_>, mut response: Response<Body>) -> Result<Response<Body>, RegistryError> {
-    let status = response.status().as_u16();
-    if response.status().is_success() {
-        return Ok(response);
-    }
-    let retry = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = response.body_mut().with_config().limit(LONGEST_ANSWER).read_to_vec().unwrap_or_default();
-    let (registry, what, message) = (ask.endpoint.host.clone(), ask.what.to_owned(), messages(&body));
-    Err(match status {
-        401 | 403 => RegistryError::Denied { registry, what, message },
-        404 => RegistryError::NotFound { registry, what },
-        429 => RegistryError::RateLimited { registry, after: retry.map(Duration::from_secs), message },
-        _ => RegistryError::Refused { registry, what, status, message },
-    })
 }
 
 pub(super) fn unreachable(endpoint: &Endpoint, source: ureq::Error) -> RegistryError {

@@ -18,8 +18,15 @@ pub enum RegistryError {
     LoginNeeded { registry: String, what: String },
     #[error("registry {registry} does not accept the credentials for {what}{}", said(.message))]
     Denied { registry: String, what: String, message: String },
-    #[error("registry {registry} limits how often it may be asked; {}{}", retry(*.after), said(.message))]
-    RateLimited { registry: String, after: Option<Duration>, message: String },
+    #[error("registry {registry} limits how often it may be asked; {}{}", retry(*.after, *.login), said(.message))]
+    RateLimited {
+        registry: String,
+        /// When it may be asked again, if that is known.
+        after: Option<Duration>,
+        /// There are credentials for it.
+        login: bool,
+        message: String,
+    },
     #[error("registry {registry} answered {status} for {what}{}", said(.message))]
     Refused { registry: String, what: String, status: u16, message: String },
     #[error("registry {registry} answered in a way that makes no sense: {what}")]
@@ -42,10 +49,21 @@ fn said(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
-fn retry(after: Option<Duration>) -> String {
-    match after {
-        Some(after) => format!("it may be asked again in {} s, or sooner after a login", after.as_secs()),
-        None => "a login usually raises the limit".to_owned(),
+fn retry(after: Option<Duration>, login: bool) -> String {
+    let again = after.map(|after| format!("it may be asked again in {}", duration(after.as_secs())));
+    match (again, login) {
+        (Some(again), true) => again,
+        (Some(again), false) => format!("{again}, or sooner after a login"),
+        (None, true) => "wait before it is asked again".to_owned(),
+        (None, false) => "a login usually raises the limit".to_owned(),
+    }
+}
+
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds.div_ceil(60)),
+        _ => format!("{} h", seconds.div_ceil(3600)),
     }
 }
 
@@ -110,10 +128,59 @@ pub(super) fn messages(body: &[u8]) -> String {
         #[serde(default)]
         message: String,
     }
-    let Ok(answer) = serde_json::from_slice::<Answer>(body) else { return String::new() };
+    let Ok(answer) = serde_json::from_slice::<Answer>(body) else { return plain(body) };
     let told = |fault: &Fault| {
         if fault.message.is_empty() { fault.code.to_lowercase() } else { fault.message.clone() }
     };
     let faults: Vec<_> = answer.errors.iter().map(told).collect();
     if faults.is_empty() { answer.details } else { faults.join("; ") }
+}
+
+/// Longest line of plain text that is passed on.
+const LONGEST_LINE: usize = 300;
+
+/// The first line of an answer that is plain text, as some registries and the proxies before them give it.
+fn plain(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let line = text.trim().lines().next().unwrap_or_default().trim();
+    let readable = line.len() <= LONGEST_LINE && !line.starts_with(['<', '{', '[']);
+    if readable && !line.chars().any(char::is_control) { line.to_owned() } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_registries_say_is_passed_on() {
+        for (body, told) in [
+            (r#"{"errors":[{"code":"DENIED","message":"no"},{"code":"UNKNOWN"}]}"#, "no; unknown"),
+            (r#"{"details":"incorrect username or password"}"#, "incorrect username or password"),
+            (
+                "toomanyrequests: You have reached your limit.\n",
+                "toomanyrequests: You have reached your limit.",
+            ),
+            ("<html><body>502</body></html>", ""),
+            ("", ""),
+        ] {
+            assert_eq!(messages(body.as_bytes()), told, "{body}");
+        }
+    }
+
+    #[test]
+    fn limits_are_explained() {
+        let told = |after: Option<u64>, login| {
+            let (registry, message) = ("docker.io".to_owned(), "slow down".to_owned());
+            let after = after.map(Duration::from_secs);
+            RegistryError::RateLimited { registry, after, login, message }.to_string()
+        };
+        let said = "registry docker.io limits how often it may be asked; ";
+        assert_eq!(
+            told(Some(21600), false),
+            format!("{said}it may be asked again in 6 h, or sooner after a login: slow down")
+        );
+        assert_eq!(told(Some(90), true), format!("{said}it may be asked again in 90 s: slow down"));
+        assert_eq!(told(None, false), format!("{said}a login usually raises the limit: slow down"));
+        assert_eq!(told(None, true), format!("{said}wait before it is asked again: slow down"));
+    }
 }

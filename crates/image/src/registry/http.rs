@@ -18,6 +18,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Proxy};
 
+use super::no_proxy::NoProxy;
 use super::{RegistryConfig, RegistryError};
 
 const AGENT: &str = concat!("hoist/", env!("CARGO_PKG_VERSION"));
@@ -31,6 +32,35 @@ const SYSTEM_AUTHORITIES: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+
+/// Two agents: through the proxy, where there is one, and past it.
+#[derive(Debug)]
+pub(super) struct Ways {
+    proxied: Agent,
+    direct: Option<(NoProxy, Agent)>,
+}
+
+impl Ways {
+    pub(super) fn new(config: &RegistryConfig) -> Result<Self, RegistryError> {
+        let proxied = agent(config)?;
+        let direct = match &config.proxy {
+            Some(proxy) if !proxy.is_empty() => {
+                let list = NoProxy::parse(config.no_proxy.as_deref().unwrap_or_default());
+                Some((list, agent(&RegistryConfig { proxy: None, ..config.clone() })?))
+            }
+            _ => None,
+        };
+        Ok(Self { proxied, direct })
+    }
+
+    /// The agent for an address.
+    pub(super) fn to(&self, url: &str) -> &Agent {
+        match &self.direct {
+            Some((list, direct)) if list.covers(url) => direct,
+            _ => &self.proxied,
+        }
+    }
+}
 
 pub(crate) fn agent(config: &RegistryConfig) -> Result<Agent, RegistryError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -62,6 +92,7 @@ fn proxy(config: &RegistryConfig) -> Result<Option<Proxy>, RegistryError> {
     if let (Some(user), Some(password)) = (parsed.username(), parsed.password()) {
         proxy = proxy.username(user).password(password);
     }
+    // Only for where a registry redirects to: the agent itself is chosen by the list.
     for host in
         config.no_proxy.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|host| !host.is_empty())
     {

@@ -4,6 +4,7 @@
 //! arrives. What a person has (credentials, declared registries, mirrors) is handed in as
 //! [`RegistryConfig`]; nothing here reads a home directory or the environment.
 
+mod answer;
 mod artifact;
 mod auth;
 mod blob;
@@ -11,9 +12,12 @@ mod client;
 mod credentials;
 mod error;
 mod http;
+mod no_proxy;
+mod part;
 mod pull;
 mod push;
 mod resolve;
+mod upload;
 
 use std::collections::HashMap;
 
@@ -38,6 +42,6 @@ pub struct RegistryConfig {
     pub authorities: Vec<Vec<u8>>,
     /// `http://[user:password@]host:port`.
     pub proxy: Option<String>,
-    /// Hosts that are reached without the proxy, separated by commas.
+    /// Hosts that are reached without the proxy, separated by commas: names, `.suffixes`, addresses, networks, `*`.
     pub no_proxy: Option<String>,
 }

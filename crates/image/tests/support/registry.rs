@@ -44,7 +44,7 @@ impl Registry {
         Some(Self { child, port, tmp, secure })
     }
 
-    /// Kills it, and starts it again.
+    /// Kills it, and starts it again; uploads that it has half outlive that.
     pub fn restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -105,7 +105,7 @@ fn spawn(at: &Path, port: u16, secure: bool) -> Child {
         ""
     };
     let config = format!(
-        "version: 0.1\nlog: {{accesslog: {{disabled: true}}, level: error}}\nstorage: {{filesystem: {{rootdirectory: data}}}}\nhttp:\n  addr: 127.0.0.1:{port}\n{tls}"
+        "version: 0.1\nlog: {{accesslog: {{disabled: true}}, level: error}}\nstorage: {{filesystem: {{rootdirectory: data}}}}\nhttp:\n  addr: 127.0.0.1:{port}\n  secret: known\n{tls}"
     );
     fs::write(at.join("config.yml"), config).unwrap();
     let log = fs::File::options().create(true).append(true).open(at.join("log")).unwrap();
