@@ -13,6 +13,7 @@ use std::sync::Mutex;
 
 use hoist_image::build::Ignore;
 use hoist_image::build::context::Local;
+use hoist_image::build::exchange::Caches;
 use hoist_image::build::execute::{
     Build, BuildError, BuildEvent, BuildProgress, Built, ContextSource, Options,
 };
@@ -62,6 +63,7 @@ impl Bench {
             secrets: &secrets,
             ssh: &ssh,
             options: &self.options,
+            caches: &Caches::default(),
             progress: &events,
         };
         let built = build.perform(&graph(steps))?;

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use hoist_image::build::exchange::Caches;
 use hoist_image::build::execute::{
     BoundSource, Build, BuildError, BuildEvent, BuildProgress, Built, Ended, Job, Listener, Options, Overlay,
     Root, Runner,
@@ -95,6 +96,7 @@ fn perform(
         secrets: &BTreeMap::new(),
         ssh: &BTreeMap::new(),
         options: &options,
+        caches: &Caches::default(),
         progress,
     };
     build.perform(graph)

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use crate::v1::{Ask, Attribute, FileEntry, FileKind, Folder, Listing, Piece, Refusal};
+pub use crate::v1::{Ask, Attribute, FileEntry, FileKind, Folder, Listing, Parcel, Piece, Refusal};
 use crate::{ApiError, Items, RegistryAccess};
 
 /// An image to build.
@@ -58,6 +58,44 @@ pub struct BuildRequest {
     pub secrets: BTreeMap<String, Sealed>,
     /// Sockets of ssh agents on this host, by id.
     pub ssh: BTreeMap<String, PathBuf>,
+    /// Caches of builds elsewhere, asked in this order.
+    pub cache_from: Vec<CachePlace>,
+    /// Caches that are written for builds elsewhere.
+    pub cache_to: Vec<CacheExport>,
+}
+
+/// Where a cache is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CachePlace {
+    /// In a folder that the client answers for under this name.
+    Folder {
+        /// The name in questions.
+        name: String,
+        /// As the user has it, for messages.
+        path: String,
+        /// Which of the folder's caches.
+        tag: String,
+        /// The same, by the manifest's digest.
+        digest: Option<String>,
+    },
+    /// At a registry, under this name.
+    Registry(String),
+    /// In the image itself.
+    Inline,
+}
+
+/// A cache that is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheExport {
+    /// Where to.
+    pub place: CachePlace,
+    /// Layers of all steps, not only of those that the image has.
+    pub all: bool,
+    /// `gzip`, `zstd` or `uncompressed`.
+    pub compression: String,
+    /// Fail when it can't be written.
+    pub required: bool,
 }
 
 /// Bytes that are shown to nobody.
@@ -80,6 +118,8 @@ pub enum BuildEvent {
     Warning(String),
     /// A base image is being looked for.
     Resolving(String),
+    /// A cache for builds elsewhere is being written.
+    Exporting(String),
     /// A step began.
     Started(usize),
     /// An earlier build did it.
@@ -130,6 +170,8 @@ pub enum FromBuild {
     List(Ask),
     /// What do these files hold?
     Read(Ask),
+    /// A piece of a file for a folder.
+    Put(Parcel),
 }
 
 /// The client's answers, as they come; their end is the end of the build.

@@ -9,8 +9,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hoist_image::build::context::{Entry, Folder, Take};
+use hoist_image::build::exchange::Shelf;
 use hoist_image::build::execute::Kind;
-use hoist_wire::build::{Ask, BuildIn, FileEntry, FileKind, FromBuild};
+use hoist_wire::build::{Ask, BuildIn, FileEntry, FileKind, FromBuild, Parcel};
+
+/// Bytes of one message.
+const PIECE: usize = 256 << 10;
 
 /// Questions under way, and who waits for their answers.
 #[derive(Debug)]
@@ -43,7 +47,8 @@ impl Asks {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    fn ask(&self, context: &str, paths: &[PathBuf], read: bool) -> io::Result<(u64, Receiver<BuildIn>)> {
+    /// A new question's number, and where its answers will come.
+    fn expect(&self) -> io::Result<(u64, Receiver<BuildIn>)> {
         let ask = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answers) = channel();
         let gone = || io::Error::from(io::ErrorKind::ConnectionAborted);
@@ -53,11 +58,45 @@ impl Asks {
             .as_mut()
             .ok_or_else(gone)?
             .insert(ask, sender);
+        Ok((ask, answers))
+    }
+
+    fn ask(&self, context: &str, paths: &[PathBuf], read: bool) -> io::Result<(u64, Receiver<BuildIn>)> {
+        let (ask, answers) = self.expect()?;
+        let gone = || io::Error::from(io::ErrorKind::ConnectionAborted);
         let paths = paths.iter().map(|path| path.as_os_str().as_bytes().to_vec().into()).collect();
         let question = Ask { ask, context: context.to_owned(), paths };
         let question = if read { FromBuild::Read(question) } else { FromBuild::List(question) };
         self.out.blocking_send(Ok(question)).map_err(|_| gone())?;
         Ok((ask, answers))
+    }
+
+    /// Sends a file, piece by piece, and waits until it is in place.
+    fn put(&self, context: &str, path: &str, content: &mut dyn Read) -> io::Result<()> {
+        let (ask, answers) = self.expect()?;
+        let answer = loop {
+            match self.parcel(ask, context, path, content) {
+                Ok(true) => break next(&answers),
+                Ok(false) => {}
+                Err(error) => break Err(error),
+            }
+            // A refusal comes before the end.
+            if let Ok(early) = answers.try_recv() {
+                break answered(early);
+            }
+        };
+        self.forget(ask);
+        answer.map(drop)
+    }
+
+    fn parcel(&self, ask: u64, context: &str, path: &str, content: &mut dyn Read) -> io::Result<bool> {
+        let mut data = Vec::with_capacity(PIECE);
+        content.take(PIECE as u64).read_to_end(&mut data)?;
+        let last = data.len() < PIECE;
+        let (context, path) = (context.to_owned(), path.to_owned());
+        let parcel = FromBuild::Put(Parcel { ask, context, path, data: data.into(), last });
+        self.out.blocking_send(Ok(parcel)).map_err(|_| io::ErrorKind::ConnectionAborted)?;
+        Ok(last)
     }
 
     fn forget(&self, ask: u64) {
@@ -72,6 +111,12 @@ impl Asks {
 pub(super) struct Remote {
     pub(super) name: String,
     pub(super) asks: Arc<Asks>,
+}
+
+impl Shelf for Remote {
+    fn put(&self, path: &str, content: &mut dyn Read) -> io::Result<()> {
+        self.asks.put(&self.name, path, content)
+    }
 }
 
 impl Folder for Remote {
@@ -105,13 +150,16 @@ impl Folder for Remote {
 }
 
 fn next(answers: &Receiver<BuildIn>) -> io::Result<BuildIn> {
-    match answers.recv() {
-        Ok(BuildIn::Refusal(refusal)) if refusal.missing => {
+    answers.recv().map_err(|_| io::ErrorKind::ConnectionAborted.into()).and_then(answered)
+}
+
+fn answered(answer: BuildIn) -> io::Result<BuildIn> {
+    match answer {
+        BuildIn::Refusal(refusal) if refusal.missing => {
             Err(io::Error::new(io::ErrorKind::NotFound, refusal.text))
         }
-        Ok(BuildIn::Refusal(refusal)) => Err(io::Error::other(refusal.text)),
-        Ok(answer) => Ok(answer),
-        Err(_) => Err(io::ErrorKind::ConnectionAborted.into()),
+        BuildIn::Refusal(refusal) => Err(io::Error::other(refusal.text)),
+        answer => Ok(answer),
     }
 }
 

@@ -4,8 +4,9 @@
 //! cached, is `hoist_image::build`'s.
 
 mod bases;
-mod fetched;
+mod caches;
 mod check;
+mod fetched;
 mod folder;
 mod hosts;
 pub(crate) mod leftovers;
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use hoist_image::build::Ignore;
 use hoist_image::build::dockerfile::{Dockerfile, Problem};
+use hoist_image::build::exchange::Caches;
 use hoist_image::build::execute::{self, Build, BuildProgress, ContextSource, Options};
 use hoist_image::build::graph::{Graph, Network, StepId};
 use hoist_image::build::plan::{NamedContext, Planned, Request, plan};
@@ -109,7 +111,9 @@ impl Agent {
         let ends = || ApiError::new(ErrorKind::Unavailable, "the agent is just ending");
         let _running = builds.begin().ok_or_else(ends)?;
         let (graph, fresh) = (planned.graph, planned.fresh);
+        let caches = self.caches(&wanted, &request, &asks, &gone)?;
         let performing = Performing {
+            caches,
             wanted,
             fetched,
             graph,
@@ -151,7 +155,8 @@ impl Agent {
 /// What is likely not meant so.
 fn warnings(wanted: &BuildRequest, planned: &Planned) -> Vec<String> {
     let file = &wanted.dockerfile_name;
-    let unused = planned.unused_arguments.iter().filter(|name| *name != EPOCH);
+    let meant = |name: &&String| ![EPOCH, caches::INLINE].contains(&name.as_str());
+    let unused = planned.unused_arguments.iter().filter(meant);
     let unused = unused.map(|name| format!("build argument {name} is used nowhere"));
     let unknown = planned.unknown_stages.iter();
     let unknown = unknown.map(|name| format!("no_cache_filter: {file} has no stage {name}"));
@@ -175,6 +180,7 @@ struct Performing {
     gone: Arc<AtomicBool>,
     containers: Containers,
     store: Arc<Store>,
+    caches: Caches,
     builds: UnderWay,
     _running: Running,
 }
@@ -206,6 +212,7 @@ impl Performing {
             secrets: &secrets,
             ssh: &self.wanted.ssh,
             options: &options,
+            caches: &self.caches,
             progress: &self,
         };
         let built = build.perform(&self.graph).map_err(|error| {
@@ -229,6 +236,8 @@ impl BuildProgress for Performing {
             execute::BuildEvent::Cached(step) => BuildEvent::Cached(step.0),
             execute::BuildEvent::Done(step) => BuildEvent::Done(step.0),
             execute::BuildEvent::Failed(step) => BuildEvent::Failed(step.0),
+            execute::BuildEvent::Exporting(name) => BuildEvent::Exporting(name.to_owned()),
+            execute::BuildEvent::Warning(text) => BuildEvent::Warning(text.to_owned()),
             execute::BuildEvent::Output(step, bytes) => {
                 BuildEvent::Output(step.0, String::from_utf8_lossy(bytes).into_owned())
             }

@@ -22,10 +22,11 @@ mod usage;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hoist_image::registry::Registries;
 use hoist_image::{Digest, Image, Reference, Store};
 use hoist_model::{ImageSource, ResolvedImage};
 use hoist_planner::host::StepError;
-use hoist_wire::{ApiError, ErrorKind};
+use hoist_wire::{ApiError, ErrorKind, RegistryAccess};
 
 use crate::layout::Layout;
 use crate::steps::{failed, refused};
@@ -43,6 +44,11 @@ impl Images {
     /// The store itself, for builds.
     pub(crate) fn store(&self) -> Arc<Store> {
         Arc::clone(&self.store)
+    }
+
+    /// The way to the registry of a name, for what is no image.
+    pub(crate) fn way_to(&self, name: &Reference, access: &RegistryAccess) -> Result<Registries, ApiError> {
+        self.declared.way_to(name.registry(), access)
     }
 
     /// Notes that an image was just built or settled, so that collection takes others first.

@@ -47,7 +47,7 @@ async fn findings(agent: &Arc<Client>, mut one: Wanted, quiet: bool) -> Result<u
                 anstream::eprintln!("{}warning:{:#} {}: {text}", style::WARN, style::WARN, one.service);
             }
             FromBuild::Event(BuildEvent::Checked(odd)) => return Ok(odd),
-            FromBuild::Event(_) | FromBuild::List(_) | FromBuild::Read(_) => {}
+            FromBuild::Event(_) | FromBuild::List(_) | FromBuild::Read(_) | FromBuild::Put(_) => {}
         }
     }
     Err(ApiError::new(ErrorKind::Unavailable, "the agent went away before all was checked"))

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Wanted;
+use super::caches::Found;
 use super::place::Place;
 use super::settings::{Settings, platform};
 use crate::error::CommandError;
@@ -30,6 +31,9 @@ pub(crate) struct Declared {
     /// The whole file, for those who want it as it is.
     #[serde(skip)]
     whole: Value,
+    /// What relative folders start from.
+    #[serde(skip)]
+    directory: PathBuf,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -60,6 +64,8 @@ struct Section {
     secrets: Vec<SecretUse>,
     ssh: Value,
     tags: Vec<String>,
+    cache_from: Vec<String>,
+    cache_to: Vec<String>,
     #[serde(flatten)]
     run: Settings,
 }
@@ -105,6 +111,7 @@ impl Declared {
         let bad = |error: serde_json::Error| CommandError::usage(format!("the stack file's builds: {error}"));
         let mut declared: Self = serde_json::from_str(&json).map_err(bad)?;
         declared.whole = serde_json::from_str(&json).map_err(bad)?;
+        declared.directory = PathBuf::from(&project.directory);
         declared.environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -210,10 +217,14 @@ impl Declared {
             }
         }
         request.secrets = self.secrets(section).map_err(usage)?;
-        request.access = registry_access::access(bases(&request.dockerfile))?;
+        let mut found =
+            Found::read(&self.directory, &section.cache_from, &section.cache_to).map_err(usage)?;
+        folders.append(&mut found.folders);
+        request.access = registry_access::access(bases(&request.dockerfile).chain(found.images()))?;
+        (request.cache_from, request.cache_to) = (found.from, found.to);
         request.ssh = self.ssh(section, overrides).map_err(usage)?;
         let service = ServiceName::new(name).map_err(|error| usage(error.to_string()))?;
-        Ok(Wanted { service, request, folders, after })
+        Ok(Wanted { service, request, folders, after, warnings: found.warnings })
     }
 
     fn arguments(&self, section: &Section, overrides: &Overrides) -> BTreeMap<String, String> {

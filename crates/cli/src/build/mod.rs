@@ -2,10 +2,12 @@
 
 mod answers;
 mod bake;
+mod caches;
 mod check;
 mod declared;
-mod place;
 mod fit;
+mod parcels;
+mod place;
 mod progress;
 mod settings;
 mod step;
@@ -26,6 +28,7 @@ use crate::args::ProgressStyle;
 use crate::error::CommandError;
 pub(crate) use check::check;
 pub(crate) use declared::{Declared, Overrides};
+use parcels::Parcels;
 pub(crate) use progress::Shown;
 
 /// Answers that may wait for the agent.
@@ -42,6 +45,8 @@ pub(crate) struct Wanted {
     pub folders: BTreeMap<String, PathBuf>,
     /// Services whose images it stands on.
     pub after: BTreeSet<ServiceName>,
+    /// What of its section has no effect, and why.
+    pub warnings: Vec<String>,
 }
 
 /// Builds images, side by side where none stands on another; what came of each.
@@ -89,7 +94,11 @@ async fn one(
     let (sender, answers) = mpsc::channel(QUEUE);
     let stream = agent.build(wanted.request, ReceiverStream::new(answers).map(Ok).boxed()).await;
     let mut stream = stream.map_err(|error| failed(&wanted.service, error))?;
+    for text in wanted.warnings {
+        shown.event(&wanted.service, &BuildEvent::Warning(text));
+    }
     let folders = Arc::new(wanted.folders);
+    let mut parcels = Parcels::new(&folders, &sender);
     while let Some(item) = stream.next().await {
         let (ask, read) = match item.map_err(|error| failed(&wanted.service, error))? {
             FromBuild::Event(BuildEvent::Built(image)) => {
@@ -102,6 +111,10 @@ async fn one(
             }
             FromBuild::List(ask) => (ask, false),
             FromBuild::Read(ask) => (ask, true),
+            FromBuild::Put(parcel) => {
+                parcels.take(parcel).await;
+                continue;
+            }
         };
         let (folders, sender) = (Arc::clone(&folders), sender.clone());
         tokio::task::spawn_blocking(move || answers::answer(&folders, &ask, read, &sender));

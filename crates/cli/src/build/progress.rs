@@ -157,6 +157,7 @@ impl State {
             | BuildEvent::Failed(at)
             | BuildEvent::Output(at, _) => *at,
             BuildEvent::Warning(text) => return vec![format!("warning: {text}")],
+            BuildEvent::Exporting(name) => return vec![format!("writing the cache {name}")],
             BuildEvent::Resolving(image) if plain => return vec![format!("base {image}")],
             BuildEvent::Resolving(_) | BuildEvent::Built(_) | BuildEvent::Checked(_) => return Vec::new(),
         };

@@ -59,6 +59,7 @@ impl Step {
             BuildEvent::Plan(_)
             | BuildEvent::Warning(_)
             | BuildEvent::Resolving(_)
+            | BuildEvent::Exporting(_)
             | BuildEvent::Built(_)
             | BuildEvent::Checked(_) => Vec::new(),
         }

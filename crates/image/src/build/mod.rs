@@ -3,6 +3,7 @@
 mod cache;
 pub mod context;
 pub mod dockerfile;
+pub mod exchange;
 pub mod execute;
 pub mod graph;
 mod ignore;

@@ -8,6 +8,7 @@ mod answer;
 mod artifact;
 mod auth;
 mod blob;
+mod cache;
 mod client;
 mod credentials;
 mod error;
@@ -22,6 +23,7 @@ mod upload;
 use std::collections::HashMap;
 
 pub use artifact::{Artifact, ArtifactError, ArtifactLayer};
+pub use cache::RegistryCache;
 pub use client::Registries;
 pub use credentials::Credentials;
 pub use error::RegistryError;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hoist_image::build::Ignore;
 use hoist_image::build::context::Local;
+use hoist_image::build::exchange::Caches;
 use hoist_image::build::execute::{Build, ContextSource, Options};
 use hoist_image::build::graph::{Action, Copy, Graph, History, Source, Step, StepId, Tree};
 use hoist_image::platform::Platform;
@@ -90,6 +91,7 @@ impl Place {
             secrets: &BTreeMap::new(),
             ssh: &BTreeMap::new(),
             options: &options,
+            caches: &Caches::default(),
             progress: &(),
         };
         build.perform(&graph())?;

@@ -48,6 +48,7 @@ fn heard(answer: BuildAnswer) -> Result<FromBuild, ApiError> {
         Some(build_answer::Kind::Event(document)) => Ok(FromBuild::Event(open(&document)?)),
         Some(build_answer::Kind::List(ask)) => Ok(FromBuild::List(ask)),
         Some(build_answer::Kind::Read(ask)) => Ok(FromBuild::Read(ask)),
+        Some(build_answer::Kind::Put(parcel)) => Ok(FromBuild::Put(parcel)),
         None => Err(ApiError::new(ErrorKind::Version, "the agent sent an empty message")),
     }
 }

@@ -43,6 +43,7 @@ fn said(item: FromBuild) -> Result<BuildAnswer, ApiError> {
         FromBuild::Event(event) => build_answer::Kind::Event(seal(&event)?),
         FromBuild::List(ask) => build_answer::Kind::List(ask),
         FromBuild::Read(ask) => build_answer::Kind::Read(ask),
+        FromBuild::Put(parcel) => build_answer::Kind::Put(parcel),
     };
     Ok(BuildAnswer { kind: Some(kind) })
 }

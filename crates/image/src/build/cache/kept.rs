@@ -110,9 +110,12 @@ impl Store {
         let mut folders = Vec::new();
         for kept in going {
             match &kept.content {
-                Content::Steps { keys, .. } => {
+                Content::Steps { keys, layer } => {
                     for key in keys {
                         forget(&self.builds_folder().join("steps").join(key.hex()))?;
+                    }
+                    if let Some(layer) = layer {
+                        forget(&self.builds_folder().join("packed").join(layer.hex()))?;
                     }
                 }
                 Content::Mount(folder) => folders.push((folder, kept.bytes)),

@@ -22,6 +22,7 @@ pub(super) use turns::Turn;
 pub(crate) use turns::Turns;
 
 use crate::digest::Digest;
+use crate::manifest::Descriptor;
 use crate::store::{Session, Store, StoreError};
 
 /// What a step left.
@@ -31,6 +32,9 @@ pub(crate) struct Record {
     pub(crate) layer: Option<Digest>,
     /// Seconds since 1970.
     pub(crate) created: i64,
+    /// The key that goes by what is read of stages, where this one goes by their layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) thorough: Option<Digest>,
 }
 
 /// The records of a store.
@@ -43,7 +47,7 @@ pub(super) struct Cache<'a> {
 impl<'a> Cache<'a> {
     pub(super) fn open(store: &Store, session: &'a Session<'a>) -> Result<Self, StoreError> {
         let root = store.builds_folder();
-        for folder in ["steps", "mounts"] {
+        for folder in ["steps", "mounts", "packed"] {
             let path = root.join(folder);
             crate::store::make_directory(&path)?;
         }
@@ -76,15 +80,34 @@ impl<'a> Cache<'a> {
 
     /// Notes what a step left. What can't be noted is done again another time.
     pub(super) fn keep(&self, key: Digest, record: &Record) {
-        let path = self.path(key);
-        let new = path.with_extension(format!("{}.new", std::process::id()));
-        let json = serde_json::to_vec(record).map_err(io::Error::other);
-        let _ = json.and_then(|json| fs::write(&new, json)).and_then(|()| fs::rename(&new, &path));
+        write(&self.path(key), record);
+    }
+
+    /// How a layer looked when it was last written to a cache as this media type, so that nobody compresses it again.
+    pub(super) fn packed(&self, layer: Digest, kind: &str) -> Option<Descriptor> {
+        let blob: Descriptor = serde_json::from_slice(&fs::read(self.packed_path(layer)).ok()?).ok()?;
+        (blob.media_type == kind).then_some(blob)
+    }
+
+    /// Notes how a layer looks compressed.
+    pub(super) fn keep_packed(&self, layer: Digest, blob: &Descriptor) {
+        write(&self.packed_path(layer), blob);
+    }
+
+    fn packed_path(&self, layer: Digest) -> PathBuf {
+        self.root.join("packed").join(layer.hex())
     }
 
     fn path(&self, key: Digest) -> PathBuf {
         self.root.join("steps").join(key.hex())
     }
+}
+
+/// Writes a hint, whole or not at all.
+fn write(path: &Path, hint: &impl Serialize) {
+    let new = path.with_extension(format!("{}.new", std::process::id()));
+    let json = serde_json::to_vec(hint).map_err(io::Error::other);
+    let _ = json.and_then(|json| fs::write(&new, json)).and_then(|()| fs::rename(&new, path));
 }
 
 fn read(path: &Path) -> Option<Record> {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::snapshot::Snapshot;
-use super::{BuildError, Work};
+use super::{BuildError, StepError, Work};
+use crate::build::exchange;
 use crate::build::graph::{StepId, Tree};
 use crate::digest::Digest;
 use crate::layer::Compression;
@@ -30,6 +31,11 @@ pub(super) fn commit(work: &Work<'_>, snapshots: &[Snapshot]) -> Result<Digest, 
         Tree::Image(_) => base.layers.iter().map(|(diff_id, _)| *diff_id).collect(),
         Tree::Empty | Tree::Context(_) => Vec::new(),
     };
+    work.bring(&chain).map_err(|error| match error {
+        StepError::Lost(layer) => BuildError::Lost(layer),
+        StepError::Store(error) => BuildError::Store(error),
+        _ => BuildError::Cancelled,
+    })?;
     let mut layers = Vec::with_capacity(chain.len());
     for (at, diff_id) in chain.iter().enumerate() {
         // A layer that a step made is kept as it is, so its blob has the same digest.
@@ -37,7 +43,10 @@ pub(super) fn commit(work: &Work<'_>, snapshots: &[Snapshot]) -> Result<Digest, 
             base.layers.get(at).filter(|(known, _)| known == diff_id).map_or(*diff_id, |(_, blob)| *blob);
         layers.push(descriptor(work, blob)?);
     }
-    let config = config(work, snapshots, base, &chain);
+    let mut config = config(work, snapshots, base, &chain);
+    if work.build.caches.inline {
+        exchange::add_records(&mut config, &work.entries(snapshots));
+    }
     let config = serde_json::to_vec(&config).map_err(|error| written(error.into()))?;
     let entry = Descriptor::new(OCI_CONFIG, Digest::of(&config), config.len() as u64);
     let manifest =

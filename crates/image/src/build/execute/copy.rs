@@ -4,6 +4,7 @@
 //! folder is copied, not the folder; a destination that ends in a slash, or is a folder, takes files by their names;
 //! folders made on the way have mode 0755 and the owner of `--chown`.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -30,20 +31,44 @@ pub(super) struct Sources<'a> {
 }
 
 enum Prepared<'a> {
-    Files(Opened<'a>),
+    Files(Lazy<'a>),
     Inline,
     Http(Fetched),
     Git(Mounted),
 }
 
+/// A tree that is opened when it is first read: one that an earlier build's layers answer for may not be here.
+struct Lazy<'a> {
+    work: &'a Work<'a>,
+    from: &'a Tree,
+    below: Below<'a>,
+    opened: OnceCell<Opened<'a>>,
+}
+
+impl<'a> Lazy<'a> {
+    fn new(work: &'a Work<'a>, from: &'a Tree, below: Below<'a>) -> Self {
+        Self { work, from, below, opened: OnceCell::new() }
+    }
+
+    fn get(&self) -> Result<&Opened<'a>, StepError> {
+        match self.opened.get() {
+            Some(opened) => Ok(opened),
+            None => {
+                let opened = self.work.open(self.from, self.below)?;
+                Ok(self.opened.get_or_init(|| opened))
+            }
+        }
+    }
+}
+
 impl<'a> Sources<'a> {
-    pub(super) fn prepare(work: &'a Work<'_>, step: &Step, below: Below<'_>) -> Result<Self, StepError> {
+    pub(super) fn prepare(work: &'a Work<'a>, step: &'a Step, below: Below<'a>) -> Result<Self, StepError> {
         let Action::Copy(copy) = &step.action else { return Ok(Self::default()) };
         let exclude = Ignore::parse(&copy.exclude.join("\n"))
             .map_err(|error| StepError::Refused(format!("--exclude: {error}")))?;
-        let prepare = |source: &Source| {
+        let prepare = |source: &'a Source| {
             Ok(match source {
-                Source::Files { from, .. } => Prepared::Files(work.open(from, below)?),
+                Source::Files { from, .. } => Prepared::Files(Lazy::new(work, from, below)),
                 Source::Inline { .. } => Prepared::Inline,
                 Source::Http { url, checksum, .. } => Prepared::Http(fetch::http(work, url, *checksum)?),
                 Source::Git { .. } => Prepared::Git(fetch::git(work, source)?),
@@ -74,7 +99,7 @@ impl<'a> Sources<'a> {
                     work.chain(from, below)?.iter().for_each(|layer| key.add(layer.to_string().as_bytes()));
                 }
                 (Source::Files { path, .. }, Prepared::Files(opened)) => {
-                    self.add_files(key, copy, opened.files(), path)?;
+                    self.add_files(key, copy, opened.get()?.files(), path)?;
                 }
                 (_, Prepared::Http(fetched)) => key.add(fetched.digest.to_string().as_bytes()),
                 (_, Prepared::Git(checkout)) => self.add_files(key, copy, checkout, ".")?,
@@ -205,7 +230,7 @@ impl Copier<'_> {
     fn source(&mut self, source: &Source, prepared: &Prepared<'_>) -> Result<(), StepError> {
         match (source, prepared) {
             (Source::Files { path, unpack, .. }, Prepared::Files(opened)) => {
-                let files = opened.files();
+                let files = opened.get()?.files();
                 find(files, path)?.iter().try_for_each(|found| self.matched(files, path, found, *unpack))
             }
             (Source::Inline { name, content }, _) => {

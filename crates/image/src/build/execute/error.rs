@@ -22,6 +22,10 @@ pub enum BuildError {
     },
     #[error("the build was cancelled")]
     Cancelled,
+    #[error("layer {0} can't be had from a cache elsewhere")]
+    Lost(Digest),
+    #[error("{0}")]
+    Cache(String),
     #[error("image {0} is not in the store any more")]
     Base(Digest),
     #[error(transparent)]
@@ -63,6 +67,8 @@ pub enum StepError {
     Signal(i32),
     #[error("the build was cancelled")]
     Cancelled,
+    #[error("layer {0} can't be had from a cache elsewhere")]
+    Lost(Digest),
 }
 
 impl StepError {

@@ -8,6 +8,7 @@ mod commit;
 mod context;
 mod copy;
 mod error;
+mod exchange;
 mod fetch;
 mod mode;
 pub(super) mod mounted;
@@ -23,6 +24,7 @@ mod wildcard;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use context::FetchedContext;
@@ -33,6 +35,7 @@ pub use tree::{Files, Kind, Node};
 use super::Ignore;
 use super::cache::Cache;
 use super::context::{Context, Folder, Memory};
+use super::exchange::{Caches, Imports};
 use super::graph::{Graph, StepId};
 use crate::digest::Digest;
 use crate::reference::Reference;
@@ -74,6 +77,8 @@ pub struct Build<'a> {
     /// Sockets of ssh agents, by id.
     pub ssh: &'a BTreeMap<String, PathBuf>,
     pub options: &'a Options,
+    /// What it takes from builds elsewhere, and leaves for them.
+    pub caches: &'a Caches,
     pub progress: &'a dyn BuildProgress,
 }
 
@@ -93,6 +98,10 @@ pub enum BuildEvent<'a> {
     Output(StepId, &'a [u8]),
     Done(StepId),
     Failed(StepId),
+    /// A cache for builds elsewhere is being written.
+    Exporting(&'a str),
+    /// Something is not as it should be, and the build goes on.
+    Warning(&'a str),
 }
 
 /// Listens to a build, from several threads at once.
@@ -126,11 +135,15 @@ struct Work<'a> {
     graph: &'a Graph,
     session: &'a Session<'a>,
     cache: Cache<'a>,
+    imports: Imports<'a>,
     contexts: BTreeMap<&'a str, Context<'a>>,
     /// Now, when the build began.
     now: i64,
     /// A step failed: there will be no image, and the others end as soon as they can.
     failed: AtomicBool,
+    /// Steps that were told cached or done before the build began anew, for a layer of a cache elsewhere that can't be
+    /// had; true for those that were done.
+    told: Mutex<BTreeMap<usize, bool>>,
 }
 
 impl Work<'_> {
@@ -156,16 +169,35 @@ impl Build<'_> {
             graph,
             session: &session,
             cache,
+            imports: Imports::new(&self.caches.from, self.progress),
             contexts,
             now,
             failed: AtomicBool::new(false),
+            told: Mutex::default(),
         };
-        let snapshots = queue::perform(&work);
+        let performed = work.perform();
         // Also after a failure: what was read need not be read again.
         let _ = memory.save(&work.cache.memory());
-        let snapshots: Vec<Snapshot> = snapshots?;
-        let id = commit::commit(&work, &snapshots)?;
+        let (snapshots, id) = performed?;
+        work.export(&snapshots)?;
         let cached = snapshots.iter().filter(|snapshot| snapshot.cached).count();
         Ok(Built { id, steps: snapshots.len(), cached })
+    }
+}
+
+impl Work<'_> {
+    /// Performs the steps and registers the image; once more when it turned out on the way that a layer which a step
+    /// stands on can't be had from where its record came from. Each time there is a record less to go by.
+    fn perform(&self) -> Result<(Vec<Snapshot>, Digest), BuildError> {
+        loop {
+            let performed = queue::perform(self).and_then(|snapshots| {
+                let id = commit::commit(self, &snapshots)?;
+                Ok((snapshots, id))
+            });
+            match performed {
+                Err(BuildError::Lost(_)) => self.failed.store(false, Ordering::Relaxed),
+                other => return other,
+            }
+        }
     }
 }

@@ -73,12 +73,12 @@ fn one(work: &Work<'_>, at: usize, below: &[(usize, Snapshot)]) -> Result<Snapsh
     if work.is_cancelled() {
         return Err(BuildError::Cancelled);
     }
-    progress.event(BuildEvent::Started(id));
+    if !work.is_told(id) {
+        progress.event(BuildEvent::Started(id));
+    }
     match step::perform(work, id, below) {
-        Ok(snapshot) => {
-            progress.event(if snapshot.cached { BuildEvent::Cached(id) } else { BuildEvent::Done(id) });
-            Ok(snapshot)
-        }
+        Ok(snapshot) => Ok(work.tell(id, snapshot)),
+        Err(StepError::Lost(layer)) => Err(BuildError::Lost(layer)),
         Err(StepError::Cancelled) => Err(BuildError::Cancelled),
         Err(source) => {
             progress.event(BuildEvent::Failed(id));

@@ -21,6 +21,8 @@ pub(super) struct Snapshot {
     pub(super) layer: Option<Digest>,
     /// Seconds since 1970.
     pub(super) created: i64,
+    /// What the step is found by.
+    pub(super) keys: Vec<Digest>,
     pub(super) cached: bool,
 }
 
@@ -66,6 +68,7 @@ impl Work<'_> {
 
     /// What overlayfs stacks for a chain, the topmost first.
     fn lower(&self, chain: &[Digest]) -> Result<Vec<PathBuf>, StepError> {
+        self.bring(chain)?;
         self.session.mend_implied(chain)?;
         let mut lower = Vec::new();
         for layer in self.build.store.stack(chain)?.into_iter().rev() {

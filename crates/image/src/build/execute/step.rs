@@ -24,27 +24,29 @@ pub(super) fn perform(work: &Work<'_>, id: StepId, below: Below<'_>) -> Result<S
     let quick = key(work, step, &base, below, &sources, false)?;
     let (mut keys, mut turns) = (vec![quick], Vec::new());
     match find(work, id, quick)? {
-        Found::Record(record) => return Ok(snapshot(base, record, true)),
+        Found::Record(record) => return Ok(snapshot(base, quick, record, true)),
         Found::Nothing(turn) => turns.extend(turn),
     }
+    let mut thorough = None;
     if reads_stages(step) {
-        let thorough = key(work, step, &base, below, &sources, true)?;
-        keys.push(thorough);
-        match find(work, id, thorough)? {
+        let other = key(work, step, &base, below, &sources, true)?;
+        (keys, thorough) = (vec![quick, other], Some(other));
+        match find(work, id, other)? {
             Found::Record(record) => {
-                work.cache.keep(quick, &record);
-                return Ok(snapshot(base, record, true));
+                let record = Record { thorough, ..record };
+                work.note(quick, record)?;
+                return Ok(snapshot(base, quick, record, true));
             }
             Found::Nothing(turn) => turns.extend(turn),
         }
     }
     let layer = act(work, id, step, &base, below, &sources)?;
     let created = work.build.options.epoch.unwrap_or(work.now);
-    let record = Record { layer, created };
+    let record = Record { layer, created, thorough };
     keys.into_iter().for_each(|key| work.cache.keep(key, &record));
     // Who waits for one looks for the record next.
     drop(turns);
-    Ok(snapshot(base, record, false))
+    Ok(snapshot(base, quick, record, false))
 }
 
 enum Found<'a> {
@@ -58,16 +60,17 @@ fn find<'a>(work: &'a Work<'_>, id: StepId, key: Digest) -> Result<Found<'a>, St
     if work.build.options.no_cache || work.build.options.fresh.contains(&id) {
         return Ok(Found::Nothing(None));
     }
-    if let Some(record) = work.cache.look(key)? {
+    if let Some(record) = work.known(key)? {
         return Ok(Found::Record(record));
     }
     let turn = work.build.store.turns.take(key, || work.is_cancelled()).ok_or(StepError::Cancelled)?;
-    Ok(work.cache.look(key)?.map_or(Found::Nothing(Some(turn)), Found::Record))
+    Ok(work.known(key)?.map_or(Found::Nothing(Some(turn)), Found::Record))
 }
 
-fn snapshot(mut chain: Vec<Digest>, record: Record, cached: bool) -> Snapshot {
+fn snapshot(mut chain: Vec<Digest>, key: Digest, record: Record, cached: bool) -> Snapshot {
     chain.extend(record.layer);
-    Snapshot { chain, layer: record.layer, created: record.created, cached }
+    let keys = std::iter::once(key).chain(record.thorough).collect();
+    Snapshot { chain, layer: record.layer, created: record.created, keys, cached }
 }
 
 fn act(
