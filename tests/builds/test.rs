@@ -49,6 +49,11 @@ fn up_builds_what_is_missing_and_nothing_twice() {
 
     let again = stack.up(&[]);
     assert!(!again.stderr.contains("built "), "what is here is not built: {again}");
+    fs::rename(folder.join("web"), folder.join("away")).unwrap();
+    stack.up(&[]);
+    let refused = stack.hoist(&["up", "--detach", "--build"]);
+    assert!(refused.code == 2 && refused.stderr.contains("web is no folder"), "{refused}");
+    fs::rename(folder.join("away"), folder.join("web")).unwrap();
     let rebuilt = stack.up(&["--build"]);
     assert!(rebuilt.stderr.contains("built builds-web:latest, all cached"), "{rebuilt}");
     assert!(rebuilt.stderr.contains("built builds/job:1, all cached"), "{rebuilt}");

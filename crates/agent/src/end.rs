@@ -88,6 +88,7 @@ impl Agent {
     /// end with it. The keeper is told that nobody need be restarted.
     pub async fn end(&self) {
         self.host.builds.end().await;
+        self.settle_images().await;
         let running = self.alive().await.map(|alive| !alive.is_empty()).unwrap_or(true);
         if !running {
             if let Err(error) = self.host.fabric.close().await {
@@ -104,6 +105,19 @@ impl Agent {
         let socket = self.host.layout.agent_socket();
         for name in [socket.with_extension("new"), socket] {
             let _ = std::fs::remove_file(name);
+        }
+    }
+
+    /// What pulls and builds made reaches the disk. What takes too long, the next agent sees to.
+    async fn settle_images(&self) {
+        let store = self.host.images.store();
+        let settling = tokio::task::spawn_blocking(move || store.settle());
+        match tokio::time::timeout(PATIENCE, settling).await {
+            Ok(Ok(Err(error))) => {
+                tracing::warn!("images don't reach the disk: {}", crate::chain::chain(&error));
+            }
+            Ok(_) => {}
+            Err(_) => tracing::warn!("images have not reached the disk within {PATIENCE:?}"),
         }
     }
 

@@ -185,6 +185,13 @@ fn a_mirror_that_lies_about_content_is_passed_over() {
     let pinned = name.with_digest(digest);
     assert_eq!(pull(mirrors(&[&manifests]), &pinned).unwrap().digest, digest);
     assert!(order(&manifests) > 0);
+    // No manifest at all, and one for other machines alone.
+    let page = StandIn::start(|_, _| Some(answer("200 OK").body(b"<html>welcome</html>".to_vec())));
+    let foreign = Small::of("s390x", &[]);
+    let foreign = StandIn::start(move |asked, _| Some(foreign.answer(asked)));
+    assert_eq!(pull(mirrors(&[&page, &foreign]), &pinned).unwrap().digest, digest);
+    assert_eq!(pull(mirrors(&[&page]), &name).unwrap().digest, digest);
+    assert!(order(&page) > 1 && order(&foreign) > 0);
 }
 
 /// A proxy that goes nowhere, and says what it was asked for.

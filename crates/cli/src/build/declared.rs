@@ -99,6 +99,8 @@ pub(crate) struct Overrides {
     pub memory: Option<u64>,
     /// Images that are here already are left alone.
     pub missing_only: bool,
+    /// Services whose image is known to be here: nothing of their builds is looked at, which may be gone by now.
+    pub here: BTreeSet<ServiceName>,
 }
 
 impl Declared {
@@ -146,7 +148,8 @@ impl Declared {
             if with_dependencies {
                 names.extend(service.depends_on.keys().cloned());
             }
-            if let Some(section) = &service.build {
+            if let Some(section) = service.build.as_ref().filter(|_| !overrides.here.contains(name.as_str()))
+            {
                 let one = self.one(&name, service, section, overrides)?;
                 names.extend(one.after.iter().map(|name| name.as_str().to_owned()));
                 wanted.push(one);
@@ -164,6 +167,17 @@ impl Declared {
     /// Whether a service's image has a name of its own.
     pub(crate) fn has_image(&self, service: &ServiceName) -> bool {
         self.services.get(service.as_str()).is_some_and(|service| service.image.is_some())
+    }
+
+    /// The images that needn't be built when they are here, by service.
+    pub(crate) fn kept_images(&self) -> Vec<(ServiceName, String)> {
+        let kept =
+            |service: &&Service| service.build.is_some() && service.pull_policy.as_deref() != Some("build");
+        let services = self.services.iter().filter(|(_, service)| kept(service));
+        let named = |(name, service): (&String, &Service)| {
+            Some((ServiceName::new(name.as_str()).ok()?, self.image(name, service)))
+        };
+        services.filter_map(named).collect()
     }
 
     /// The name that a service's image gets.

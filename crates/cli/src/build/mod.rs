@@ -20,7 +20,7 @@ use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use hoist_model::ServiceName;
 use hoist_wire::build::{BuildApi as _, BuildEvent, BuildRequest, BuiltImage, FromBuild};
-use hoist_wire::{ApiError, Client, ErrorKind};
+use hoist_wire::{ApiError, Client, ErrorKind, ImageApi as _, ImageQuery};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -61,6 +61,22 @@ pub(crate) async fn build(
     let shown =
         Shown::new(style, wanted.iter().map(|wanted| wanted.service.as_str().len()).max().unwrap_or(0));
     shown.during(in_turns(agent, wanted, &shown)).await
+}
+
+/// The services whose images are here, of those that a build could be left out for.
+///
+/// # Errors
+/// When the agent can't say.
+pub(crate) async fn here(agent: &Client, builds: &Declared) -> Result<BTreeSet<ServiceName>, CommandError> {
+    let mut here = BTreeSet::new();
+    for (service, image) in builds.kept_images() {
+        match agent.images(ImageQuery { name: Some(image), ..ImageQuery::default() }).await {
+            Ok(_) => drop(here.insert(service)),
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(here)
 }
 
 async fn in_turns(

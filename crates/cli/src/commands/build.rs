@@ -26,7 +26,7 @@ pub(crate) async fn run(
         pull: args.pull,
         ssh: args.ssh.clone(),
         memory: args.memory,
-        missing_only: false,
+        ..Overrides::default()
     };
     let wanted = project.builds.wanted(&project.target.services, args.with_dependencies, &overrides)?;
     if args.print {

@@ -10,11 +10,11 @@ use hoist_wire::{Client, ClusterApi, ErrorKind, PutStack, Up};
 
 use crate::args;
 use crate::attach::{self, Attached};
-use crate::build::{self, Overrides};
+use crate::build::{self, Declared, Overrides};
 use crate::connect;
 use crate::error::{CommandError, code};
 use crate::progress::{Progress, conclude};
-use crate::project::Project;
+use crate::project::{Project, Target};
 use crate::registry_access;
 use crate::tail::LineStyle;
 use crate::time;
@@ -44,13 +44,8 @@ pub(crate) async fn run(
         access,
     };
     let attach_to: Vec<ServiceName> = attached_services(&put, &target.services);
-    // Before the agent is asked for: a checkout may take longer than an agent without work stays.
-    let wanted = if args.no_build || project.builds.is_empty() {
-        Vec::new()
-    } else {
-        let overrides = Overrides { missing_only: !args.build, ..Overrides::default() };
-        project.builds.wanted(&target.services, !args.no_deps, &overrides)?
-    };
+    let wanted = if args.no_build { Vec::new() } else { builds(&project.builds, args, &target).await? };
+    // Only now: a checkout may take longer than an agent without work stays.
     let mut agent = Arc::new(connect::connect(&target.root).await?);
     build::build(&agent, wanted, style).await?;
     let following =
@@ -87,6 +82,22 @@ pub(crate) async fn run(
         progress: style,
     };
     attach::run(attached).await
+}
+
+/// What is built before: what is missing, or with `--build` all.
+async fn builds(
+    declared: &Declared,
+    args: &args::Up,
+    target: &Target,
+) -> Result<Vec<build::Wanted>, CommandError> {
+    if declared.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut overrides = Overrides { missing_only: !args.build, ..Overrides::default() };
+    if overrides.missing_only {
+        overrides.here = build::here(&connect::connect(&target.root).await?, declared).await?;
+    }
+    declared.wanted(&target.services, !args.no_deps, &overrides)
 }
 
 /// Puts the stack and follows it to the verdict. When the agent is killed on the way, what was put is put again: the

@@ -46,6 +46,27 @@ pub enum PullError {
     Length(Digest),
 }
 
+impl PullError {
+    /// Whether another endpoint may do better: what this one has is not there, or not what it should be.
+    fn is_the_endpoints(&self) -> bool {
+        match self {
+            Self::Registry(error) => !matches!(error, RegistryError::Cancelled),
+            Self::Blob(BlobError::Store(_))
+            | Self::Register(RegisterError::Store(_))
+            | Self::Layer(LayerError::Store(_) | LayerError::Blob { .. })
+            | Self::Store(_)
+            | Self::Write(_) => false,
+            Self::Blob(_)
+            | Self::Register(_)
+            | Self::Layer(LayerError::Unpack { .. })
+            | Self::Manifest { .. }
+            | Self::Platform { .. }
+            | Self::Nested(_)
+            | Self::Length(_) => true,
+        }
+    }
+}
+
 /// An image that was pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pulled {
@@ -72,8 +93,7 @@ impl Store {
             let endpoint = endpoints.next().unwrap_or_else(|| registries.endpoint(reference.registry()));
             let pull = Pull { store: self, registries, endpoint: &endpoint, reference, platform, progress };
             match pull.run() {
-                Err(PullError::Registry(error))
-                    if endpoints.peek().is_some() && !matches!(error, RegistryError::Cancelled) => {}
+                Err(error) if endpoints.peek().is_some() && error.is_the_endpoints() => {}
                 other => return other,
             }
         }
