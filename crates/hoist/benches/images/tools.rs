@@ -72,7 +72,18 @@ fn buildah(folder: &Path, context: &Path) -> Result<Tool, String> {
     let (at, context) = (folder.join("buildah").display().to_string(), context.display().to_string());
     let (root, run) = (format!("{at}/root"), format!("{at}/run"));
     let words = ["buildah", "--root", &root, "--runroot", &run, "--storage-driver", "overlay", "build"];
-    let more = ["--layers", "--isolation", "chroot", "--network", "host", "-t", "again", &context];
+    let more = [
+        "--layers",
+        "--format",
+        "docker",
+        "--isolation",
+        "chroot",
+        "--network",
+        "host",
+        "-t",
+        "again",
+        &context,
+    ];
     Ok(Tool {
         name: "buildah build --layers",
         runs: 1,
@@ -88,7 +99,7 @@ fn podman(folder: &Path, context: &Path) -> Result<Tool, String> {
     let words =
         ["podman", "--root", &root, "--runroot", &run, "--tmpdir", &tmp, "--storage-driver", "overlay"];
     let more = ["--events-backend", "none", "--cgroup-manager", "cgroupfs", "build", "--isolation", "chroot"];
-    let last = ["--network", "host", "-t", "again", &context];
+    let last = ["--format", "docker", "--network", "host", "-t", "again", &context];
     Ok(Tool {
         name: "podman build",
         runs: 1,
