@@ -106,6 +106,8 @@ fn an_image_is_pushed_and_a_new_base_is_pulled_where_that_is_asked() {
     let stack = host.stack(folder.to_str().unwrap()).with("DOCKER_CONFIG", &docker);
     let built = stack.hoist(&["build", "--push"]).success();
     assert!(built.stderr.contains("job is not pushed: it has no `image`"), "{built}");
+    let pushed = stack.hoist(&["push"]).success();
+    assert!(pushed.stderr.contains("job skipped: it has no `image`"), "{pushed}");
     registry.skopeo("team/built:1", "one").ok();
     registry.skopeo("team/built:2", "two").ok();
 

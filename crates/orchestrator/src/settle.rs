@@ -85,10 +85,21 @@ fn groups(wanted: Vec<ImageWanted>) -> Vec<(ImageSource, PullPolicy, Vec<Service
 }
 
 fn failure(source: &ImageSource, error: ApiError) -> Failure {
-    Failure {
-        subject: Subject::Image(source.to_string()),
-        what: error.message,
-        hint: error.hint,
-        permanent: true,
+    let subject = Subject::Image(source.to_string());
+    // Where both are shown, the subject is said once.
+    let said = error.message.strip_prefix(&format!("{subject}: ")).map(str::to_owned);
+    Failure { subject, what: said.unwrap_or(error.message), hint: error.hint, permanent: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_cannot_be_had_is_named_once() {
+        let source = ImageSource::Reference("app:1".to_owned());
+        let what = |message: &str| failure(&source, ApiError::new(ErrorKind::Elsewhere, message)).what;
+        assert_eq!(what("image app:1: it is not there"), "it is not there");
+        assert_eq!(what("image app:12: it is not there"), "image app:12: it is not there");
     }
 }

@@ -54,10 +54,11 @@ pub(crate) async fn push(
     style: ProgressStyle,
 ) -> Result<(), CommandError> {
     let wanted = |name: &ServiceName, _: &Service| {
-        if project.built.contains(name) {
-            Ok(())
-        } else {
-            Err("it is not built here; `hoist image push` pushes any image")
+        match project.built.contains(name) {
+            // As with docker compose: the name that it has without one is of no registry.
+            true if !project.builds.has_image(name) => Err("it has no `image`, which says where to push it"),
+            true => Ok(()),
+            false => Err("it is not built here; `hoist image push` pushes any image"),
         }
     };
     let images = images(project, args.transfer.include_deps, &wanted);

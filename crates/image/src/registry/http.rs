@@ -148,7 +148,8 @@ fn addresses(host: &str) -> Result<Vec<IpAddr>, ureq::Error> {
 fn look_up(host: &str) -> Result<Vec<IpAddr>, ureq::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let failed = |error| ureq::Error::Io(io::Error::other(error));
+        let failed =
+            |error| ureq::Error::Io(io::Error::other(format!("the name {host} can't be resolved: {error}")));
         let resolver = TokioResolver::builder_tokio().map_err(failed)?.build().map_err(failed)?;
         match resolver.lookup_ip(host).await {
             Ok(found) => Ok(found.iter().collect()),
