@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::build::Ignore;
+use crate::build::exchange::{CACHE_CONFIG, Found, choose};
+use crate::digest::Digest;
 use crate::layer::{Kind, TarError, TarReader, unpack as unpack_layer};
-use crate::manifest::Document;
+use crate::manifest::{Descriptor, Document};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::store::Documents;
@@ -35,6 +37,14 @@ pub fn manifest(data: &[u8]) {
         _ = index.platforms();
     }
     _ = Documents::parse(manifest, config);
+}
+
+/// Reads a cache of a build: what tells its kind, and its records.
+pub fn build_cache(data: &[u8]) {
+    _ = choose(data, &Platform::host());
+    let config = Descriptor::new(CACHE_CONFIG, Digest::of(data), data.len() as u64);
+    let manifest = serde_json::json!({ "schemaVersion": 2, "config": config, "layers": [] });
+    _ = Found::parse(manifest.to_string().as_bytes(), data);
 }
 
 /// Asks for the first line whether the others, a `.dockerignore`, leave it out.

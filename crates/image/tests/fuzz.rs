@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use hoist_image::fuzz;
 
-const TARGETS: [fn(&[u8]); 5] = [fuzz::reference, fuzz::manifest, fuzz::ignore, fuzz::tar, fuzz::unpack];
+const TARGETS: [fn(&[u8]); 6] =
+    [fuzz::reference, fuzz::manifest, fuzz::build_cache, fuzz::ignore, fuzz::tar, fuzz::unpack];
 
 #[test]
 fn regressions() {

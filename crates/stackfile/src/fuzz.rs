@@ -4,6 +4,7 @@
 use crate::canonical::{self, Dialect};
 use crate::project::{Source, Sources, load as load_project};
 use crate::reader::MemoryReader;
+use crate::syntax::remote::{Remote, Repository, redacted};
 use crate::syntax::{bytes as sizes, dotenv as variables, duration, port, template, volume, words};
 use crate::{LowerOptions, explain, lint, lower};
 
@@ -74,4 +75,15 @@ pub fn durations(data: &[u8]) {
 /// Reads a size.
 pub fn bytes(data: &[u8]) {
     _ = sizes::parse(&text(data));
+}
+
+/// Reads the name of something elsewhere; no part of what git is given can be an option, or leads out.
+pub fn remote(data: &[u8]) {
+    let text = text(data);
+    _ = redacted(&text);
+    let Some(Ok(Remote::Git(repository))) = Remote::parse(&text) else { return };
+    let Repository { url, reference, commit, path } = &repository;
+    let given = [Some(url), reference.as_ref(), commit.as_ref()];
+    assert!(given.into_iter().flatten().all(|given| !given.starts_with('-')), "{repository:?}");
+    assert!(!path.starts_with('/') && path.split('/').all(|part| part != ".."), "{repository:?}");
 }

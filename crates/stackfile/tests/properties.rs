@@ -99,7 +99,7 @@ proptest! {
 /// What the fuzz targets run.
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 7] = [
+const TARGETS: [(&str, Target); 8] = [
     ("load", fuzz::load),
     ("interpolation", fuzz::interpolation),
     ("dotenv", fuzz::dotenv),
@@ -107,6 +107,7 @@ const TARGETS: [(&str, Target); 7] = [
     ("volumes", fuzz::volumes),
     ("durations", fuzz::durations),
     ("bytes", fuzz::bytes),
+    ("remote", fuzz::remote),
 ];
 
 /// What fuzzing found, each input another way through the code: texts, by target. None crashes or is slow.

@@ -58,7 +58,7 @@ impl Store {
     fn needed(&self) -> Result<HashSet<Digest>, RegisterError> {
         let mut needed = HashSet::new();
         // Before names and records: a session that ends meanwhile has left there what it made.
-        for session in self.sessions()? {
+        for session in self.sessions()?.into_iter().chain(self.unsettled()?) {
             needed.extend(session.pins("made"));
             needed.extend(session.pins("uses"));
         }

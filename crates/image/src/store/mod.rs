@@ -4,6 +4,7 @@
 //! oci-layout, index.json, blobs/sha256/<hex>   a valid OCI image layout, for other tools to read
 //! layers/<diff id>/{fs,layer.json}             each layer, unpacked once, shared by all images
 //! tmp/<session>/                               what an operation under way has made so far
+//! settling/<session>/                          the names of what one has made that may not be on the disk yet
 //! reserve/                                     room to clean up with on a full disk
 //! lock                                         see below
 //! ```
@@ -104,7 +105,7 @@ impl Store {
     }
 
     fn lay_out(&self) -> Result<(), StoreError> {
-        for directory in ["blobs", "blobs/sha256", "layers", "tmp"] {
+        for directory in ["blobs", "blobs/sha256", "layers", "tmp", "settling"] {
             make_directory(&self.root.join(directory))?;
         }
         let layout = self.root.join("oci-layout");

@@ -15,7 +15,9 @@ impl Store {
     pub(super) fn recover(&self) -> Result<(), StoreError> {
         let lock = self.lock(Lock::Exclusive)?;
         self.lay_out()?;
-        let doubtful = self.clear_dead_sessions(&lock)?;
+        let mut doubtful = self.clear_dead_sessions(&lock)?;
+        let unsettled = self.unsettled()?.into_iter();
+        doubtful.extend(unsettled.filter(|session| session.dead.is_some() && !session.is_of_this_boot()));
         for digest in doubtful.iter().flat_map(|session| session.pins("made")) {
             self.drop_if_unsure(digest)?;
         }
@@ -35,10 +37,10 @@ impl Store {
     pub(super) fn clear_dead_sessions(&self, _exclusive: &File) -> Result<Vec<Other>, StoreError> {
         let mut doubtful = Vec::new();
         for session in self.sessions()?.into_iter().filter(|other| other.dead.is_some()) {
-            match (session.has_made(), session.is_of_an_earlier_boot()) {
+            match (session.has_made(), session.is_of_this_boot()) {
                 (false, _) => session.remove()?,
-                (true, false) => session.strip()?,
-                (true, true) => doubtful.push(session),
+                (true, true) => session.end(&self.root)?,
+                (true, false) => doubtful.push(session),
             }
         }
         Ok(doubtful)

@@ -2,8 +2,8 @@
 //!
 //! A session lives as long as its process holds the lock on its directory. `made/<hex>` names each
 //! blob or layer just before it is renamed into place, `uses/<hex>` those found there; neither is
-//! garbage while the session lives. `made` outlives the session until what it names has settled on
-//! the disk: it is what recovery after a power cut has to look at.
+//! garbage while the session lives. `made` outlives the session, below `settling/`, until what it
+//! names has settled on the disk: it is what recovery after a power cut has to look at.
 
 use std::fs::{self, File};
 use std::io;
@@ -23,7 +23,7 @@ pub(crate) struct Session<'s> {
     next: AtomicU64,
     /// Whether it put anything in place.
     made: AtomicBool,
-    alive: File,
+    _alive: File,
 }
 
 /// Another session, alive or dead.
@@ -37,7 +37,13 @@ pub(super) struct Other {
 impl Store {
     pub(crate) fn session(&self) -> Result<Session<'_>, StoreError> {
         let (path, alive) = self.session_directory()?;
-        Ok(Session { store: self, path, next: AtomicU64::new(0), made: AtomicBool::new(false), alive })
+        Ok(Session {
+            store: self,
+            path,
+            next: AtomicU64::new(0),
+            made: AtomicBool::new(false),
+            _alive: alive,
+        })
     }
 
     /// A directory that is known to be of a session, and its lock.
@@ -58,16 +64,15 @@ impl Store {
 
     /// All sessions there are; those whose process is gone come locked.
     pub(super) fn sessions(&self) -> Result<Vec<Other>, StoreError> {
-        sessions(&self.root)
+        others(&self.root.join("tmp"))
     }
 }
 
-/// All sessions of the store at `root`.
-pub(super) fn sessions(root: &Path) -> Result<Vec<Other>, StoreError> {
-    let tmp = root.join("tmp");
+/// The sessions in a folder.
+pub(super) fn others(folder: &Path) -> Result<Vec<Other>, StoreError> {
     let mut others = Vec::new();
-    for entry in fs::read_dir(&tmp).map_err(StoreError::io("listing", &tmp))? {
-        let path = entry.map_err(StoreError::io("listing", &tmp))?.path();
+    for entry in fs::read_dir(folder).map_err(StoreError::io("listing", folder))? {
+        let path = entry.map_err(StoreError::io("listing", folder))?.path();
         let alive = match File::open(&path) {
             // It ended meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -135,11 +140,17 @@ impl Drop for Session<'_> {
             let _ = fs::remove_dir_all(&self.path);
             return;
         }
-        let _ = strip(&self.path);
-        // Before it is settled: who settles takes ended sessions alone.
-        let _ = rustix::fs::flock(&self.alive, FlockOperation::Unlock);
-        self.store.settle_soon();
+        if end(&self.store.root, &self.path).is_ok() {
+            self.store.settle_soon();
+        }
     }
+}
+
+/// Leaves of a session its word of what it put in place, where that waits for the disk.
+fn end(root: &Path, session: &Path) -> io::Result<()> {
+    strip(session)?;
+    let name = session.file_name().unwrap_or_default();
+    fs::rename(session, root.join("settling").join(name))
 }
 
 /// Removes all of a session but its word of what it put in place.
@@ -168,9 +179,9 @@ impl Other {
         !self.pins("made").is_empty()
     }
 
-    /// Removes what it left but the word of what it put in place.
-    pub(super) fn strip(&self) -> Result<(), StoreError> {
-        strip(&self.path).map_err(StoreError::io("removing", &self.path))
+    /// Ends it in its process's stead.
+    pub(super) fn end(&self, root: &Path) -> Result<(), StoreError> {
+        end(root, &self.path).map_err(StoreError::io("removing", &self.path))
     }
 
     /// Removes it whole.
@@ -181,9 +192,9 @@ impl Other {
         }
     }
 
-    /// Whether the machine was started anew since the session began.
-    pub(super) fn is_of_an_earlier_boot(&self) -> bool {
-        fs::read_to_string(self.path.join("boot")).is_ok_and(|boot| boot != boot_id())
+    /// Whether the machine was not started anew since the session began.
+    pub(super) fn is_of_this_boot(&self) -> bool {
+        fs::read_to_string(self.path.join("boot")).is_ok_and(|boot| boot == boot_id())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What sessions put in place reaches the disk behind them: nobody waits for it.
 //!
-//! Until then an ended session's `made` stays, so that after a power cut [`super::recover`] knows what to doubt. A
-//! process that ends before leaves that to the next one that opens the store.
+//! Until then an ended session's `made` stays below `settling/`, so that after a power cut [`super::recover`] knows what
+//! to doubt. A process that ends before leaves that to the next one that opens the store.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::session::{Other, sessions};
-use super::{Lock, Store, StoreError, lock_file};
+use super::session::{Other, others};
+use super::{Store, StoreError};
 
 /// What is started next is not held up by writing, and what several sessions made is written once.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -33,7 +33,9 @@ impl Settler {
     fn settle(&self) -> Result<(), StoreError> {
         let _turn = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.store(false, Ordering::SeqCst);
-        let ended = self.ended()?;
+        // What comes while syncing may come too late for it, and waits for the next turn. Another process may settle
+        // the same: each has synced before it removes.
+        let ended: Vec<Other> = others(&self.folder())?.into_iter().filter(Other::is_of_this_boot).collect();
         if ended.is_empty() {
             return Ok(());
         }
@@ -41,18 +43,17 @@ impl Settler {
         ended.iter().try_for_each(Other::remove)
     }
 
-    fn ended(&self) -> Result<Vec<Other>, StoreError> {
-        // While sessions are looked through, none may be made: looking takes their locks for a moment.
-        let _lock = lock_file(&self.root.join("lock"), Lock::Exclusive)?;
-        Ok(sessions(&self.root)?.into_iter().filter(is_unsettled).collect())
+    fn folder(&self) -> PathBuf {
+        self.root.join("settling")
     }
 }
 
-fn is_unsettled(session: &Other) -> bool {
-    session.dead.is_some() && !session.is_of_an_earlier_boot() && session.has_made()
-}
-
 impl Store {
+    /// What ended sessions put in place and is not known to be on the disk.
+    pub(super) fn unsettled(&self) -> Result<Vec<Other>, StoreError> {
+        others(&self.settler.folder())
+    }
+
     /// Waits until all that ended sessions put in place is on the disk.
     pub fn settle(&self) -> Result<(), StoreError> {
         self.settler.settle()

@@ -196,18 +196,10 @@ impl<'a> Killer<'a> {
         let store = Store::open(&self.place.store).unwrap();
         let faults = store.verify().unwrap();
         assert!(faults.is_empty(), "after {role:?}: {faults:?}");
-        // Another store of this process may just be settling the same sessions.
-        let is_tidy = || {
-            store.settle().unwrap();
-            fs::read_dir(self.place.store.join("tmp")).unwrap().count() == 0
-        };
-        assert!(
-            (0..100).any(|_| is_tidy() || {
-                sleep(Duration::from_millis(50));
-                false
-            }),
-            "leftovers stay"
-        );
+        let left = |folder| fs::read_dir(self.place.store.join(folder)).unwrap().count();
+        assert_eq!(left("tmp"), 0, "leftovers are gone");
+        store.settle().unwrap();
+        assert_eq!(left("settling"), 0, "all has settled");
         for (layer, tree) in trees(&self.place.store) {
             assert!(
                 self.layers.get(&layer) == Some(&tree),

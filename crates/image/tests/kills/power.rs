@@ -83,7 +83,6 @@ fn cut(at: &str, killer: &Killer<'_>, role: Role) -> bool {
     let store = Store::open(&survivor.place.store).unwrap();
     let there = survivor.place.names(role).iter().all(|name| store.resolve(name).unwrap().is_some());
     survivor.place.perform(&store, role).unwrap();
-    store.settle().unwrap();
     survivor.check(role);
     // Lazily: who settles a moment later may still look, and finds nothing.
     sh(&format!("cd {at}; umount -l cut"));
@@ -92,8 +91,9 @@ fn cut(at: &str, killer: &Killer<'_>, role: Role) -> bool {
 
 /// Sessions are told apart by the boot that they began in.
 fn another_boot(store: &Path) {
-    let Ok(sessions) = fs::read_dir(store.join("tmp")) else { return };
-    for session in sessions {
+    for session in
+        ["tmp", "settling"].into_iter().filter_map(|folder| fs::read_dir(store.join(folder)).ok()).flatten()
+    {
         let boot = session.unwrap().path().join("boot");
         if boot.exists() {
             fs::write(boot, "another").unwrap();
