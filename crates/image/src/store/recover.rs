@@ -17,7 +17,8 @@ impl Store {
         self.lay_out()?;
         let mut doubtful = self.clear_dead_sessions(&lock)?;
         let unsettled = self.unsettled()?.into_iter();
-        doubtful.extend(unsettled.filter(|session| session.dead.is_some() && !session.is_of_this_boot()));
+        doubtful
+            .extend(unsettled.filter(|session| session.dead.is_some() && session.is_of_an_earlier_boot()));
         for digest in doubtful.iter().flat_map(|session| session.pins("made")) {
             self.drop_if_unsure(digest)?;
         }
@@ -37,10 +38,10 @@ impl Store {
     pub(super) fn clear_dead_sessions(&self, _exclusive: &File) -> Result<Vec<Other>, StoreError> {
         let mut doubtful = Vec::new();
         for session in self.sessions()?.into_iter().filter(|other| other.dead.is_some()) {
-            match (session.has_made(), session.is_of_this_boot()) {
+            match (session.has_made(), session.is_of_an_earlier_boot()) {
                 (false, _) => session.remove()?,
-                (true, true) => session.end(&self.root)?,
-                (true, false) => doubtful.push(session),
+                (true, false) => session.end(&self.root)?,
+                (true, true) => doubtful.push(session),
             }
         }
         Ok(doubtful)

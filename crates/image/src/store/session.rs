@@ -118,8 +118,12 @@ impl Session<'_> {
         if !self.made.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let made = self.path.join("made");
-        File::open(&made).and_then(|made| made.sync_all()).map_err(StoreError::io("syncing", &made))
+        let sync = |path: &Path| File::open(path)?.sync_all();
+        // The second for `boot`, without which nothing is doubted.
+        for path in [&self.path.join("made"), &self.path] {
+            sync(path).map_err(StoreError::io("syncing", path))?;
+        }
+        Ok(())
     }
 
     fn note(&self, folder: &str, digest: Digest) -> Result<(), StoreError> {
@@ -192,9 +196,10 @@ impl Other {
         }
     }
 
-    /// Whether the machine was not started anew since the session began.
-    pub(super) fn is_of_this_boot(&self) -> bool {
-        fs::read_to_string(self.path.join("boot")).is_ok_and(|boot| boot == boot_id())
+    /// Whether the machine was started anew since the session began. One that is just being removed has lost its word of
+    /// that: it is of this boot, and nothing to doubt.
+    pub(super) fn is_of_an_earlier_boot(&self) -> bool {
+        fs::read_to_string(self.path.join("boot")).is_ok_and(|boot| boot != boot_id())
     }
 }
 

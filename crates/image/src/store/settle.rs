@@ -35,7 +35,8 @@ impl Settler {
         self.waiting.store(false, Ordering::SeqCst);
         // What comes while syncing may come too late for it, and waits for the next turn. Another process may settle
         // the same: each has synced before it removes.
-        let ended: Vec<Other> = others(&self.folder())?.into_iter().filter(Other::is_of_this_boot).collect();
+        let mut ended = others(&self.folder())?;
+        ended.retain(|session| !session.is_of_an_earlier_boot());
         if ended.is_empty() {
             return Ok(());
         }
