@@ -29,7 +29,9 @@ impl Store {
         }
         // Last, so that another power cut finds the same doubts.
         doubtful.iter().try_for_each(Other::remove)?;
-        self.settle_soon();
+        if !self.unsettled()?.is_empty() {
+            self.settle_soon();
+        }
         Ok(())
     }
 
