@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Generation, NetworkId, ServiceName, StackId};
 
-/// Service addresses, and backends on other hosts. The agent adds its own ready instances itself.
+/// Service addresses, and backends on other hosts. The agent adds its own instances itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Endpoints {
     /// A version of its own.

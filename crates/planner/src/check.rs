@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
-use hoist_model::{Condition, Gate, HostSpec, InstanceSpec, InstanceUid, NetworkId, UpdateOrder};
+use hoist_model::{Condition, Endpoints, Gate, HostSpec, InstanceSpec, InstanceUid, NetworkId, UpdateOrder};
 use ipnetwork::IpNetwork;
 
 use crate::claims;
 use crate::cluster::overlap;
-use crate::host::{Instance, Life, Observed};
+use crate::host::{HostPlan, Instance, Life, Observed, Step};
 
 /// A contradiction in a spec.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +43,13 @@ pub enum Problem {
         /// The address and where it should be.
         what: String,
     },
+    /// A service whose traffic doesn't go where it should.
+    Misled {
+        /// The service, in which network.
+        service: String,
+        /// Where it goes and where it should.
+        what: String,
+    },
     /// An instance that starts before it may.
     Early {
         /// The instance.
@@ -60,6 +68,7 @@ impl fmt::Display for Problem {
                 write!(f, "{} all want {what}", who.join(" and "))
             }
             Problem::Overlap { one, other } => write!(f, "networks {one} and {other} overlap"),
+            Problem::Misled { service, what } => write!(f, "service {service}: {what}"),
             Problem::Misplaced { instance, what } => write!(f, "instance {}: {what}", instance.short()),
             Problem::Early { instance, what } => {
                 write!(f, "instance {} starts before {what}", instance.short())
@@ -209,4 +218,50 @@ fn meets(seen: &Instance, condition: Condition) -> bool {
             matches!(seen.life, Life::Ended { exit, .. } if exit.success())
         }
     }
+}
+
+/// Everything wrong with where traffic goes by a plan made of this: ready instances get it all; while none is ready and
+/// one runs that was not told to end, somebody gets it.
+#[must_use]
+pub fn traffic(endpoints: &Endpoints, observed: &Observed, plan: &HostPlan) -> BTreeSet<Problem> {
+    let mut problems = BTreeSet::new();
+    for (key, service) in &endpoints.services {
+        let Some(names) = plan.zone.networks.get(&key.network) else { continue };
+        let of_service = |seen: &&Instance| {
+            (&seen.birth.slot.stack, &seen.birth.slot.service) == (&key.stack, &key.service)
+                && matches!(seen.life, Life::Running { .. })
+        };
+        let running = observed.instances.iter().filter(|(uid, _)| !told(observed, **uid));
+        let running: Vec<&Instance> = running.map(|(_, seen)| seen).filter(of_service).collect();
+        let at = |seen: &[&Instance]| -> BTreeSet<IpAddr> {
+            seen.iter().filter_map(|seen| seen.birth.addresses.get(&key.network)).flatten().copied().collect()
+        };
+        let ready: Vec<&Instance> = running.iter().copied().filter(|seen| seen.ready()).collect();
+        let (may, must) = (at(&running), at(&ready));
+        let tasks = names.names.get(&format!("tasks.{}", key.service));
+        let named: BTreeSet<IpAddr> = tasks.into_iter().flat_map(|tasks| tasks.addresses.clone()).collect();
+        let backends = plan.fabric.services.get(key).map(|service| service.backends.clone());
+        for given in backends.into_iter().chain([named]) {
+            let right = if must.is_empty() {
+                given.is_subset(&may) && given.is_empty() == may.is_empty()
+            } else {
+                given == must
+            };
+            if service.remote.is_empty() && !right {
+                let what = format!("traffic goes to {given:?}; running {may:?}, ready {must:?}");
+                let service = format!("{} in {}", key.service, key.network);
+                problems.insert(Problem::Misled { service, what });
+            }
+        }
+    }
+    problems
+}
+
+fn told(observed: &Observed, uid: InstanceUid) -> bool {
+    let stopping = observed.instances.get(&uid).is_some_and(|seen| seen.stopping.is_some());
+    let ending = |step: &Step| match step {
+        Step::SignalInstance { uid: other, .. } | Step::KillInstance(other) => *other == uid,
+        _ => false,
+    };
+    stopping || observed.in_flight.iter().any(ending)
 }

@@ -80,7 +80,7 @@ pub fn held(slot: &Slot, addresses: &BTreeMap<NetworkId, Vec<IpAddr>>) -> Vec<Cl
 }
 
 /// What a service holds on its host as long as it is wanted there: declared ports and its own name. A declared port
-/// belongs to the service, all of whose ready instances answer on it.
+/// belongs to the service, all of whose instances that get traffic answer on it.
 #[must_use]
 pub fn of_service(service: &Service) -> Vec<Claim> {
     let ports = service.ports.iter().filter(|_| publishes(service)).filter_map(port_claim);

@@ -116,6 +116,8 @@ impl Oracle for Drawing<'_> {
     }
 
     fn begins(&mut self, step: &Step, host: &HostLoop) {
+        let misled = check::traffic(host.endpoints(), host.observed(), host.plan());
+        self.problems.extend(misled.iter().map(ToString::to_string));
         if let Step::StartInstance { uid, .. } = step {
             let problems = check::start(host.spec(), host.observed(), *uid);
             self.problems.extend(problems.iter().map(ToString::to_string));

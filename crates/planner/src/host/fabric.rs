@@ -1,4 +1,5 @@
-//! What the host's network should be right now: networks, service addresses with their ready backends, host ports.
+//! What the host's network should be right now: networks, service addresses with their backends, host ports. Who is a
+//! backend is `traffic`'s rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +10,7 @@ use hoist_model::{
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+use super::traffic::Traffic;
 use super::view::View;
 use crate::claims;
 
@@ -39,12 +41,12 @@ pub struct NetworkWanted {
 pub struct ServiceWanted {
     /// Its addresses, at most one for each family.
     pub addresses: Vec<IpAddr>,
-    /// Addresses of ready instances, here and on other hosts.
+    /// Addresses of the instances that get its traffic, here and on other hosts.
     pub backends: BTreeSet<IpAddr>,
 }
 
-/// A port to publish. A declared port belongs to the service and leads to all its ready instances; one that the host
-/// chooses belongs to one instance.
+/// A port to publish. A declared port belongs to the service and leads to all its instances that get traffic; one that
+/// the host chooses belongs to one instance, and leads to it while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PublishKey {
     /// The stack.
@@ -66,8 +68,7 @@ pub struct PublishWanted {
 }
 
 /// The fabric as this plan wants it.
-pub(super) fn wanted(view: &View<'_>) -> FabricWanted {
-    let backends = backends(view);
+pub(super) fn wanted(view: &View<'_>, traffic: &Traffic<'_>) -> FabricWanted {
     let networks = networks(view);
     let services = view
         .endpoints
@@ -76,9 +77,9 @@ pub(super) fn wanted(view: &View<'_>) -> FabricWanted {
         .filter(|(key, service)| !service.addresses.is_empty() && networks.contains_key(&key.network));
     FabricWanted {
         services: services
-            .map(|(key, service)| (key.clone(), with_backends(key, service, &backends)))
+            .map(|(key, service)| (key.clone(), with_backends(traffic, key, service)))
             .collect(),
-        published: published(view),
+        published: published(view, traffic),
         networks,
     }
 }
@@ -95,37 +96,28 @@ fn networks(view: &View<'_>) -> BTreeMap<NetworkId, NetworkWanted> {
         .collect()
 }
 
-/// Addresses of ready instances by service. An instance that is no longer wanted serves until it is told to end.
-fn backends<'a>(view: &View<'a>) -> BTreeMap<(&'a StackId, &'a ServiceName, &'a NetworkId), Vec<IpAddr>> {
-    let mut backends: BTreeMap<_, Vec<IpAddr>> = BTreeMap::new();
-    for (uid, instance) in &view.observed.instances {
-        let slot = &instance.birth.slot;
-        if view.ready(*uid) {
-            for (network, addresses) in &instance.birth.addresses {
-                backends.entry((&slot.stack, &slot.service, network)).or_default().extend(addresses);
-            }
-        }
-    }
-    backends
-}
-
-fn with_backends(
-    key: &ServiceKey,
-    service: &ServiceAddress,
-    backends: &BTreeMap<(&StackId, &ServiceName, &NetworkId), Vec<IpAddr>>,
-) -> ServiceWanted {
-    let local = backends.get(&(&key.stack, &key.service, &key.network)).into_iter().flatten();
-    let backends = local.chain(&service.remote).copied().collect();
+fn with_backends(traffic: &Traffic<'_>, key: &ServiceKey, service: &ServiceAddress) -> ServiceWanted {
+    let here = backends(traffic, key, service);
+    let backends = here.chain(service.remote.iter().copied()).collect();
     ServiceWanted { addresses: service.addresses.clone(), backends }
 }
 
-fn published(view: &View<'_>) -> BTreeMap<PublishKey, PublishWanted> {
+/// Addresses on this host that get a service's traffic in one network.
+pub(super) fn backends<'t>(
+    traffic: &'t Traffic<'_>,
+    key: &'t ServiceKey,
+    service: &ServiceAddress,
+) -> impl Iterator<Item = IpAddr> + 't {
+    let serving = traffic.serving(&key.stack, &key.service, !service.remote.is_empty());
+    serving.iter().filter_map(|(_, instance)| instance.birth.addresses.get(&key.network)).flatten().copied()
+}
+
+fn published(view: &View<'_>, traffic: &Traffic<'_>) -> BTreeMap<PublishKey, PublishWanted> {
     let mut published: BTreeMap<PublishKey, PublishWanted> = BTreeMap::new();
     for (uid, spec) in view.spec.instances.iter().filter(|(uid, _)| view.wanted(**uid)) {
         for key in publish_keys(view, *uid, spec) {
-            let targets = targets(view, *uid, spec, &key);
+            let targets = targets(view, traffic, *uid, spec, &key);
             let entry = published.entry(key).or_default();
-            // Where there is no service address, the first ready instance answers.
             if entry.targets.is_empty() {
                 entry.targets = targets;
             }
@@ -169,19 +161,37 @@ pub(super) fn networks_in_order(template: &Template) -> Vec<&NetworkId> {
     order.into_iter().filter_map(|(name, _)| template.networks.get(name)).collect()
 }
 
-fn targets(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec, key: &PublishKey) -> Vec<SocketAddr> {
+fn targets(
+    view: &View<'_>,
+    traffic: &Traffic<'_>,
+    uid: InstanceUid,
+    spec: &InstanceSpec,
+    key: &PublishKey,
+) -> Vec<SocketAddr> {
     let Some(network) = view.template(spec).and_then(|template| ingress(view, template)) else {
         return Vec::new();
     };
+    let own = || spec.addresses.get(network).filter(|_| view.alive(uid)).map(Vec::as_slice);
+    let service = || shared(view, traffic, key, network);
+    let addresses = if key.instance.is_some() { own() } else { service() };
+    let at = |address: &IpAddr| SocketAddr::new(*address, key.port.target);
+    addresses.unwrap_or_default().iter().map(at).collect()
+}
+
+/// Where a port of a service leads: to the service's addresses, or to the first instance that gets its traffic where
+/// it has none (`endpoint_mode: dnsrr`).
+fn shared<'a>(
+    view: &View<'a>,
+    traffic: &Traffic<'a>,
+    key: &PublishKey,
+    network: &NetworkId,
+) -> Option<&'a [IpAddr]> {
     let service =
         ServiceKey { stack: key.stack.clone(), service: key.service.clone(), network: network.clone() };
-    let shared = view.endpoints.services.get(&service).map(|service| &service.addresses);
-    let addresses = match shared {
-        Some(addresses) if key.instance.is_none() && !addresses.is_empty() => addresses.as_slice(),
-        _ if view.ready(uid) || key.instance.is_some() && view.alive(uid) => {
-            spec.addresses.get(network).map_or(&[][..], Vec::as_slice)
-        }
-        _ => &[],
+    let addresses = view.endpoints.services.get(&service).map(|service| service.addresses.as_slice());
+    let first = || {
+        let serving = traffic.serving(&key.stack, &key.service, false);
+        serving.iter().find_map(|(_, instance)| instance.birth.addresses.get(network)).map(Vec::as_slice)
     };
-    addresses.iter().map(|address| SocketAddr::new(*address, key.port.target)).collect()
+    addresses.filter(|addresses| !addresses.is_empty()).or_else(first)
 }

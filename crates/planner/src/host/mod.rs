@@ -20,6 +20,7 @@ mod report;
 mod resources;
 mod restart;
 mod step;
+mod traffic;
 mod transition;
 mod view;
 mod zone;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use hoist_model::{Endpoints, Failure, Healthcheck, HostSpec, InstanceUid, Moment, Phase, Waiting};
 
+use super::traffic::Traffic;
 use super::view::View;
 use super::{FabricWanted, Observed, Planned, Step, Zone};
 use super::{fabric, life, phases, resources, zone};
@@ -71,8 +72,9 @@ pub fn plan(input: &HostInput<'_>) -> HostPlan {
     life::make(&mut draft);
     life::start(&mut draft);
     let Draft { view, mut plan } = draft;
-    plan.fabric = fabric::wanted(&view);
-    plan.zone = zone::wanted(&view);
+    let traffic = Traffic::of(&view);
+    plan.fabric = fabric::wanted(&view, &traffic);
+    plan.zone = zone::wanted(&view, &traffic);
     plan.probing = phases::probing(&view);
     phases::fill(&view, &mut plan);
     plan.settled = settled(&view, &plan);

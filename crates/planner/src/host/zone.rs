@@ -1,12 +1,13 @@
 //! Names: what the host's DNS answers from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use hoist_model::{InstanceUid, NetworkId, Template};
 use ipnetwork::IpNetwork;
 
-use super::fabric::networks_in_order;
+use super::fabric::{self, networks_in_order};
+use super::traffic::Traffic;
 use super::view::View;
 use super::{Instance, Life};
 
@@ -26,7 +27,7 @@ pub struct Zone {
 pub struct ZoneNetwork {
     /// Ranges whose addresses are the fabric's own, those of service addresses included.
     pub subnets: Vec<IpNetwork>,
-    /// Services, aliases, slots (`web-1`), container names, short ids, and `tasks.<service>`.
+    /// Services, aliases, slots (`web-1`), container names, short ids, declared host names, and `tasks.<service>`.
     pub names: BTreeMap<String, ZoneRecord>,
     /// The one name of an address.
     pub reverse: BTreeMap<IpAddr, String>,
@@ -67,7 +68,7 @@ pub enum ZoneUpstream {
 }
 
 /// The names as this plan wants them.
-pub(super) fn wanted(view: &View<'_>) -> Zone {
+pub(super) fn wanted(view: &View<'_>, traffic: &Traffic<'_>) -> Zone {
     let mut zone = Zone::default();
     for (id, network) in &view.spec.networks {
         let subnets = network.subnets.iter().chain(&network.services).copied().collect();
@@ -75,29 +76,31 @@ pub(super) fn wanted(view: &View<'_>) -> Zone {
         zone.networks.insert(id.clone(), ZoneNetwork { subnets, ..ZoneNetwork::default() });
     }
     for (uid, instance) in &view.observed.instances {
-        if matches!(instance.life, Life::Running { .. }) || view.starting(*uid) {
+        if named(view, *uid, instance) {
             name_instance(&mut zone, view, *uid, instance);
             zone.clients.extend(client(view, *uid, instance));
         }
     }
-    name_services(&mut zone, view);
+    name_services(&mut zone, view, traffic);
+    name_hosts(&mut zone, view);
     zone
 }
 
-/// A service resolves to its address, or to its ready instances where it has none (`endpoint_mode: dnsrr`).
-fn name_services(zone: &mut Zone, view: &View<'_>) {
+/// Whether an instance's own names resolve: while it runs, and while it starts, since it asks from the first moment on.
+fn named(view: &View<'_>, uid: InstanceUid, instance: &Instance) -> bool {
+    matches!(instance.life, Life::Running { .. }) || view.starting(uid)
+}
+
+/// A service resolves to its address, or to the instances that get its traffic where it has none
+/// (`endpoint_mode: dnsrr`).
+fn name_services(zone: &mut Zone, view: &View<'_>, traffic: &Traffic<'_>) {
     for (key, service) in &view.endpoints.services {
         let Some(network) = zone.networks.get_mut(&key.network) else { continue };
-        let mut ready: Vec<IpAddr> = service.remote.clone();
-        for (uid, instance) in &view.observed.instances {
-            let slot = &instance.birth.slot;
-            if slot.service == key.service && slot.stack == key.stack && view.ready(*uid) {
-                ready.extend(instance.birth.addresses.get(&key.network).into_iter().flatten());
-            }
-        }
-        network.name(&key.network, &format!("tasks.{}", key.service), &ready, true);
+        let mut backends: Vec<IpAddr> = service.remote.clone();
+        backends.extend(fabric::backends(traffic, key, service));
+        network.name(&key.network, &format!("tasks.{}", key.service), &backends, true);
         let rotate = service.addresses.is_empty();
-        let addresses = if rotate { &ready } else { &service.addresses };
+        let addresses = if rotate { &backends } else { &service.addresses };
         for name in std::iter::once(key.service.as_str()).chain(service.aliases.iter().map(String::as_str)) {
             network.name(&key.network, name, addresses, rotate);
         }
@@ -121,6 +124,36 @@ fn name_instance(zone: &mut Zone, view: &View<'_>, uid: InstanceUid, instance: &
         }
         network.reverse.extend(addresses.iter().map(|address| (*address, format!("{known_as}.{id}"))));
     }
+}
+
+/// What instances call themselves (`hostname`, `domainname`) resolves where nothing else has that name: it is declared
+/// inside an instance, so it never takes over another's name.
+fn name_hosts(zone: &mut Zone, view: &View<'_>) {
+    let mut hosts: BTreeMap<(&NetworkId, String), Vec<IpAddr>> = BTreeMap::new();
+    for (uid, instance) in &view.observed.instances {
+        if named(view, *uid, instance) {
+            for name in host_names(view, instance) {
+                for (id, addresses) in &instance.birth.addresses {
+                    hosts.entry((id, name.clone())).or_default().extend(addresses);
+                }
+            }
+        }
+    }
+    for ((id, name), addresses) in hosts {
+        if let Some(network) = zone.networks.get_mut(id) {
+            network.name_where_free(id, &name, &addresses);
+        }
+    }
+}
+
+/// In lower case: DNS tells no cases apart, and several instances may have one host name.
+fn host_names(view: &View<'_>, instance: &Instance) -> BTreeSet<String> {
+    let template = view.spec.templates.get(&instance.birth.template);
+    let Some(service) = template.map(|template| &template.service) else { return BTreeSet::new() };
+    let host = service.hostname.as_ref().map(|host| host.trim_end_matches('.').to_ascii_lowercase());
+    let Some(host) = host.filter(|host| !host.is_empty()) else { return BTreeSet::new() };
+    let whole = service.domainname.as_ref().map(|domain| format!("{host}.{}", domain.to_ascii_lowercase()));
+    whole.into_iter().chain([host]).collect()
 }
 
 fn client(view: &View<'_>, uid: InstanceUid, instance: &Instance) -> Option<ZoneClient> {
@@ -154,6 +187,15 @@ impl ZoneNetwork {
             let record = self.names.entry(name).or_default();
             record.rotate |= rotate;
             record.addresses.extend(addresses);
+        }
+    }
+
+    /// The same, but never for a name that something else has.
+    fn name_where_free(&mut self, network: &NetworkId, name: &str, addresses: &[IpAddr]) {
+        for name in [name.to_owned(), format!("{name}.{network}")] {
+            if !self.names.keys().any(|taken| taken.eq_ignore_ascii_case(&name)) {
+                self.names.insert(name, ZoneRecord { addresses: addresses.to_vec(), rotate: false });
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hoist_model::{Exit, HostReport, HostSpec, InstanceUid, Moment, ServiceName};
+use hoist_planner::check;
 use hoist_planner::cluster::{self, OpId};
 use hoist_planner::host::{self, HostLoop, StartedBy, Step, StepError, StepOk};
 
@@ -127,10 +128,14 @@ impl World {
         let now = self.now();
         let Some(agent) = &mut self.agent else { return };
         let effects = agent.host.step(&now, input);
+        let misled = check::traffic(agent.host.endpoints(), agent.host.observed(), agent.host.plan());
         let texts: Vec<String> =
             agent.host.plan().steps.iter().map(|p| format!("{}, because {}", p.step, p.cause)).collect();
         for text in texts {
             self.note(text);
+        }
+        if let Some(problem) = misled.first() {
+            self.fail(&problem.to_string());
         }
         self.perform_host(effects);
     }
