@@ -135,6 +135,24 @@ fn build_says_what_it_does_and_why_it_does_not() {
 }
 
 #[test]
+fn plain_output_names_a_step_once_however_much_it_writes() {
+    let Some(host) = Host::with(&["busybox"]) else { return };
+    let (folder, _kept) = project(&host, "once");
+    let stack = host.stack(folder.to_str().unwrap());
+    let script = "for n in $(/busybox seq 200); do echo $n; done; : a long instruction";
+    let file = format!(
+        "FROM scratch AS final\nCOPY busybox /busybox\nRUN [\"/busybox\", \"sh\", \"-c\", \"{script}\"]\n"
+    );
+    fs::write(folder.join("web/Dockerfile"), file).unwrap();
+    let built = stack.hoist(&["build", "web"]).success();
+    assert_eq!(built.stderr.matches("a long instruction").count(), 1, "{built}");
+    let said = built.stderr.lines().filter(|line| line.contains("#2 | "));
+    let numbers: Vec<&str> = said.filter_map(|line| line.rsplit(' ').next()).collect();
+    assert_eq!(numbers, (1..=200).map(|n| n.to_string()).collect::<Vec<_>>(), "each line with its number");
+    assert!(built.stderr.lines().any(|line| line.contains("#2 done in")), "{built}");
+}
+
+#[test]
 fn what_builds_leave_is_shown_and_pruned_and_what_images_have_stays() {
     let Some(host) = Host::with(&["busybox"]) else { return };
     let (folder, _kept) = project(&host, "builds");

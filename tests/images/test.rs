@@ -51,6 +51,38 @@ fn an_image_goes_to_a_registry_and_comes_back_by_tag_and_digest() {
 }
 
 #[test]
+fn names_go_one_by_one_and_a_bare_name_means_all_tags() {
+    let Some(host) = Host::with(&PROGRAMS) else { return };
+    let registry = Registry::start(&host);
+    registry.import("local", 10_000);
+    registry.hoist(&["image", "tag", "local", "local:2"]).ok();
+    registry.hoist(&["image", "tag", "local", APP]).ok();
+    registry.login("password").ok();
+    registry.hoist(&["image", "push", APP]).ok();
+    let listed = || registry.hoist(&["image", "ls"]).success().stdout;
+    assert!(["local ", "2 ", "team/app"].iter().all(|name| listed().contains(name)), "{}", listed());
+
+    let gone = registry.hoist(&["image", "rm", APP]).success();
+    assert!(!gone.stdout.contains("Deleted"), "{gone}");
+    assert!(!listed().contains("team/app") && listed().contains("local"), "{}", listed());
+    let id = registry.hoist(&["image", "ls", "-q"]).success().text().to_owned();
+    assert_eq!(id.lines().count(), 2, "one image by two names: {id}");
+    let several = registry.hoist(&["image", "rm", id.lines().next().unwrap_or_default()]).ended_with(1);
+    assert!(several.stderr.contains("several names"), "{several}");
+
+    let archive = registry.path("all.tar");
+    registry.hoist(&["save", "-o", archive.to_str().unwrap(), "local"]).ok();
+    let tags = host.shell(&format!("tar -xOf {} manifest.json", archive.display())).success().stdout;
+    assert!(tags.contains("local:2") && tags.contains("local:latest"), "{tags}");
+    registry.hoist(&["image", "rm", "local"]).ok();
+    registry.hoist(&["save", "-o", archive.to_str().unwrap(), "local"]).ok();
+    let tags = host.shell(&format!("tar -xOf {} manifest.json", archive.display())).success().stdout;
+    assert!(tags.contains("local:2") && !tags.contains("latest"), "{tags}");
+    let last = registry.hoist(&["image", "rm", "local:2"]).success();
+    assert!(last.stdout.contains("Deleted: sha256:"), "{last}");
+}
+
+#[test]
 fn up_pulls_as_each_policy_says_and_a_missing_image_is_explained() {
     let Some(host) = Host::with(&PROGRAMS) else { return };
     let mut registry = Registry::start(&host);

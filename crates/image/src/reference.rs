@@ -67,6 +67,18 @@ impl Reference {
         self.digest
     }
 
+    /// Whether both are in one repository, whatever their tags and digests.
+    pub fn same_repository(&self, other: &Self) -> bool {
+        (&self.registry, &self.repository) == (&other.registry, &other.repository)
+    }
+
+    /// The repository that `text` names, if it has neither tag nor digest: `app`, which can mean `app:latest` or all
+    /// tags of `app`.
+    pub fn bare(text: &str) -> Option<Self> {
+        let bare = !text.contains('@') && split_tag(text).1.is_none();
+        text.parse().ok().filter(|_| bare)
+    }
+
     /// The same repository by `digest`, without a tag: what a resolved service runs.
     pub fn with_digest(&self, digest: Digest) -> Self {
         Self { tag: None, digest: Some(digest), ..self.clone() }

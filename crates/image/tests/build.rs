@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hoist_image::build::Ignore;
 use hoist_image::build::context::Local;
@@ -50,12 +51,17 @@ impl Bench {
     }
 
     fn build(&self, steps: Vec<Step>) -> Result<(Built, String), BuildError> {
+        let events = Events::default();
+        let built = self.build_told(steps, &events)?;
+        Ok((built, String::from_utf8(events.0.into_inner().unwrap()).unwrap()))
+    }
+
+    fn build_told(&self, steps: Vec<Step>, progress: &dyn BuildProgress) -> Result<Built, BuildError> {
         let ignore = Ignore::parse(&self.ignore).unwrap();
         let context = ContextSource { folder: Box::new(Local(self.context())), ignore };
         let contexts = BTreeMap::from([(String::new(), context)]);
         let (secrets, ssh) =
             (BTreeMap::from([("key".to_owned(), b"s3cr3t-value".to_vec())]), BTreeMap::new());
-        let events = Events::default();
         let build = Build {
             store: &self.store,
             runner: &runner::Chroot,
@@ -64,10 +70,9 @@ impl Bench {
             ssh: &ssh,
             options: &self.options,
             caches: &Caches::default(),
-            progress: &events,
+            progress,
         };
-        let built = build.perform(&graph(steps))?;
-        Ok((built, String::from_utf8(events.0.into_inner().unwrap()).unwrap()))
+        build.perform(&graph(steps))
     }
 
     fn image(&self, steps: Vec<Step>) -> Image {
@@ -99,6 +104,33 @@ impl Bench {
             words.join(" ")
         };
         tree(&out).lines().filter(|line| !line.contains("/bin")).map(|line| plain(line) + "\n").collect()
+    }
+}
+
+/// Cancels the build once a file below the store's `tmp` is so long.
+struct CancelAt<'a> {
+    store: &'a Store,
+    /// Where the file is below an entry of a session's folder; empty for the entry itself.
+    file: &'static str,
+    cancelled: AtomicBool,
+}
+
+impl BuildProgress for CancelAt<'_> {
+    fn event(&self, _: BuildEvent<'_>) {}
+
+    fn is_cancelled(&self) -> bool {
+        let inside =
+            |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let sessions = inside(&self.store.root().join("tmp"));
+        let is_long = |path: PathBuf| {
+            fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() > 1 << 20)
+        };
+        let mut entries = sessions.flat_map(|session| inside(&session).collect::<Vec<_>>());
+        let mut long =
+            || entries.any(|entry| is_long(if self.file.is_empty() { entry } else { entry.join(self.file) }));
+        let cancelled = self.cancelled.load(Ordering::Relaxed) || long();
+        self.cancelled.store(cancelled, Ordering::Relaxed);
+        cancelled
     }
 }
 
@@ -320,6 +352,25 @@ fn commands_run_on_what_is_below_and_leave_only_what_they_changed() {
     assert_eq!(bench.refusal(vec![base.clone(), failing]), "line 7: a step: the command ended with status 3");
     let deleted = step(after(0), Action::Run(run("rm -r /bin/..?* /bin/ls")));
     assert!(bench.refusal(vec![base, deleted]).contains("status"));
+}
+
+/// More than any disk here holds, if it was written.
+const HUGE: &str = "/bin/busybox truncate -s 5000G /big";
+
+#[test]
+fn cancelling_ends_packing_and_unpacking_and_leaves_nothing() {
+    let bench = Bench::new();
+    for (command, file) in [(HUGE, ""), ("/bin/busybox truncate -s 64M /big", "fs/big")] {
+        let steps = vec![busybox(&bench), step(after(0), Action::Run(run(command)))];
+        let cancel = CancelAt { store: &bench.store, file, cancelled: AtomicBool::new(false) };
+        let ended = bench.build_told(steps, &cancel);
+        assert!(matches!(ended, Err(BuildError::Cancelled)), "{file}: {ended:?}");
+        assert!(cancel.cancelled.into_inner(), "{file} was never seen");
+        assert_eq!(sh(&format!("ls {}/tmp", bench.store.root().display())), "", "{file}");
+        bench.store.gc(&[]).unwrap();
+        let left = sh(&format!("find {} -type f -size +4M", bench.store.root().display()));
+        assert_eq!(left, "", "{file}");
+    }
 }
 
 #[test]

@@ -271,6 +271,67 @@ fn names_move_and_garbage_goes() {
 }
 
 /// A session of an earlier boot stands for a power cut before what it made had settled.
+/// The same image twice, its layers packed in two ways: one id, two manifests, as after a push that compressed them.
+fn packed_twice(store: &Store, tmp: &Path) -> Digest {
+    fs::write(tmp.join("a.tar"), small_image(&["local", "keep:me"], "one")).unwrap();
+    fs::write(tmp.join("b.tar"), small_image(&["reg.example:5000/app:1", "reg.example:5000/app:2"], "one"))
+        .unwrap();
+    sh(&format!(
+        "cd {}; mkdir b; tar -xf b.tar -C b; for layer in b/*/layer.tar; do gzip -n $layer; mv $layer.gz $layer; done
+         tar -cf b.tar -C b .",
+        tmp.display()
+    ));
+    let id = store.load(File::open(tmp.join("a.tar")).unwrap(), &()).unwrap()[0].id;
+    assert_eq!(store.load(File::open(tmp.join("b.tar")).unwrap(), &()).unwrap()[0].id, id);
+    let (one, two) = (resolved(store, "local"), resolved(store, "reg.example:5000/app:1"));
+    assert_ne!(one.manifest, two.manifest);
+    assert_eq!((one.references.len(), two.references.len()), (4, 4), "an image has all its names");
+    assert_eq!(store.list().unwrap().len(), 1, "it is one image");
+    let pinned = "reg.example:5000/app".parse::<Reference>().unwrap().with_digest(two.manifest);
+    assert!(store.tag_manifest(two.manifest, &pinned).unwrap());
+    id
+}
+
+#[test]
+fn an_image_goes_with_its_last_name_whatever_its_manifests_are() {
+    let (tmp, store) = store();
+    let id = packed_twice(&store, tmp.path());
+    let remove = |name: &str, in_use: &[Digest]| store.remove(&name.parse().unwrap(), in_use);
+    let names = || resolved(&store, "keep:me").references.len();
+    assert!(matches!(store.remove_id(id, false, &[]), Err(RemoveError::SeveralNames { .. })));
+    assert!(matches!(remove("reg.example:5000/app:3", &[]), Err(RemoveError::Unknown(_))));
+
+    let removed = remove("reg.example:5000/app:1", &[id]).unwrap();
+    assert_eq!(
+        (removed.untagged.len(), removed.deleted, names()),
+        (1, None, 4),
+        "a tag of the repository is left"
+    );
+    let removed = remove("reg.example:5000/app:2", &[id]).unwrap();
+    assert_eq!(
+        (removed.untagged.len(), removed.deleted, names()),
+        (2, None, 2),
+        "the digest goes with its last tag"
+    );
+    assert_eq!(remove("local", &[]).unwrap().deleted, None);
+    store.gc(&[]).unwrap();
+    assert!(matches!(remove("keep:me", &[id]), Err(RemoveError::InUse { .. })));
+    assert_eq!(remove("keep:me", &[]).unwrap().deleted, Some(id));
+    assert!(store.list().unwrap().is_empty());
+    sound(&store);
+}
+
+#[test]
+fn a_name_by_digest_goes_alone() {
+    let (tmp, store) = store();
+    packed_twice(&store, tmp.path());
+    let pinned =
+        resolved(&store, "local").references.into_iter().find(|name| name.digest().is_some()).unwrap();
+    let removed = store.remove(&pinned, &[]).unwrap();
+    assert_eq!((removed.untagged, removed.deleted), (vec![pinned], None));
+    assert_eq!(resolved(&store, "local").references.len(), 4);
+}
+
 #[test]
 fn after_a_power_cut_what_had_not_settled_is_checked_or_made_again() {
     let (tmp, store) = store();

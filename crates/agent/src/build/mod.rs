@@ -36,6 +36,7 @@ use tokio::sync::mpsc;
 
 use crate::api::Agent;
 use crate::chain::chain;
+use crate::images::Images;
 use folder::{Asks, Remote};
 use runner::Containers;
 use under_way::{Running, UnderWay};
@@ -127,7 +128,11 @@ impl Agent {
             _running,
         };
         let performed = tokio::task::spawn_blocking(move || performing.perform()).await;
-        let built = performed.map_err(|error| ApiError::internal(&error))??;
+        let built = performed.map_err(|error| ApiError::internal(&error))?;
+        if built.is_err() {
+            self.sweep_up();
+        }
+        let built = built?;
         if let Ok(id) = built.id.0.parse() {
             self.host.images.use_now(id);
         }
@@ -136,6 +141,18 @@ impl Agent {
 }
 
 impl Agent {
+    /// Takes out what a build that ended without an image had put in place already: no image has it, and no later build
+    /// knows of it. Steps that were done whole stay for the next try.
+    fn sweep_up(&self) {
+        let images = self.host.images.clone();
+        // Nobody has to wait for it.
+        tokio::spawn(async move {
+            if let Err(error) = images.blocking(Images::sweep).await {
+                tracing::warn!(%error, "what a failed build left can't be taken out");
+            }
+        });
+    }
+
     /// The image, when it is not to be built again.
     fn is_here(&self, wanted: &BuildRequest) -> Result<Option<BuiltImage>, ApiError> {
         let names = references(&wanted.names)?;

@@ -1,10 +1,13 @@
 //! Archives in and out: their bytes pass between the caller's stream and the store's threads.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use hoist_image::archive::{Import, Loaded};
+use hoist_image::progress::{Event, Progress};
 use hoist_image::{Image, Reference};
 use hoist_model::Digest;
 use hoist_wire::{ApiError, ArchiveBytes, ErrorKind, ImportImage, LoadedImage};
@@ -22,8 +25,9 @@ impl Images {
     /// Takes an image archive as it comes in.
     pub(crate) async fn load(&self, archive: ArchiveBytes) -> Result<Vec<LoadedImage>, ApiError> {
         let reader = ChunkReader::of(archive);
+        let (_waiting, wanted) = wanted();
         self.blocking(move |images| {
-            let loaded = images.store.load(reader, &()).map_err(|error| {
+            let loaded = images.store.load(reader, &wanted).map_err(|error| {
                 unreadable(&error)
                     .hint("hoist load takes what `docker save` and `skopeo copy … docker-archive:` write")
             })?;
@@ -41,8 +45,9 @@ impl Images {
         let name = request.reference.as_deref().map(reference).transpose()?;
         let import = Import { name, changes: request.changes, message: request.message.unwrap_or_default() };
         let reader = ChunkReader::of(archive);
+        let (_waiting, wanted) = wanted();
         self.blocking(move |images| {
-            let loaded = images.store.import_tree(reader, &import, &()).map_err(|error| {
+            let loaded = images.store.import_tree(reader, &import, &wanted).map_err(|error| {
                 unreadable(&error).hint("hoist image import takes a tar archive of a root file system")
             })?;
             Ok(images.loaded(&loaded))
@@ -72,19 +77,57 @@ impl Images {
         Ok(Box::pin(ReceiverStream::new(queue)))
     }
 
-    /// Images by what people call them; one that was named by a tag is saved with it.
+    /// Images by what people call them. One that was named by a tag is saved with it; a name without a tag means all
+    /// tags of its repository, as for docker.
     fn named(&self, names: &[String]) -> Result<Vec<(Image, Vec<Reference>)>, ApiError> {
         let mut found: Vec<(Image, Vec<Reference>)> = Vec::new();
         for name in names {
-            let image = self.find(name)?;
-            let tag = name.parse::<Reference>().ok().filter(|tag| image.references.contains(tag));
-            match found.iter_mut().find(|(known, _)| known.manifest == image.manifest) {
-                Some((_, tags)) => tags.extend(tag),
-                None => found.push((image, tag.into_iter().collect())),
+            let tags = match Reference::bare(name) {
+                Some(repository) => self.store.tags_of(&repository),
+                None => Ok(Vec::new()),
+            };
+            let tags = tags.map_err(|error| ApiError::internal(&error))?;
+            let typed = tags.iter().map(Reference::familiar);
+            for name in if tags.is_empty() { vec![name.clone()] } else { typed.collect() } {
+                let image = self.find(&name)?;
+                let tag = name.parse::<Reference>().ok().filter(|tag| image.references.contains(tag));
+                match found.iter_mut().find(|(known, _)| known.manifest == image.manifest) {
+                    Some((_, tags)) => tags.extend(tag),
+                    None => found.push((image, tag.into_iter().collect())),
+                }
             }
+        }
+        for (_, tags) in &mut found {
+            tags.sort();
+            tags.dedup();
         }
         Ok(found)
     }
+}
+
+/// Held by the answer that a client waits for. It is dropped with the answer, also when the client goes before.
+struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Cancels the work once nobody waits for it.
+struct Wanted(Arc<AtomicBool>);
+
+impl Progress for Wanted {
+    fn event(&self, _: Event) {}
+
+    fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+fn wanted() -> (Waiting, Wanted) {
+    let gone = Arc::new(AtomicBool::new(false));
+    (Waiting(Arc::clone(&gone)), Wanted(gone))
 }
 
 fn unreadable(error: &dyn std::error::Error) -> ApiError {

@@ -50,34 +50,33 @@ impl Images {
         if tagged { Ok(()) } else { Err(unknown(&request.source)) }
     }
 
-    /// Takes a name away, or with an id the image. An image whose last tag goes, goes with its names by digest.
+    /// Takes a name away, or with an id the image.
     pub(crate) fn remove(&self, request: &RemoveImage) -> Result<RemovedImages, ApiError> {
         let in_use = ids(&request.in_use);
-        let image = self.find(&request.name)?;
-        let (tags, digests): (Vec<Reference>, Vec<Reference>) =
-            image.references.iter().cloned().partition(|name| name.digest().is_none());
-        let named = request.name.parse::<Reference>().ok().filter(|name| image.references.contains(name));
-        let whole = match &named {
-            Some(name) if name.digest().is_some() => tags.is_empty() && digests.len() <= 1,
-            Some(_) => tags.len() == 1,
-            None => true,
-        };
-        let removed = match named {
-            Some(name) if !whole => self.store.remove(&name, &in_use),
-            Some(_) => self.store.remove_id(image.id, true, &in_use),
-            None if tags.len() > 1 && !request.force => {
-                let names = tags.iter().map(Reference::familiar).collect();
-                Err(RemoveError::SeveralNames { id: image.id, names })
-            }
-            None => self.store.remove_id(image.id, true, &in_use),
+        let removed = match self.as_name(&request.name)? {
+            Some(name) => self.store.remove(&name, &in_use),
+            None => self.store.remove_id(self.find(&request.name)?.id, request.force, &in_use),
         };
         let removed = removed.map_err(|error| unremovable(&request.name, &error))?;
         let bytes = self.sweep()?;
         Ok(told(&removed, bytes))
     }
 
+    /// What a person typed, if it is a name that an image here has, and no id. A digest counts before a tag.
+    fn as_name(&self, text: &str) -> Result<Option<Reference>, ApiError> {
+        let Ok(typed) = text.parse::<Reference>() else { return Ok(None) };
+        let name = typed.digest().map_or_else(|| typed.clone(), |digest| typed.with_digest(digest));
+        let given = self.store.is_name(&name).map_err(|error| ApiError::internal(&error))?;
+        match (given, typed.digest()) {
+            (true, _) => Ok(Some(name)),
+            // An image of that digest is here by other names; those are not what was typed.
+            (false, Some(_)) => Err(unknown(text)),
+            (false, None) => Ok(None),
+        }
+    }
+
     /// Takes out blobs and layers that no image has; images themselves stay, named or not.
-    pub(super) fn sweep(&self) -> Result<u64, ApiError> {
+    pub(crate) fn sweep(&self) -> Result<u64, ApiError> {
         let all = self.store.list().map_err(|error| ApiError::internal(&error))?;
         let kept: Vec<Digest> = all.iter().map(|image| image.id).collect();
         let collected = self.store.gc(&kept).map_err(|error| ApiError::internal(&error))?;

@@ -90,7 +90,7 @@ impl Images {
     }
 
     /// Runs blocking work of the store on a thread for it.
-    async fn blocking<T: Send + 'static>(
+    pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {

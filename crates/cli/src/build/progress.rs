@@ -57,8 +57,19 @@ impl Shown {
                     self.print(&mut state, "", &[]);
                     return done;
                 }
-                _ = ticks.tick() => self.print(&mut self.lock(), "", &[]),
+                _ = ticks.tick() => self.tick(),
             }
+        }
+    }
+
+    /// On a terminal draws running steps anew; elsewhere names those that are silent for long.
+    fn tick(&self) {
+        let mut state = self.lock();
+        if self.style != ProgressStyle::Plain {
+            return self.print(&mut state, "", &[]);
+        }
+        for (service, line) in state.announced() {
+            self.print(&mut state, &service, &[line]);
         }
     }
 
@@ -143,12 +154,25 @@ impl State {
         steps.filter(|(_, step)| step.running)
     }
 
+    /// Titles of steps that take long and have said nothing yet, with their services.
+    fn announced(&mut self) -> Vec<(String, String)> {
+        let steps =
+            self.builds.iter_mut().flat_map(|(service, steps)| steps.iter_mut().map(move |s| (service, s)));
+        steps.filter_map(|(service, step)| Some((service.clone(), step.announced()?))).collect()
+    }
+
     /// Notes the event; the lines that stay.
     fn apply(&mut self, service: &str, event: &BuildEvent, style: ProgressStyle) -> Vec<String> {
         let plain = style == ProgressStyle::Plain;
         let number = match event {
             BuildEvent::Plan(titles) => {
-                self.builds.insert(service.to_owned(), titles.iter().cloned().map(Step::new).collect());
+                self.builds.insert(
+                    service.to_owned(),
+                    (1..)
+                        .zip(titles.iter().cloned())
+                        .map(|(number, title)| Step::new(number, title))
+                        .collect(),
+                );
                 return Vec::new();
             }
             BuildEvent::Started(at)

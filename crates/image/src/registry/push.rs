@@ -116,16 +116,11 @@ impl Store {
 /// sent there.
 fn known_there(store: &Store, name: &Reference) -> HashMap<Digest, String> {
     let mut there = HashMap::new();
-    for image in store.list().unwrap_or_default() {
-        let elsewhere = image.references.iter().find(|other| {
-            other.registry() == name.registry()
-                && other.repository() != name.repository()
-                && other.digest().is_some()
-        });
-        let Some(repository) = elsewhere.map(Reference::repository) else { continue };
-        let Ok(documents) = store.documents(image.manifest, image.id) else { continue };
-        let blobs = documents.manifest.layers.iter().chain([&documents.manifest.config]);
-        there.extend(blobs.map(|blob| (blob.digest, repository.to_owned())));
+    for (other, documents) in store.names_by_digest().unwrap_or_default() {
+        if other.registry() == name.registry() && other.repository() != name.repository() {
+            let blobs = documents.manifest.layers.iter().chain([&documents.manifest.config]);
+            there.extend(blobs.map(|blob| (blob.digest, other.repository().to_owned())));
+        }
     }
     there
 }

@@ -19,7 +19,7 @@ pub struct Image {
     pub id: Digest,
     /// Digest of the manifest.
     pub manifest: Digest,
-    /// All names of the image, tags and digests.
+    /// All names of the image, tags and digests, under whichever manifest.
     pub references: Vec<Reference>,
     pub config: ImageConfiguration,
     /// What Docker's configurations have beyond OCI's.
@@ -202,15 +202,34 @@ impl Store {
         by_name.or_else(by_id).map(|named| self.image(&named)).transpose()
     }
 
-    /// All images, each once.
+    /// All images, each once, though several manifests may have the same one.
     pub fn list(&self) -> Result<Vec<Image>, RegisterError> {
-        let mut manifests: Vec<Named> = Vec::new();
+        let mut images: Vec<Named> = Vec::new();
         for named in self.names()?.0 {
-            if !manifests.iter().any(|known| known.manifest.digest == named.manifest.digest) {
-                manifests.push(named);
+            if !images.iter().any(|known| known.id == named.id) {
+                images.push(named);
             }
         }
-        manifests.iter().map(|named| self.image(named)).collect()
+        images.iter().map(|named| self.image(named)).collect()
+    }
+
+    /// Whether exactly this name was given to an image.
+    pub fn is_name(&self, name: &Reference) -> Result<bool, StoreError> {
+        Ok(self.names()?.0.iter().any(|named| named.name.as_ref() == Some(name)))
+    }
+
+    /// The names by tag that a repository's images have.
+    pub fn tags_of(&self, repository: &Reference) -> Result<Vec<Reference>, StoreError> {
+        let names = self.names()?.0.into_iter().filter_map(|named| named.name);
+        Ok(names.filter(|name| name.tag().is_some() && name.same_repository(repository)).collect())
+    }
+
+    /// The names by digest, which pulls and pushes leave, each with its manifest's documents.
+    pub(crate) fn names_by_digest(&self) -> Result<Vec<(Reference, Documents)>, RegisterError> {
+        let names = self.names()?.0.into_iter();
+        let by_digest = names.filter_map(|named| named.name.map(|name| (name, named.manifest, named.id)));
+        let by_digest = by_digest.filter(|(name, ..)| name.digest().is_some());
+        by_digest.map(|(name, manifest, id)| Ok((name, self.documents(manifest.digest, id)?))).collect()
     }
 
     /// Gives the image that `reference` stands for another name; `false` if there is none.
@@ -235,41 +254,42 @@ impl Store {
         })
     }
 
-    /// Takes one name away; the image goes with its last one, unless its id is in `in_use`.
-    pub fn remove(&self, reference: &Reference, in_use: &[Digest]) -> Result<Removed, RemoveError> {
-        let unknown = || RemoveError::Unknown(reference.familiar());
+    /// Takes one name away, and with a repository's last tag its names by digest. The image goes with its last name;
+    /// not while its id is in `in_use`.
+    pub fn remove(&self, name: &Reference, in_use: &[Digest]) -> Result<Removed, RemoveError> {
         self.rename(|names| {
-            let named = names.find(reference).cloned().ok_or_else(unknown)?;
-            let name = named.name.clone().ok_or_else(unknown)?;
-            let last = names.0.iter().filter(|other| other.id == named.id).count() == 1;
-            if last && in_use.contains(&named.id) {
-                return Err(RemoveError::InUse { id: named.id });
+            let Some((id, untagged)) = names.going_with(name) else {
+                return Err(RemoveError::Unknown(name.familiar()));
+            };
+            let last = names.of(id).all(|other| untagged.contains(other));
+            if last && in_use.contains(&id) {
+                return Err(RemoveError::InUse { id });
             }
-            names.take(&name);
+            untagged.iter().for_each(|name| {
+                names.take(name);
+            });
             if last {
-                names.0.retain(|other| other.id != named.id);
+                names.0.retain(|other| other.id != id);
             }
-            Ok(Removed { untagged: vec![name], deleted: last.then_some(named.id) })
+            Ok(Removed { untagged, deleted: last.then_some(id) })
         })?
     }
 
-    /// Removes an image with all its names; more than one name needs `force`.
+    /// Removes an image with all its names. More than one tag, or names in several repositories, need `force`.
     pub fn remove_id(&self, id: Digest, force: bool, in_use: &[Digest]) -> Result<Removed, RemoveError> {
         self.rename(|names| {
-            let untagged: Vec<_> =
-                names.0.iter().filter(|named| named.id == id).map(|named| named.name.clone()).collect();
-            if untagged.is_empty() {
+            if !names.0.iter().any(|named| named.id == id) {
                 return Err(RemoveError::Unknown(id.to_string()));
             }
             if in_use.contains(&id) {
                 return Err(RemoveError::InUse { id });
             }
-            let untagged: Vec<_> = untagged.into_iter().flatten().collect();
-            if untagged.len() > 1 && !force {
-                return Err(RemoveError::SeveralNames {
-                    id,
-                    names: untagged.iter().map(Reference::familiar).collect(),
-                });
+            let untagged: Vec<Reference> = names.of(id).cloned().collect();
+            let tags = untagged.iter().filter(|name| name.tag().is_some()).count();
+            let scattered = untagged.iter().any(|name| !name.same_repository(&untagged[0]));
+            if !force && (tags > 1 || scattered) {
+                let names = untagged.iter().map(Reference::familiar).collect();
+                return Err(RemoveError::SeveralNames { id, names });
             }
             names.0.retain(|named| named.id != id);
             Ok(Removed { untagged, deleted: Some(id) })
@@ -283,7 +303,7 @@ impl Store {
     fn image(&self, named: &Named) -> Result<Image, RegisterError> {
         let documents = self.documents(named.manifest.digest, named.id)?;
         let names = self.names()?;
-        let references = names.0.into_iter().filter(|other| other.manifest.digest == named.manifest.digest);
+        let references = names.of(named.id).cloned().collect();
         let stack = self.stack(&documents.diff_ids)?.into_iter().collect::<Result<Vec<_>, _>>();
         let stack = stack.map_err(RegisterError::LayerMissing)?;
         let mut size = 0;
@@ -293,7 +313,7 @@ impl Store {
         Ok(Image {
             id: named.id,
             manifest: named.manifest.digest,
-            references: references.filter_map(|other| other.name).collect(),
+            references,
             config: documents.config,
             docker: documents.docker,
             layers: stack.into_iter().rev().map(|layer| self.tree(layer)).collect(),

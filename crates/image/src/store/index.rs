@@ -55,17 +55,31 @@ impl Names {
         true
     }
 
+    /// The names of one image, under whichever manifest.
+    pub(super) fn of(&self, id: Digest) -> impl Iterator<Item = &Reference> {
+        self.0.iter().filter(move |named| named.id == id).filter_map(|named| named.name.as_ref())
+    }
+
+    /// The image that has `name`, and what goes when that name is taken away: the name, and names by digest of its
+    /// repository if no tag of it is left, since nobody gave those by hand.
+    pub(super) fn going_with(&self, name: &Reference) -> Option<(Digest, Vec<Reference>)> {
+        let id = self.0.iter().find(|named| named.name.as_ref() == Some(name))?.id;
+        let others = || self.of(id).filter(|other| *other != name && other.same_repository(name));
+        let tag_left = name.tag().is_none() || others().any(|other| other.tag().is_some());
+        let digests = others().filter(|_| !tag_left).cloned();
+        Some((id, std::iter::once(name.clone()).chain(digests).collect()))
+    }
+
     /// What `reference` stands for. A digest counts before a tag, under any name of its repository.
     pub(super) fn find(&self, reference: &Reference) -> Option<&Named> {
         let Some(digest) = reference.digest() else {
             return self.0.iter().find(|named| named.name.as_ref() == Some(reference));
         };
-        let same_repository = |name: &Reference| {
-            (name.registry(), name.repository()) == (reference.registry(), reference.repository())
-        };
         let pinned = reference.with_digest(digest);
         let stands = |named: &&Named| match &named.name {
-            Some(name) => *name == pinned || (named.manifest.digest == digest && same_repository(name)),
+            Some(name) => {
+                *name == pinned || (named.manifest.digest == digest && name.same_repository(reference))
+            }
             None => false,
         };
         self.0.iter().find(stands)

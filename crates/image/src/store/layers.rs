@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::session::Session;
 use super::{BlobError, Lock, Store, StoreError};
+use crate::cancel::Cancellable;
 use crate::digest::Digest;
 use crate::layer::{UnpackError, unpack};
 use crate::parallel;
@@ -69,7 +70,8 @@ impl Session<'_> {
         self.pin(diff_id).map(|()| true)
     }
 
-    /// Unpacks the layer that `input` holds, compressed or not, and puts it in place.
+    /// Unpacks the layer that `input` holds, compressed or not, and puts it in place. Ends with an error when `progress`
+    /// says that it is cancelled.
     pub(crate) fn unpack(
         &self,
         diff_id: Digest,
@@ -80,7 +82,7 @@ impl Session<'_> {
         let made = self.fresh_directory()?;
         let tree = made.join("fs");
         fs::create_dir(&tree).map_err(StoreError::io("making", &tree))?;
-        let unpacked = unpack(input, &tree, Some(diff_id));
+        let unpacked = unpack(Cancellable::new(input, progress), &tree, Some(diff_id));
         let unpacked = unpacked.map_err(|source| LayerError::Unpack { layer: diff_id, source })?;
         let (bytes, entries, implied) = (unpacked.bytes, unpacked.entries, unpacked.implied);
         self.keep_layer(diff_id, &made, &LayerRecord { bytes, entries, implied })?;

@@ -184,11 +184,14 @@ impl Scan<'_> {
         }
     }
 
-    /// `<<` and the blanks after it belong to one word with what follows.
+    /// `<<` or `<<-` and the blanks after it belong to one word with what follows.
     fn heredoc(&mut self, out: &mut Output) {
         self.at += 1;
         out.push_raw('<');
         out.push_raw('<');
+        if self.eat('-') {
+            out.push_raw('-');
+        }
         while let Some(c @ (' ' | '\t' | '\r')) = self.peek() {
             self.at += 1;
             out.push_raw(c);

@@ -38,6 +38,27 @@ pub(super) fn announced(line: &str) -> Vec<Heredoc> {
     words.words(line).unwrap_or_default().iter().filter_map(|word| parse(word)).collect()
 }
 
+/// Words of a COPY or ADD, with those made one that announce one document: `<< EOF` has a blank before the name, and
+/// `<<"A B"` one in it.
+pub(super) fn joined(words: Vec<String>) -> Vec<String> {
+    let mut joined = Vec::new();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let whole =
+            Some(&word).filter(|word| word.contains("<<") && parse(word).is_none()).and_then(|word| {
+                let mut rest = words.clone();
+                let mut whole = word.clone();
+                while parse(&whole).is_none() {
+                    whole = format!("{whole} {}", rest.next()?);
+                }
+                words = rest;
+                Some(whole)
+            });
+        joined.push(whole.unwrap_or(word));
+    }
+    joined
+}
+
 /// One word, if it announces a here-document.
 pub(crate) fn parse(word: &str) -> Option<Heredoc> {
     let rest = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
@@ -69,6 +90,19 @@ mod tests {
         assert_eq!(names("RUN cat <<-'A B' > x"), [doc("A B", false, true)]);
         assert_eq!(names("COPY <<a <<\"b\" /d/"), [doc("a", true, false), doc("b", false, false)]);
         assert_eq!(names("RUN cat 3<< EOF"), [doc("EOF", true, false)]);
+        assert_eq!(names("COPY <<- EOF /a"), [doc("EOF", true, true)]);
+        assert_eq!(names("ADD <<-  \"E F\" << G /a"), [doc("E F", false, true), doc("G", true, false)]);
+    }
+
+    #[test]
+    fn words_of_one_announcement_are_joined() {
+        let joined = |line: &str| joined(line.split(' ').map(str::to_owned).collect()).join("|");
+        assert_eq!(joined("<< EOF /a"), "<< EOF|/a");
+        assert_eq!(joined("<<- EOF <<b /a"), "<<- EOF|<<b|/a");
+        assert_eq!(joined("x << \"A B\" /a"), "x|<< \"A B\"|/a");
+        assert_eq!(joined("<<'A B' /a"), "<<'A B'|/a");
+        assert_eq!(joined("a<<b <<"), "a<<b|<<");
+        assert_eq!(joined("<<< a b"), "<<<|a|b");
     }
 
     #[test]

@@ -186,7 +186,7 @@ fn copy(mut rest: Rest<'_>, adds: bool) -> Result<Kind, Problem> {
         &[("from", Takes::Text), ("parents", Takes::Switch)]
     };
     let flags = rest.flags(&[&both, own].concat())?;
-    let mut words = rest.json()?.unwrap_or_else(|| words::plain(rest.text));
+    let mut words = rest.json()?.unwrap_or_else(|| heredoc::joined(words::plain(rest.text)));
     let Some(destination) = words.pop().filter(|_| !words.is_empty()) else {
         return rest.wrong("needs at least a source and a destination");
     };

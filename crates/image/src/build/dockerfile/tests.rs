@@ -234,6 +234,19 @@ fn here_documents_follow_their_line() {
 }
 
 #[test]
+fn copies_take_documents_with_a_blank_before_the_name() {
+    for announced in ["<<EOF", "<< EOF", "<<- EOF", "<<-EOF", "<<   \"EOF\"", "0<< EOF"] {
+        for instruction in ["COPY", "ADD", "COPY --chown=1:1"] {
+            let file = format!("{instruction} {announced} more /greeting\nhello\nEOF\n");
+            let [Kind::Copy(copy)] = &kinds(&file)[..] else { panic!("{file}") };
+            let documents: Vec<_> = copy.documents.iter().map(|doc| (&doc.name[..], doc.text())).collect();
+            assert_eq!(documents, [("EOF", "hello\n".to_owned())], "{file}");
+            assert_eq!((&copy.sources[..], &copy.destination[..]), (&["more".to_owned()][..], "/greeting"));
+        }
+    }
+}
+
+#[test]
 fn words_expand_as_in_buildkit() {
     let lookup = |name: &str| match name {
         "a" => Some("A".to_owned()),

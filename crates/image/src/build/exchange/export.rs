@@ -10,10 +10,12 @@ use super::document::{self, CACHE_CONFIG, Entry};
 use super::import::chain;
 use super::{CacheError, Export};
 use crate::build::cache::Cache;
+use crate::cancel::Cancellable;
 use crate::digest::Digest;
 use crate::layer::Compression;
 use crate::manifest::{Descriptor, layer_media_type};
 use crate::parallel;
+use crate::progress::Progress;
 use crate::store::{BlobWriter, Session, Spooled, Store};
 
 /// The level that pushed images have: a cache and an image then share their blobs.
@@ -27,6 +29,8 @@ pub(in crate::build) struct Packing<'a> {
     pub(in crate::build) store: &'a Store,
     pub(in crate::build) session: &'a Session<'a>,
     pub(in crate::build) cache: &'a Cache<'a>,
+    /// Whom to ask whether to go on.
+    pub(in crate::build) progress: &'a dyn Progress,
 }
 
 impl Packing<'_> {
@@ -129,9 +133,12 @@ impl Packing<'_> {
         })
     }
 
-    fn spool(&self, write: impl FnOnce(&mut BlobWriter) -> io::Result<()>) -> Result<Spooled, CacheError> {
+    fn spool(
+        &self,
+        write: impl FnOnce(&mut Cancellable<'_, &mut BlobWriter>) -> io::Result<()>,
+    ) -> Result<Spooled, CacheError> {
         let mut writer = self.session.blob_writer()?;
-        let written = write(&mut writer).and_then(|()| writer.flush());
+        let written = write(&mut Cancellable::new(&mut writer, self.progress)).and_then(|()| writer.flush());
         written.map_err(|error| CacheError::Io("writing", error))?;
         Ok(writer.finish())
     }

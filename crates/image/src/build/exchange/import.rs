@@ -8,9 +8,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::{CacheError, CacheSource, Found};
 use crate::build::cache::{Cache, Record};
 use crate::build::execute::{BuildEvent, BuildProgress, StepError};
+use crate::cancel::Cancellable;
 use crate::digest::Digest;
 use crate::layer::decoder;
 use crate::manifest::Descriptor;
+use crate::progress::{Event, Progress};
 use crate::store::{Session, Store};
 
 /// The caches that a build reads.
@@ -115,7 +117,7 @@ impl<'a> Imports<'a> {
         let having = |(at, found): &'_ (usize, Found)| Some((*at, found.layers.get(&layer)?.clone()));
         for (at, blob) in self.found().iter().filter_map(having) {
             let source = &*self.sources[at];
-            match bring(store, session, source, &blob, layer) {
+            match self.bring(store, session, source, &blob, layer) {
                 Ok(()) => {
                     let hits = self.hits.lock().unwrap_or_else(PoisonError::into_inner).remove(&layer);
                     hits.into_iter().flatten().for_each(|(key, record)| cache.keep(key, &record));
@@ -133,41 +135,51 @@ impl<'a> Imports<'a> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(layer);
         Err(StepError::Lost(layer))
     }
+
+    /// A layer's blob, checked as it comes, kept as steps keep theirs: uncompressed.
+    fn bring(
+        &self,
+        store: &Store,
+        session: &Session<'_>,
+        source: &dyn CacheSource,
+        blob: &Descriptor,
+        layer: Digest,
+    ) -> Result<(), CacheError> {
+        let mut raw = session.blob_writer()?;
+        source.blob(blob, &mut |content| {
+            // Never more than it says.
+            let copied = io::copy(&mut content.take(blob.size), &mut Cancellable::new(&mut raw, self));
+            copied.map(drop).map_err(|error| CacheError::Io("reading", error))
+        })?;
+        let raw = raw.finish();
+        if raw.digest != blob.digest {
+            return Err(CacheError::Digest { wanted: blob.digest, found: raw.digest });
+        }
+        let failed = |error| CacheError::Io("unpacking", error);
+        let mut writer = session.blob_writer()?;
+        let mut plain = File::open(&raw.path).and_then(decoder).map_err(failed)?;
+        io::copy(&mut plain, &mut Cancellable::new(&mut writer, self)).map_err(failed)?;
+        // It would go with the session; until then others may need the room.
+        let _ = fs::remove_file(&raw.path);
+        let spooled = writer.finish();
+        if spooled.digest != layer {
+            return Err(CacheError::Digest { wanted: layer, found: spooled.digest });
+        }
+        session.keep(&spooled)?;
+        if !session.has_layer(layer)? {
+            session.unpack(layer, store.blob(layer)?, self)?;
+        }
+        Ok(())
+    }
 }
 
-/// A layer's blob, checked as it comes, kept as steps keep theirs: uncompressed.
-fn bring(
-    store: &Store,
-    session: &Session<'_>,
-    source: &dyn CacheSource,
-    blob: &Descriptor,
-    layer: Digest,
-) -> Result<(), CacheError> {
-    let mut raw = session.blob_writer()?;
-    source.blob(blob, &mut |content| {
-        // Never more than it says.
-        let copied = io::copy(&mut content.take(blob.size), &mut raw);
-        copied.map(drop).map_err(|error| CacheError::Io("reading", error))
-    })?;
-    let raw = raw.finish();
-    if raw.digest != blob.digest {
-        return Err(CacheError::Digest { wanted: blob.digest, found: raw.digest });
+/// What a fetched layer costs is told by the step that needs it; cancelling reaches it all the same.
+impl Progress for Imports<'_> {
+    fn event(&self, _: Event) {}
+
+    fn is_cancelled(&self) -> bool {
+        self.progress.is_cancelled()
     }
-    let failed = |error| CacheError::Io("unpacking", error);
-    let mut writer = session.blob_writer()?;
-    let mut plain = File::open(&raw.path).and_then(decoder).map_err(failed)?;
-    io::copy(&mut plain, &mut writer).map_err(failed)?;
-    // It would go with the session; until then others may need the room.
-    let _ = fs::remove_file(&raw.path);
-    let spooled = writer.finish();
-    if spooled.digest != layer {
-        return Err(CacheError::Digest { wanted: layer, found: spooled.digest });
-    }
-    session.keep(&spooled)?;
-    if !session.has_layer(layer)? {
-        session.unpack(layer, store.blob(layer)?, &())?;
-    }
-    Ok(())
 }
 
 /// An error with all its causes.

@@ -15,12 +15,14 @@ use super::mounted::Mounted;
 use super::snapshot::Opened;
 use super::step::Below;
 use super::target::{Attributes, Target};
-use super::tree::{self, Files, Kind, Match, Node, Resolved};
+use super::tree::{self, Files, Kind, Match, Node, Resolved, UntilCancelled};
 use super::{StepError, Work, owner};
 use crate::build::Ignore;
 use crate::build::cache::Key;
 use crate::build::graph::{Action, Copy, Source, Step, Tree};
+use crate::cancel::Cancellable;
 use crate::digest::Digest;
+use crate::progress::Progress;
 
 /// What a step reads: known before it is decided whether it has to be done.
 #[derive(Default)]
@@ -58,6 +60,10 @@ impl<'a> Lazy<'a> {
                 Ok(self.opened.get_or_init(|| opened))
             }
         }
+    }
+
+    fn files(&self) -> Result<UntilCancelled<'_>, StepError> {
+        Ok(UntilCancelled { files: self.get()?.files(), progress: self.work })
     }
 }
 
@@ -99,7 +105,7 @@ impl<'a> Sources<'a> {
                     work.chain(from, below)?.iter().for_each(|layer| key.add(layer.to_string().as_bytes()));
                 }
                 (Source::Files { path, .. }, Prepared::Files(opened)) => {
-                    self.add_files(key, copy, opened.get()?.files(), path)?;
+                    self.add_files(key, copy, &opened.files()?, path)?;
                 }
                 (_, Prepared::Http(fetched)) => key.add(fetched.digest.to_string().as_bytes()),
                 (_, Prepared::Git(checkout)) => self.add_files(key, copy, checkout, ".")?,
@@ -162,6 +168,7 @@ pub(super) fn copy(
         None => None,
     };
     let mut copier = Copier {
+        progress: work,
         target,
         copy,
         chown,
@@ -171,10 +178,7 @@ pub(super) fn copy(
         parents: Vec::new(),
     };
     for (source, prepared) in copy.sources.iter().zip(&sources.prepared) {
-        if work.build.progress.is_cancelled() {
-            return Err(StepError::Cancelled);
-        }
-        copier.source(source, prepared)?;
+        work.unless_cancelled(copier.source(source, prepared))?;
     }
     for (folder, time) in copier.parents.iter().rev() {
         copier.target.set_time(folder, *time)?;
@@ -184,7 +188,12 @@ pub(super) fn copy(
 }
 
 /// Copies what was found into a folder of this host: a folder's content, or a file as `file`.
-pub(super) fn into(files: &dyn Files, found: &Resolved, folder: &Path) -> Result<(), StepError> {
+pub(super) fn into(
+    work: &Work<'_>,
+    files: &dyn Files,
+    found: &Resolved,
+    folder: &Path,
+) -> Result<(), StepError> {
     let copy = Copy {
         sources: Vec::new(),
         destination: "/".to_owned(),
@@ -195,7 +204,9 @@ pub(super) fn into(files: &dyn Files, found: &Resolved, folder: &Path) -> Result
         exclude: Vec::new(),
     };
     let (target, exclude) = (Target::new(Mounted::directory(folder)?), Ignore::default());
+    let files = &UntilCancelled { files, progress: work };
     let mut copier = Copier {
+        progress: work,
         target,
         copy: &copy,
         chown: None,
@@ -215,6 +226,7 @@ pub(super) fn into(files: &dyn Files, found: &Resolved, folder: &Path) -> Result
 }
 
 struct Copier<'a> {
+    progress: &'a dyn Progress,
     target: Target,
     copy: &'a Copy,
     chown: Option<(u32, u32)>,
@@ -230,7 +242,7 @@ impl Copier<'_> {
     fn source(&mut self, source: &Source, prepared: &Prepared<'_>) -> Result<(), StepError> {
         match (source, prepared) {
             (Source::Files { path, unpack, .. }, Prepared::Files(opened)) => {
-                let files = opened.get()?.files();
+                let files = &opened.files()?;
                 find(files, path)?.iter().try_for_each(|found| self.matched(files, path, found, *unpack))
             }
             (Source::Inline { name, content }, _) => {
@@ -240,6 +252,7 @@ impl Copier<'_> {
             }
             (Source::Http { unpack, .. }, Prepared::Http(fetched)) => self.fetched(fetched, *unpack),
             (Source::Git { .. }, Prepared::Git(checkout)) => {
+                let checkout = &UntilCancelled { files: checkout, progress: self.progress };
                 let whole = find(checkout, ".")?;
                 // Whoever runs the build checked it out; in the image it is root's.
                 self.chown.get_or_insert((0, 0));
@@ -250,7 +263,11 @@ impl Copier<'_> {
     }
 
     fn fetched(&mut self, fetched: &Fetched, unpack: bool) -> Result<(), StepError> {
-        let open = || std::fs::File::open(&fetched.path).map_err(StepError::io("opening", &fetched.path));
+        let progress = self.progress;
+        let open = || {
+            let file = std::fs::File::open(&fetched.path).map_err(StepError::io("opening", &fetched.path));
+            file.map(|file| Cancellable::new(file, progress))
+        };
         if unpack && archive::is_archive(open()?) {
             let folder = self.target.folders(Path::new(&self.copy.destination), self.owner())?;
             return archive::unpack(&self.target, &folder, open()?, self.chown);

@@ -132,7 +132,8 @@ impl Work<'_> {
                 layers.push((layer, self.imports.known_as(layer).cloned()));
             }
         }
-        let packing = Packing { store: self.build.store, session: self.session, cache: &self.cache };
+        let (store, session) = (self.build.store, self.session);
+        let packing = Packing { store, session, cache: &self.cache, progress: self };
         let fetch = |layer| {
             let here = self.is_here(Some(layer)).unwrap_or(false);
             here || self.imports.fetch(self.build.store, self.session, &self.cache, layer).is_ok()

@@ -38,6 +38,7 @@ use super::context::{Context, Folder, Memory};
 use super::exchange::{Caches, Imports};
 use super::graph::{Graph, StepId};
 use crate::digest::Digest;
+use crate::progress::{Event, Progress};
 use crate::reference::Reference;
 use crate::store::{Session, Store};
 use snapshot::Snapshot;
@@ -149,6 +150,15 @@ struct Work<'a> {
 impl Work<'_> {
     fn is_cancelled(&self) -> bool {
         self.failed.load(Ordering::Relaxed) || self.build.progress.is_cancelled()
+    }
+}
+
+/// What the store does for a step is told as the step's own progress; cancelling reaches it all the same.
+impl Progress for Work<'_> {
+    fn event(&self, _: Event) {}
+
+    fn is_cancelled(&self) -> bool {
+        Work::is_cancelled(self)
     }
 }
 

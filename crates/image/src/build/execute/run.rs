@@ -108,6 +108,7 @@ fn add(work: &Work<'_>, mount: &Mount, below: Below<'_>, mounts: &mut Mounts) ->
             if cache.new && *from != Tree::Empty {
                 let opened = work.open(from, below)?;
                 copy::into(
+                    work,
                     opened.files(),
                     &tree::resolve(opened.files(), Path::new(source), true)?,
                     &cache.folder,
@@ -157,7 +158,7 @@ fn tree_at(work: &Work<'_>, from: &Tree, source: &str, below: Below<'_>) -> Resu
     if matches!(from, Tree::Context(_)) {
         let folder = work.session.fresh_directory()?;
         let path = if kind == Kind::Directory { folder.clone() } else { folder.join("file") };
-        copy::into(opened.files(), &found, &folder)?;
+        copy::into(work, opened.files(), &found, &folder)?;
         return Ok(BoundSource::Path(path));
     }
     let root: Root = work.writable(&work.chain(from, below)?)?.root;

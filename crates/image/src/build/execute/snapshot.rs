@@ -9,6 +9,7 @@ use super::runner::{Overlay, Root};
 use super::{StepError, Work};
 use crate::build::context::Context;
 use crate::build::graph::Tree;
+use crate::cancel::Cancellable;
 use crate::digest::Digest;
 use crate::layer::pack;
 use crate::store::{RegisterError, StoreError};
@@ -132,14 +133,29 @@ impl Work<'_> {
         {
             return Ok(None);
         }
+        self.pack(&written.upper).map(Some)
+    }
+
+    /// Makes a layer of an upper directory, and puts it in place.
+    fn pack(&self, upper: &Path) -> Result<Digest, StepError> {
         let mut writer = self.session.blob_writer()?;
-        let packed = pack(&written.upper, &mut writer, self.build.options.epoch)?;
+        let packed = pack(upper, Cancellable::new(&mut writer, self), self.build.options.epoch);
+        let packed = self.unless_cancelled(packed)?;
         self.session.keep(&writer.finish())?;
         if !self.session.has_layer(packed.diff_id)? {
             // Unpacked from its blob, it is the same tree as wherever the image is pulled.
-            self.session.unpack(packed.diff_id, self.build.store.blob(packed.diff_id)?, &())?;
+            let blob = self.build.store.blob(packed.diff_id)?;
+            self.unless_cancelled(self.session.unpack(packed.diff_id, blob, self))?;
         }
-        Ok(Some(packed.diff_id))
+        Ok(packed.diff_id)
+    }
+
+    /// What failed because the build was cancelled says so.
+    pub(super) fn unless_cancelled<T, E: Into<StepError>>(
+        &self,
+        result: Result<T, E>,
+    ) -> Result<T, StepError> {
+        result.map_err(|error| if self.is_cancelled() { StepError::Cancelled } else { error.into() })
     }
 }
 

@@ -8,7 +8,9 @@ use std::path::{Component, Path, PathBuf};
 
 use super::StepError;
 use super::wildcard;
+use crate::cancel::Cancellable;
 use crate::digest::Digest;
+use crate::progress::Progress;
 
 /// More links on the way to one file than anybody has.
 const MOST_LINKS: usize = 255;
@@ -62,6 +64,34 @@ pub trait Files: Sync {
     /// Says that all below `path` is about to be looked at.
     fn prefetch(&self, _path: &Path) -> Result<(), StepError> {
         Ok(())
+    }
+}
+
+/// A tree whose files can be read until the build is cancelled.
+pub(super) struct UntilCancelled<'a> {
+    pub(super) files: &'a dyn Files,
+    pub(super) progress: &'a dyn Progress,
+}
+
+impl Files for UntilCancelled<'_> {
+    fn node(&self, path: &Path) -> Result<Option<Node>, StepError> {
+        self.files.node(path)
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<(OsString, Node)>, StepError> {
+        if self.progress.is_cancelled() { Err(StepError::Cancelled) } else { self.files.list(path) }
+    }
+
+    fn open(&self, path: &Path) -> Result<Box<dyn Read + Send + '_>, StepError> {
+        Ok(Box::new(Cancellable::new(self.files.open(path)?, self.progress)))
+    }
+
+    fn content(&self, path: &Path) -> Result<Digest, StepError> {
+        if self.progress.is_cancelled() { Err(StepError::Cancelled) } else { self.files.content(path) }
+    }
+
+    fn prefetch(&self, path: &Path) -> Result<(), StepError> {
+        self.files.prefetch(path)
     }
 }
 
