@@ -10,3 +10,4 @@ mod logs;
 mod names;
 mod output;
 mod reach;
+mod sources;

@@ -131,6 +131,9 @@ pub struct NetworkSpec {
     pub services: Vec<IpNetwork>,
     /// No way to the outside.
     pub internal: bool,
+    /// Instances may send whatever they like.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchecked: bool,
 }
 
 /// A volume on the host.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 /// Transport of a published port.
@@ -54,6 +55,9 @@ pub struct Attachment {
     pub priority: i32,
     /// The highest has the default route.
     pub gateway_priority: i32,
+    /// `x-hoist.sources`: ranges that its instances route, and so send from beside their own addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<IpNetwork>,
 }
 
 /// Which network namespace an instance lives in.

@@ -35,6 +35,9 @@ pub struct Network {
     pub subnets: Vec<IpNetwork>,
     /// `driver_opts`, labels of the network.
     pub labels: BTreeMap<String, String>,
+    /// `x-hoist.source_check: false`: instances may send whatever they like.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchecked: bool,
 }
 
 /// A volume declaration.

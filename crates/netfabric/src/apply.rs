@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use netlink_packet_netfilter::NetfilterMessage;
 
-use crate::family::Family;
+use crate::family::{Family, TableFamily};
 use crate::netlink::link::{self, Peer, Veth};
+use crate::netlink::neighbour;
 use crate::netlink::route::{self, Hop, Prefix};
 use crate::netlink::{KernelError, Request, Socket};
 use crate::nft::element::{self, SetRef};
@@ -103,7 +104,7 @@ impl Places<'_> {
             Op::SetSysctl { side, key, value } => sysctl::write(self.place(*side).netns(), key, value),
             Op::RemoveLink { side, name } => link::remove(&mut self.place(*side).sockets().route, name),
             Op::AddUplink { name, mtu } => {
-                let veth = Veth { name, mtu: *mtu, master: None };
+                let veth = Veth { name, mtu: *mtu };
                 let peer = Peer { name: UPLINK, netns: self.fabric.netns(), mac: None };
                 self.host.sockets().route.request(link::veth(veth, peer)).map(drop)
             }
@@ -117,6 +118,15 @@ impl Places<'_> {
             | Op::RemoveAddress { side, .. }
             | Op::AddRoute { side, .. }
             | Op::RemoveRoute { side, .. } => change_ip(&mut self.place(*side).sockets().route, op),
+            Op::AddNeighbour(neighbour) | Op::RemoveNeighbour(neighbour) => {
+                let mut sockets = self.fabric.sockets();
+                let link = link::index(&mut sockets.route, &neighbour.link)?;
+                let request = match op {
+                    Op::AddNeighbour(_) => neighbour::add(link, neighbour.address, neighbour.mac),
+                    _ => neighbour::remove(link, neighbour.address),
+                };
+                sockets.route.request(request).map(drop)
+            }
             _ => Ok(()),
         }
     }
@@ -206,7 +216,7 @@ fn change_ip(socket: &mut Socket, op: &Op) -> Result<(), KernelError> {
 /// The messages of one operation on nf_tables.
 fn requests(config: &FabricConfig, op: &Op) -> Vec<Request<NetfilterMessage>> {
     let name = config.tag.name();
-    let set = |family, set| SetRef { family, table: &name, set };
+    let set = |family: TableFamily, set| SetRef { family, table: &name, set };
     match op {
         Op::ReplaceTable { side, family, .. } => {
             rules::table(config, *side, *family).map(|table| table.replace()).unwrap_or_default()
@@ -215,7 +225,7 @@ fn requests(config: &FabricConfig, op: &Op) -> Vec<Request<NetfilterMessage>> {
         Op::RemoveEntry(entry) => element::remove(set(entry.family(), entry.set()), &[entry.raw()]),
         Op::FillService { address, from, to } => {
             let (remove, add) = from.changes(*address, to);
-            let set = set(Family::of(*address), rules::SERVICES);
+            let set = set(Family::of(*address).into(), rules::SERVICES);
             element::remove(set, &remove).into_iter().chain(element::add(set, &add)).collect()
         }
         Op::AllowForward { chain, link } => foreign::allow(chain, link, &name),

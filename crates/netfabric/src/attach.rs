@@ -7,19 +7,24 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
+use netlink_packet_netfilter::NetfilterMessage;
 
-use crate::fabric::Fabric;
+use crate::fabric::{ConvergeError, Fabric};
 use crate::family::{Family, canonical, with_prefix};
+use crate::guard::{Allowed, Guard};
 use crate::netlink::link::{self, Peer, Veth};
 use crate::netlink::route::{self, Hop, Prefix};
-use crate::netlink::{KernelError, Socket};
+use crate::netlink::{KernelError, Request, Socket, neighbour};
 use crate::netns::{self, NetnsError};
+use crate::nft;
+use crate::nft::element::{self, SetRef};
 use crate::place;
 use crate::spec::{Attachment, HostEnd, LinkName, Network, NetworkId, SpecError};
 use crate::wanted;
@@ -47,8 +52,8 @@ pub struct Attached {
     pub end: HostEnd,
     /// Name of the interface inside the instance.
     pub ifname: LinkName,
-    /// Its hardware address; `None` when the kernel chose one.
-    pub mac: Option<[u8; 6]>,
+    /// Its hardware address.
+    pub mac: [u8; 6],
 }
 
 /// Why an instance couldn't be joined. Interfaces made until then are there; a second call replaces them.
@@ -66,6 +71,15 @@ pub enum AttachError {
         #[source]
         source: KernelError,
     },
+    /// What the instance may send couldn't be written down.
+    #[error("the check of what interface {ifname} sends couldn't be set up")]
+    Repair {
+        /// The interface inside the instance.
+        ifname: LinkName,
+        /// Why the rules, which were gone, couldn't be made again.
+        #[source]
+        source: Box<ConvergeError>,
+    },
     /// The instance's namespace couldn't be entered.
     #[error("the instance's namespace couldn't be entered")]
     Netns(#[from] NetnsError),
@@ -79,15 +93,14 @@ impl Fabric {
     pub fn attach(&self, request: &AttachRequest<'_>) -> Result<Vec<Attached>, AttachError> {
         let interfaces = interfaces(request)?;
         for interface in &interfaces {
-            let failed = |source| AttachError::Kernel { ifname: interface.ifname.clone(), source };
-            self.link(interface, request.netns).map_err(failed)?;
+            self.join(interface, request.netns)?;
         }
         netns::enter(request.netns, || set_up_inside(&interfaces))??;
         self.settle(&interfaces);
         let made = |interface: Interface| Attached {
             end: interface.end,
             ifname: interface.ifname,
-            mac: interface.mac,
+            mac: interface.guard.mac,
         };
         Ok(interfaces.into_iter().map(made).collect())
     }
@@ -109,24 +122,68 @@ impl Fabric {
         });
     }
 
-    fn link(&self, interface: &Interface, netns: BorrowedFd<'_>) -> Result<(), KernelError> {
-        let mut sockets = self.fabric_place().sockets();
-        let socket = &mut sockets.route;
-        let name = interface.end.link().as_str();
-        let master = link::index(socket, interface.bridge.as_str())?;
-        let veth = Veth { name, mtu: interface.mtu, master: Some(master) };
-        let peer = Peer { name: interface.ifname.as_str(), netns, mac: interface.mac };
-        match socket.request(link::veth(veth, peer)) {
-            Err(error) if error.is(libc::EEXIST) => {
-                link::remove(socket, name)?;
-                socket.request(link::veth(veth, peer))?;
+    /// Makes one interface a part of its network. Where somebody removed the rules meanwhile, they are made again.
+    fn join(&self, interface: &Interface, netns: BorrowedFd<'_>) -> Result<(), AttachError> {
+        let failed = |source| AttachError::Kernel { ifname: interface.ifname.clone(), source };
+        match self.link(interface, netns) {
+            Err(error) if error.is(libc::ENOENT) => {
+                let repaired = self.repair();
+                repaired.map_err(|source| AttachError::Repair {
+                    ifname: interface.ifname.clone(),
+                    source: Box::new(source),
+                })?;
+                self.link(interface, netns).map_err(failed)
             }
-            answer => drop(answer?),
+            outcome => outcome.map_err(failed),
         }
-        if interface.isolated {
-            socket.request(link::isolate(name, true))?;
+    }
+
+    /// The order matters: the note is there before the link is a port, so that whoever looks at a port finds it;
+    /// and what the port may send is written down before anything can be sent.
+    fn link(&self, interface: &Interface, netns: BorrowedFd<'_>) -> Result<(), KernelError> {
+        let _attaching = self.attaching();
+        let mut sockets = self.fabric_place().sockets();
+        let name = interface.end.link().as_str();
+        let bridge = link::index(&mut sockets.route, interface.bridge.as_str())?;
+        make(&mut sockets.route, interface, netns)?;
+        nft::commit(&mut sockets.nft, self.entries(interface))?;
+        let mut requests = vec![link::join(name, bridge)];
+        requests.extend(interface.isolated.then(|| link::isolate(name, true)));
+        if interface.checked {
+            let known = interface.guard.addresses.iter();
+            requests.extend(known.map(|address| neighbour::add(bridge, *address, interface.guard.mac)));
         }
-        Ok(())
+        sockets.route.requests(requests).map(drop)
+    }
+
+    /// What may come in by the interface's port, when the network checks it. Without a check there may be no table; when
+    /// there is one, for the sake of another network, a port without an entry is cut off.
+    fn entries(&self, interface: &Interface) -> Vec<Request<NetfilterMessage>> {
+        let table = self.config().tag.name();
+        let add = |allowed: Allowed| {
+            let set = SetRef { family: Allowed::TABLE, table: &table, set: allowed.set() };
+            element::add(set, &[allowed.raw(interface.end.link().as_str())])
+        };
+        match interface.checked {
+            true => interface.guard.allowed().into_iter().flat_map(add).collect(),
+            false if interface.beside_checked => add(Allowed::Anything),
+            false => Vec::new(),
+        }
+    }
+}
+
+/// Makes the link; it replaces one that an interrupted attempt left.
+fn make(socket: &mut Socket, interface: &Interface, netns: BorrowedFd<'_>) -> Result<(), KernelError> {
+    let name = interface.end.link().as_str();
+    let veth = Veth { name, mtu: interface.mtu };
+    let peer = Peer { name: interface.ifname.as_str(), netns, mac: Some(interface.guard.mac) };
+    let requests = || vec![link::veth(veth, peer), link::note(name, interface.alias.clone())];
+    match socket.requests(requests()) {
+        Err(error) if error.is(libc::EEXIST) => {
+            link::remove(socket, name)?;
+            socket.requests(requests()).map(drop)
+        }
+        answer => answer.map(drop),
     }
 }
 
@@ -135,8 +192,15 @@ impl Fabric {
 struct Interface {
     end: HostEnd,
     bridge: LinkName,
+    bridge_mac: [u8; 6],
     ifname: LinkName,
-    mac: Option<[u8; 6]>,
+    /// What it may send, and the same as a note.
+    guard: Guard,
+    alias: String,
+    /// Whether its network holds it to that.
+    checked: bool,
+    /// Whether some network does.
+    beside_checked: bool,
     mtu: u32,
     isolated: bool,
     addresses: Vec<IpNetwork>,
@@ -176,7 +240,9 @@ fn interfaces(request: &AttachRequest<'_>) -> Result<Vec<Interface>, SpecError> 
                     what: format!("interface {}", attachment.ifname),
                     network: attachment.network.clone(),
                 })?;
-            interface(HostEnd::new(request.instance, index)?, attachment, network)
+            let mut interface = interface(HostEnd::new(request.instance, index)?, attachment, network)?;
+            interface.beside_checked = request.networks.values().any(|network| network.source_check);
+            Ok(interface)
         })
         .collect()
 }
@@ -204,11 +270,24 @@ fn interface(end: HostEnd, attachment: &Attachment, network: &Network) -> Result
         routes.push(gateway);
         routes.extend(through.map(|to| Route { to, via: Some(range.gateway), source: *address }));
     }
+    let guard = Guard {
+        mac: attachment.mac.unwrap_or_else(|| match attachment.addresses.first() {
+            Some(address) => wanted::mac(*address),
+            None => wanted::mac_of(end.link().as_str()),
+        }),
+        addresses: attachment.addresses.clone(),
+        prefixes: attachment.sources.clone(),
+    };
+    let too_long = || SpecError::Sources { ifname: attachment.ifname.clone() };
     Ok(Interface {
         end,
         bridge: network.bridge.clone(),
+        bridge_mac: wanted::bridge_mac(network),
         ifname: attachment.ifname.clone(),
-        mac: attachment.mac.or(attachment.addresses.first().map(|address| wanted::mac(*address))),
+        alias: guard.alias().ok_or_else(too_long)?,
+        guard,
+        checked: network.source_check,
+        beside_checked: network.source_check,
         mtu: network.mtu,
         isolated: !network.icc,
         addresses,
@@ -235,16 +314,44 @@ fn set_up(socket: &mut Socket, interface: &Interface) -> Result<(), KernelError>
     if interface.addresses.iter().any(IpNetwork::is_ipv6) {
         allow_ipv6(name)?;
     }
+    parameters(name)?;
     let link = link::index(socket, name)?;
     // One system call for all: addresses need the link up only for their routes, which come last.
     let mut requests = vec![link::set_up("lo", None), link::set_up(name, None)];
     requests
         .extend(interface.addresses.iter().map(|address| route::add_address(link, *address, Prefix::Bare)));
+    // Where the gateway is, is known; nobody can tell the instance otherwise.
+    requests.extend(interface.gateways().map(|gateway| neighbour::add(link, gateway, interface.bridge_mac)));
     requests.extend(interface.routes.iter().map(|route| {
         let hop = Hop { link, via: route.via, source: Some(route.source) };
         route::add(route.to, hop)
     }));
     socket.requests(requests).map(drop)
+}
+
+/// What the fabric gives is all there is: no routes and addresses from router advertisements, no other ways from
+/// redirects. Set before the link is up, and also for interfaces that come later; what a service declares itself is
+/// set after this, when its program is launched. Link-local addresses follow from the hardware address, and nobody
+/// has to be asked whether they are free.
+fn parameters(name: &str) -> Result<(), KernelError> {
+    let closed = ["all", "default", name].into_iter().flat_map(|conf| {
+        [
+            (format!("ipv6/conf/{conf}/accept_ra"), "0"),
+            (format!("ipv6/conf/{conf}/accept_redirects"), "0"),
+            (format!("ipv4/conf/{conf}/accept_redirects"), "0"),
+        ]
+    });
+    let own =
+        [(format!("ipv6/conf/{name}/addr_gen_mode"), "0"), (format!("ipv6/conf/{name}/accept_dad"), "0")];
+    for (key, value) in closed.chain(own) {
+        match fs::write(format!("/proc/sys/net/{key}"), value) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(KernelError::new(format!("set net/{key} to {value}"), source));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Hosts that switch IPv6 off by default do so in every new namespace; here it was asked for.
@@ -277,6 +384,7 @@ mod tests {
             internal,
             mtu: 1400,
             icc: true,
+            source_check: true,
         }
     }
 
@@ -287,6 +395,7 @@ mod tests {
             mac: None,
             addresses: vec!["10.1.1.2".parse().unwrap(), "fd00:1::2".parse().unwrap()],
             default_route,
+            sources: Vec::new(),
         };
         let end = HostEnd::new("i1", 0).unwrap();
         let interface = interface(end, &attachment, &network(internal)).unwrap();

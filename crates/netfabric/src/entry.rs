@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::family::{Family, from_octets, octets};
+use crate::family::{Family, TableFamily, from_octets, octets};
+use crate::guard::Allowed;
 use crate::nft::element::Raw;
 use crate::nft::expr::link_name;
 use crate::rules::{self, SLOTS};
@@ -35,6 +36,13 @@ pub enum Entry {
         /// Where it leads; the family is that of `at`.
         target: SocketAddr,
     },
+    /// What may come in by a port of a bridge.
+    Source {
+        /// The port.
+        port: String,
+        /// What.
+        allowed: Allowed,
+    },
 }
 
 /// What a published port is found by.
@@ -54,16 +62,18 @@ impl Entry {
     /// The side on which it is.
     pub(crate) fn side(&self) -> Side {
         match self {
-            Self::Pass { .. } | Self::Own { .. } => Side::Fabric,
+            Self::Pass { .. } | Self::Own { .. } | Self::Source { .. } => Side::Fabric,
             Self::Port { .. } => Side::Host,
         }
     }
 
-    pub(crate) fn family(&self) -> Family {
+    /// The family of the table that has it.
+    pub(crate) fn family(&self) -> TableFamily {
         match self {
-            Self::Pass { family, .. } => *family,
-            Self::Own { address } => Family::of(*address),
-            Self::Port { at, .. } => at.family,
+            Self::Pass { family, .. } => (*family).into(),
+            Self::Own { address } => Family::of(*address).into(),
+            Self::Port { at, .. } => at.family.into(),
+            Self::Source { .. } => Allowed::TABLE,
         }
     }
 
@@ -74,14 +84,16 @@ impl Entry {
             Self::Own { .. } => rules::OWN,
             Self::Port { at: PortKey { address: None, .. }, .. } => rules::PORTS,
             Self::Port { .. } => rules::PORTS_AT,
+            Self::Source { allowed, .. } => allowed.set(),
         }
     }
 
-    /// The names of a side's sets.
-    pub(crate) fn sets(side: Side) -> &'static [&'static str] {
-        match side {
-            Side::Fabric => &[rules::LINKS, rules::OWN],
-            Side::Host => &[rules::PORTS, rules::PORTS_AT],
+    /// The names of a table's sets.
+    pub(crate) fn sets(side: Side, family: TableFamily) -> &'static [&'static str] {
+        match (side, family) {
+            (Side::Fabric, TableFamily::Bridge) => Allowed::SETS,
+            (Side::Fabric, TableFamily::Ip(_)) => &[rules::LINKS, rules::OWN],
+            (Side::Host, _) => &[rules::PORTS, rules::PORTS_AT],
         }
     }
 
@@ -90,6 +102,7 @@ impl Entry {
         match self {
             Self::Pass { from, to, .. } => Raw { key: [link_name(from), link_name(to)].concat(), data: None },
             Self::Own { address } => Raw { key: [octets(*address), octets(*address)].concat(), data: None },
+            Self::Source { port, allowed } => allowed.raw(port),
             Self::Port { at, target } => {
                 let address = at.address.map(octets).unwrap_or_default();
                 let protocol = vec![at.protocol.number(), 0, 0, 0];
@@ -102,7 +115,11 @@ impl Entry {
     }
 
     /// Reads an element back; `None` for one that we'd never have written.
-    pub(crate) fn read(family: Family, set: &str, raw: &Raw) -> Option<Self> {
+    pub(crate) fn read(family: TableFamily, set: &str, raw: &Raw) -> Option<Self> {
+        let TableFamily::Ip(family) = family else {
+            let (port, rest) = raw.key.split_at_checked(16)?;
+            return Some(Self::Source { port: read_link_name(port)?, allowed: Allowed::read(set, rest)? });
+        };
         match set {
             rules::LINKS => {
                 let (from, to) = raw.key.split_at_checked(16)?;
@@ -121,6 +138,7 @@ impl fmt::Display for Entry {
             Self::Pass { family, from, to } => write!(f, "pass {family} from {from} to {to}"),
             Self::Own { address } => write!(f, "pass {address} to itself"),
             Self::Port { at, target } => write!(f, "publish {at} to {target}"),
+            Self::Source { port, allowed } => write!(f, "take {allowed} from {port}"),
         }
     }
 }
@@ -242,6 +260,8 @@ mod tests {
             Entry::Pass { family: Family::V6, from: "br-a".into(), to: "uplink".into() },
             Entry::Own { address: "10.1.1.2".parse().unwrap() },
             Entry::Own { address: "fd00::2".parse().unwrap() },
+            Entry::Source { port: "i1.0".into(), allowed: Allowed::Mac([2, 0, 0, 0, 0, 1]) },
+            Entry::Source { port: "i1.0".into(), allowed: Allowed::Anything },
             Entry::Port { at: at(None, Family::V4), target: "10.9.0.1:80".parse().unwrap() },
             Entry::Port { at: at(Some("192.0.2.1"), Family::V4), target: "10.9.0.1:80".parse().unwrap() },
             Entry::Port { at: at(Some("2001:db8::1"), Family::V6), target: "[fd00::1]:80".parse().unwrap() },

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::apply::{self, ApplyError, Places};
 use crate::netlink::{KernelError, link};
@@ -26,14 +26,17 @@ pub struct Fabric {
     config: FabricConfig,
     host: Place,
     fabric: Place,
-    /// `None` when the kernel's state isn't known.
-    seen: Mutex<Option<Seen>>,
+    seen: Mutex<Seen>,
+    /// Instances are attached under read locks, side by side; whoever looks at the whole and repairs it has it alone,
+    /// and never takes what is being attached for a leftover.
+    attaching: RwLock<()>,
 }
 
 /// The kernel's state when we last looked or changed it, and the spec that it was brought to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Seen {
-    observed: Observed,
+    /// `None` when the state isn't known.
+    observed: Option<Observed>,
     spec: FabricSpec,
 }
 
@@ -89,7 +92,7 @@ impl Fabric {
         config.check()?;
         let host = Place::open(netns::current()?)?;
         let fabric = Place::open(netns::open_or_create(&config.netns_path)?)?;
-        Ok(Self { config, host, fabric, seen: Mutex::new(None) })
+        Ok(Self { config, host, fabric, seen: Mutex::default(), attaching: RwLock::default() })
     }
 
     /// The configuration it was opened with.
@@ -110,29 +113,56 @@ impl Fabric {
     /// Makes the network what `spec` says. When nothing has to change, and this fabric knows the
     /// kernel's state from an earlier round, no system call is made: the cost is that of comparing the spec.
     pub fn converge(&self, spec: &FabricSpec) -> Result<Converged, ConvergeError> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Seen { observed, .. }) = seen.as_ref().filter(|seen| seen.spec == *spec) {
+        let mut seen = self.seen();
+        if let Some(observed) = seen.observed.as_ref().filter(|_| seen.spec == *spec) {
             return Ok(Converged { ops: Vec::new(), notices: notices(&self.config, observed, &[]) });
         }
         spec.check(&self.config)?;
+        // What a port may send is written by whoever attaches it, so a change of networks looks at all ports anew.
+        if seen.spec.networks != spec.networks {
+            seen.observed = None;
+        }
+        self.bring(&mut seen, spec)
+    }
+
+    /// Looks at the kernel's state anew and makes it what was wanted last.
+    pub(crate) fn repair(&self) -> Result<Converged, ConvergeError> {
+        let mut seen = self.seen();
+        seen.observed = None;
+        let spec = seen.spec.clone();
+        self.bring(&mut seen, &spec)
+    }
+
+    fn bring(&self, seen: &mut Seen, spec: &FabricSpec) -> Result<Converged, ConvergeError> {
+        let _alone = self.attaching.write().unwrap_or_else(PoisonError::into_inner);
+        seen.spec.clone_from(spec);
         // Taken out: after a failure the state isn't known.
-        let known = seen.take();
+        let known = seen.observed.take();
         let first_round = known.is_none();
-        let mut observed = known.map_or_else(|| self.observe(), |seen| Ok(seen.observed))?;
+        let mut observed = known.map_or_else(|| self.observe(), Ok)?;
         let ops = plan(&self.config, spec, &observed);
         let notices = notices(&self.config, &observed, &ops);
         self.apply(&ops, &mut observed)?;
         if first_round {
             apply::forget_strays(self.places(), &observed).map_err(ConvergeError::Strays)?;
         }
-        *seen = Some(Seen { observed, spec: spec.clone() });
+        seen.observed = Some(observed);
         Ok(Converged { ops, notices })
     }
 
     /// Forgets what is known of the kernel's state: the next round reads it again, and repairs what
     /// others changed.
     pub fn distrust(&self) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.seen().observed = None;
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held while an instance is attached.
+    pub(crate) fn attaching(&self) -> RwLockReadGuard<'_, ()> {
+        self.attaching.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the kernel's state.

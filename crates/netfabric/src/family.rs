@@ -59,6 +59,35 @@ impl fmt::Display for Family {
     }
 }
 
+/// The nf_tables family that a table of ours is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TableFamily {
+    /// Routed packets of one address family.
+    Ip(Family),
+    /// Frames that come in by a bridge's port.
+    Bridge,
+}
+
+impl TableFamily {
+    /// All that a side of the fabric may have.
+    pub const ALL: [Self; 3] = [Self::Ip(Family::V4), Self::Ip(Family::V6), Self::Bridge];
+}
+
+impl From<Family> for TableFamily {
+    fn from(family: Family) -> Self {
+        Self::Ip(family)
+    }
+}
+
+impl fmt::Display for TableFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(family) => family.fmt(f),
+            Self::Bridge => f.write_str("bridge"),
+        }
+    }
+}
+
 /// A network with another prefix length; the crate's constructors are fallible where ours can't fail.
 trait WithPrefix: Sized {
     fn with_prefix(self, prefix: u8) -> Self;

@@ -15,6 +15,7 @@ use netlink_packet_core::{
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 
 pub(crate) mod link;
+pub(crate) mod neighbour;
 pub(crate) mod route;
 
 /// Room for one transaction: 100 service addresses of 64 slots each are about half a megabyte.

@@ -9,7 +9,7 @@ use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 
-use crate::family::Family;
+use crate::family::{Family, TableFamily};
 use crate::netlink::{KernelError, Request, Socket};
 
 pub(crate) mod dump;
@@ -43,11 +43,12 @@ pub(crate) fn message(family: NetfilterProtoFamily, inner: NfTablesMessage) -> N
     NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), inner)
 }
 
-/// The nf_tables family for an address family.
-pub(crate) fn protocol_family(family: Family) -> NetfilterProtoFamily {
+/// The family's number in messages.
+pub(crate) fn protocol_family(family: TableFamily) -> NetfilterProtoFamily {
     match family {
-        Family::V4 => NetfilterProtoFamily::IPv4,
-        Family::V6 => NetfilterProtoFamily::IPv6,
+        TableFamily::Ip(Family::V4) => NetfilterProtoFamily::IPv4,
+        TableFamily::Ip(Family::V6) => NetfilterProtoFamily::IPv6,
+        TableFamily::Bridge => NetfilterProtoFamily::Bridge,
     }
 }
 

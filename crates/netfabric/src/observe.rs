@@ -7,15 +7,19 @@ use std::path::Path;
 use ipnetwork::IpNetwork;
 
 use crate::entry::{Entry, read_slots};
-use crate::family::Family;
+use crate::family::{Family, TableFamily};
 use crate::foreign;
+use crate::guard::Guard;
 use crate::netlink::link::{self, Kind, Listed};
+use crate::netlink::neighbour;
 use crate::netlink::route::{self, ListedRoute};
 use crate::netlink::{KernelError, Socket};
 use crate::netns::NetnsError;
 use crate::nft::dump;
 use crate::nft::element::SetRef;
-use crate::observed::{LinkObserved, Observed, RouteObserved, SideObserved, TableObserved};
+use crate::observed::{
+    LinkObserved, NeighbourObserved, Observed, RouteObserved, SideObserved, TableObserved,
+};
 use crate::place::{self, Place, Sockets};
 use crate::side::{Side, UPLINK};
 use crate::spec::FabricConfig;
@@ -138,6 +142,10 @@ impl Found<'_> {
             let routes = route::list(&mut sockets.route, family)?;
             state.routes.extend(routes.iter().filter_map(|route| self.route(route)));
         }
+        if self.side == Side::Fabric {
+            let neighbours = neighbour::list(&mut sockets.route)?;
+            state.neighbours.extend(neighbours.iter().filter_map(|listed| self.neighbour(listed)));
+        }
         self.read_rules(&mut sockets.nft, &mut state)?;
         Ok(state)
     }
@@ -145,11 +153,11 @@ impl Found<'_> {
     fn read_rules(&self, nft: &mut Socket, state: &mut SideObserved) -> Result<(), KernelError> {
         for (family, table) in dump::tables(nft, self.name)? {
             state.tables.insert(family, TableObserved { digest: table.digest, rules: table.rules });
-            for set in Entry::sets(self.side) {
+            for set in Entry::sets(self.side, family) {
                 let elements = dump::elements(nft, SetRef { family, table: self.name, set })?;
                 state.entries.extend(elements.iter().filter_map(|raw| Entry::read(family, set, raw)));
             }
-            if self.side == Side::Fabric {
+            if self.side == Side::Fabric && family != TableFamily::Bridge {
                 let set = SetRef { family, table: self.name, set: rules::SERVICES };
                 state.services.extend(read_slots(&dump::elements(nft, set)?));
             }
@@ -170,6 +178,7 @@ impl Found<'_> {
                     up: link.up,
                     mtu: link.mtu,
                     master: self.link_name(link.master),
+                    guard: link.alias.as_deref().and_then(Guard::parse),
                 };
                 (link.name.clone(), observed)
             })
@@ -184,6 +193,11 @@ impl Found<'_> {
         let index = index?;
         let link = self.links.iter().find(|link| link.index == index && self.is_ours(link))?;
         Some(link.name.clone())
+    }
+
+    fn neighbour(&self, listed: &neighbour::Listed) -> Option<NeighbourObserved> {
+        let neighbour::Listed { link, address, mac } = *listed;
+        Some(NeighbourObserved { link: self.link_name(Some(link))?, address, mac })
     }
 
     fn route(&self, route: &ListedRoute) -> Option<RouteObserved> {

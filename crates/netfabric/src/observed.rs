@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use crate::entry::{Entry, Slots};
-use crate::family::Family;
+use crate::family::{Family, TableFamily};
+use crate::guard::Guard;
 use crate::side::Side;
 
 /// Everything of the kernel's state that the plan depends on.
@@ -46,11 +47,13 @@ pub struct SideObserved {
     /// missing.
     pub sysctls: BTreeMap<String, String>,
     /// Our tables.
-    pub tables: BTreeMap<Family, TableObserved>,
+    pub tables: BTreeMap<TableFamily, TableObserved>,
     /// Entries of our tables' sets.
     pub entries: BTreeSet<Entry>,
     /// Service addresses and their slots.
     pub services: BTreeMap<IpAddr, Slots>,
+    /// Neighbours that were written down and don't change by themselves.
+    pub neighbours: BTreeSet<NeighbourObserved>,
 }
 
 /// A link.
@@ -64,6 +67,8 @@ pub struct LinkObserved {
     pub mtu: u32,
     /// The bridge it is a port of.
     pub master: Option<String>,
+    /// What it may send, when that is noted down at it.
+    pub guard: Option<Guard>,
 }
 
 /// A route of the main table.
@@ -75,6 +80,17 @@ pub struct RouteObserved {
     pub via: IpAddr,
     /// The link it leads out of.
     pub link: String,
+}
+
+/// Where an address is on a link.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NeighbourObserved {
+    /// The link.
+    pub link: String,
+    /// The address.
+    pub address: IpAddr,
+    /// Its hardware address.
+    pub mac: [u8; 6],
 }
 
 /// A table of ours.
@@ -136,14 +152,15 @@ impl SideObserved {
         self.links.remove(name);
         self.addresses.retain(|(link, _)| link != name);
         self.routes.retain(|route| route.link != name);
+        self.neighbours.retain(|neighbour| neighbour.link != name);
         for link in self.links.values_mut() {
             link.master.take_if(|master| master == name);
         }
     }
 
     /// Forgets the elements of a family's table.
-    pub(crate) fn forget_elements(&mut self, family: Family) {
+    pub(crate) fn forget_elements(&mut self, family: TableFamily) {
         self.entries.retain(|entry| entry.family() != family);
-        self.services.retain(|address, _| Family::of(*address) != family);
+        self.services.retain(|address, _| TableFamily::Ip(Family::of(*address)) != family);
     }
 }

@@ -6,8 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use ipnetwork::IpNetwork;
 
 use crate::entry::{Entry, PortKey, Slots};
-use crate::family::Family;
-use crate::observed::{ForeignChain, LinkObserved, Observed, RouteObserved, TableObserved};
+use crate::family::TableFamily;
+use crate::observed::{
+    ForeignChain, LinkObserved, NeighbourObserved, Observed, RouteObserved, TableObserved,
+};
 use crate::side::{Side, UPLINK};
 
 /// One change of the kernel's state.
@@ -86,12 +88,16 @@ pub enum Op {
         /// The route.
         route: RouteObserved,
     },
+    /// Writes down where an address is in the fabric.
+    AddNeighbour(NeighbourObserved),
+    /// Removes what was written down.
+    RemoveNeighbour(NeighbourObserved),
     /// Puts our table, without elements, in the place of what has its name.
     ReplaceTable {
         /// Where.
         side: Side,
         /// Its family.
-        family: Family,
+        family: TableFamily,
         /// What it is made from.
         table: TableObserved,
     },
@@ -169,13 +175,13 @@ impl Op {
             }
             Self::RemoveLink { side, name } => project_removal(observed, *side, name),
             Self::AddUplink { name, mtu } => {
-                let link = |up| LinkObserved { bridge: false, up, mtu: *mtu, master: None };
+                let link = |up| LinkObserved { bridge: false, up, mtu: *mtu, master: None, guard: None };
                 observed.host.links.insert(name.clone(), link(true));
                 observed.fabric.links.insert(UPLINK.to_owned(), link(false));
                 observed.joined = true;
             }
             Self::AddBridge { name, mtu, .. } => {
-                let link = LinkObserved { bridge: true, up: true, mtu: *mtu, master: None };
+                let link = LinkObserved { bridge: true, up: true, mtu: *mtu, master: None, guard: None };
                 observed.fabric.links.insert(name.clone(), link);
             }
             Self::SetLink { side, name, mtu } => {
@@ -196,6 +202,15 @@ impl Op {
             }
             Self::RemoveRoute { side, route } => {
                 observed.side_mut(*side).routes.remove(route);
+            }
+            Self::AddNeighbour(neighbour) => {
+                let neighbours = &mut observed.fabric.neighbours;
+                neighbours
+                    .retain(|other| (&other.link, other.address) != (&neighbour.link, neighbour.address));
+                neighbours.insert(neighbour.clone());
+            }
+            Self::RemoveNeighbour(neighbour) => {
+                observed.fabric.neighbours.remove(neighbour);
             }
             _ => self.project_rules(observed),
         }
@@ -261,6 +276,12 @@ impl fmt::Display for Op {
             }
             Self::AddRoute { side, route } => write!(f, "{side}: route {route}"),
             Self::RemoveRoute { side, route } => write!(f, "{side}: stop routing {route}"),
+            Self::AddNeighbour(NeighbourObserved { link, address, .. }) => {
+                write!(f, "fabric: note where {address} is on {link}")
+            }
+            Self::RemoveNeighbour(NeighbourObserved { link, address, .. }) => {
+                write!(f, "fabric: forget where {address} was on {link}")
+            }
             _ => self.fmt_rules(f),
         }
     }

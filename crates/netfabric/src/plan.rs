@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::entry::{Entry, Slots};
 use crate::family::Family;
-use crate::observed::{Observed, RouteObserved, TableObserved};
+use crate::observed::{NeighbourObserved, Observed, RouteObserved, TableObserved};
 use crate::op::{Flows, Op};
 use crate::side::{Side, UPLINK};
 use crate::spec::{FabricConfig, FabricSpec, Protocol};
@@ -25,6 +25,7 @@ pub fn plan(config: &FabricConfig, spec: &FabricSpec, observed: &Observed) -> Ve
         plan.addresses(side);
         plan.routes(side);
     }
+    plan.neighbours();
     // The fabric's rules first: a port must not be published before what it leads to is guarded.
     for side in [Side::Fabric, Side::Host] {
         plan.rules(side);
@@ -142,8 +143,22 @@ impl Plan<'_> {
         }
     }
 
+    fn neighbours(&mut self) {
+        let wanted = wanted::neighbours(self.spec, &self.observed);
+        let found = self.observed.fabric.neighbours.clone();
+        let moved = |neighbour: &NeighbourObserved| {
+            wanted.iter().any(|other| (&other.link, other.address) == (&neighbour.link, neighbour.address))
+        };
+        for neighbour in found.difference(&wanted).filter(|neighbour| !moved(neighbour)).cloned() {
+            self.push(Op::RemoveNeighbour(neighbour));
+        }
+        for neighbour in wanted.difference(&found).cloned() {
+            self.push(Op::AddNeighbour(neighbour));
+        }
+    }
+
     fn rules(&mut self, side: Side) {
-        for family in self.observed.families() {
+        for family in wanted::tables(self.spec, &self.observed, side) {
             let Some(table) = rules::table(self.config, side, family) else { continue };
             let wanted = TableObserved { digest: Some(table.digest()), rules: table.rules() };
             if self.observed.side(side).tables.get(&family) != Some(&wanted) {

@@ -9,11 +9,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use netlink_packet_netfilter::nftables::InetHookNumber;
 
-use crate::family::{Family, octets, with_prefix};
+use crate::family::{Family, TableFamily, octets, with_prefix};
 use crate::nft::expr::{Ct, Expr, Field, Meta, link_name};
 use crate::nft::table::{Chain, ChainKind, Datatype, Set, Table};
 use crate::side::Side;
 use crate::spec::FabricConfig;
+
+pub(crate) mod sources;
 
 /// Slots of one service address: each new connection takes one at random.
 pub(crate) const SLOTS: u32 = 64;
@@ -42,10 +44,12 @@ const TCP: u8 = 6;
 const LOCAL: u32 = 2;
 
 /// The table of a side and family; `None` where none is needed.
-pub(crate) fn table(config: &FabricConfig, side: Side, family: Family) -> Option<Table> {
-    match side {
-        Side::Fabric => Some(fabric(config, family)),
-        Side::Host => config.uplink_pair(family).map(|_| host(config, family)),
+pub(crate) fn table(config: &FabricConfig, side: Side, family: TableFamily) -> Option<Table> {
+    match (side, family) {
+        (Side::Fabric, TableFamily::Ip(family)) => Some(fabric(config, family)),
+        (Side::Fabric, TableFamily::Bridge) => Some(sources::table(config)),
+        (Side::Host, TableFamily::Ip(family)) => config.uplink_pair(family).map(|_| host(config, family)),
+        (Side::Host, TableFamily::Bridge) => None,
     }
 }
 
@@ -53,7 +57,7 @@ fn fabric(config: &FabricConfig, family: Family) -> Table {
     let service_range = config.services().into_iter().find(|range| Family::of(range.ip()) == family);
     let (links, own, services) = fabric_sets(family);
     Table {
-        family,
+        family: family.into(),
         name: config.tag.name(),
         sets: vec![links, own, services],
         chains: vec![
@@ -167,7 +171,7 @@ fn host(config: &FabricConfig, family: Family) -> Table {
     if family == Family::V4 {
         chains.insert(0, chain("guard", ChainKind::Filter, InetHookNumber::PreRouting, RAW, guard()));
     }
-    Table { family, name: link, sets: vec![ports, ports_at], chains }
+    Table { family: family.into(), name: link, sets: vec![ports, ports_at], chains }
 }
 
 fn host_sets(family: Family) -> (Set, Set) {

@@ -86,6 +86,9 @@ pub struct Network {
     pub mtu: u32,
     /// Whether instances reach each other; `false` leaves them only the gateway and the way out.
     pub icc: bool,
+    /// Whether an instance is held to its own hardware address, its own addresses and what it was declared to
+    /// route ([`Attachment::sources`]), and may neither advertise routes nor redirect its neighbours.
+    pub source_check: bool,
 }
 
 /// Addresses of one family in one network.
@@ -171,4 +174,6 @@ pub struct Attachment {
     pub addresses: Vec<IpAddr>,
     /// Whether the way out leads through this network.
     pub default_route: bool,
+    /// Ranges that the instance routes, and so sends from beside its own addresses.
+    pub sources: Vec<IpNetwork>,
 }

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use crate::entry::{Entry, PortKey, Slots};
-use crate::family::{Family, canonical, octets, with_prefix};
-use crate::observed::{Observed, RouteObserved};
+use crate::family::{Family, TableFamily, canonical, octets, with_prefix};
+use crate::guard::{Allowed, Guard};
+use crate::observed::{LinkObserved, NeighbourObserved, Observed, RouteObserved};
 use crate::side::{Side, UPLINK};
 use crate::spec::{FabricConfig, FabricSpec, Network};
 
@@ -58,6 +59,8 @@ pub(crate) fn sysctls(config: &FabricConfig) -> Vec<Sysctl> {
         ("net/ipv4/conf/all/rp_filter", "0"),
         ("net/ipv4/conf/default/rp_filter", "0"),
         // Everything between two instances takes the way through the fabric (decision 0002).
+        ("net/ipv6/conf/all/accept_ra", "0"),
+        ("net/ipv6/conf/default/accept_ra", "0"),
         ("net/ipv4/conf/all/send_redirects", "0"),
         ("net/ipv4/conf/default/send_redirects", "0"),
         // On by default in a new namespace where the kernel has it; it would filter and translate on
@@ -91,6 +94,15 @@ pub(crate) fn mac(address: IpAddr) -> [u8; 6] {
     let mut mac = [0x02, 0x68, 0, 0, 0, 0];
     mac[2..].copy_from_slice(&octets[octets.len() - 4..]);
     mac
+}
+
+/// A hardware address for an interface without addresses.
+pub(crate) fn mac_of(name: &str) -> [u8; 6] {
+    // FNV-1a: an instance's identifier is chance enough.
+    let hash =
+        name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let [a, b, c, d] = hash.to_be_bytes();
+    [0x06, 0x68, a, b, c, d]
 }
 
 /// Link and address pairs of a side.
@@ -149,8 +161,55 @@ pub(crate) fn entries(config: &FabricConfig, spec: &FabricSpec, observed: &Obser
         entries.extend(own.map(|address| Entry::Own { address: *address }));
     }
     entries.extend(ports(config, spec));
-    entries.retain(|entry| observed.families().any(|family| family == entry.family()));
+    entries.extend(sources(spec, observed));
+    let known: Vec<TableFamily> = tables(spec, observed, Side::Fabric);
+    entries.retain(|entry| known.contains(&entry.family()));
     entries
+}
+
+/// The tables that a side has: those of the families that the kernel knows, and in the fabric one that checks
+/// sources, from the first network on that wants it.
+pub(crate) fn tables(spec: &FabricSpec, observed: &Observed, side: Side) -> Vec<TableFamily> {
+    let checks = spec.networks.values().any(|network| network.source_check)
+        || observed.fabric.tables.contains_key(&TableFamily::Bridge);
+    let bridge = (side == Side::Fabric && checks).then_some(TableFamily::Bridge);
+    observed.families().map(TableFamily::Ip).chain(bridge).collect()
+}
+
+/// What may come in by each port. A port without a note was made by an older version, which checked nothing.
+fn sources<'a>(spec: &'a FabricSpec, observed: &'a Observed) -> impl Iterator<Item = Entry> + 'a {
+    ports_of_networks(spec, observed).flat_map(|(port, network, link)| {
+        let guard = link.guard.as_ref().filter(|_| network.source_check);
+        let allowed = guard.map_or_else(|| [Allowed::Anything].into(), Guard::allowed);
+        allowed.into_iter().map(move |allowed| Entry::Source { port: port.to_owned(), allowed })
+    })
+}
+
+/// Neighbours that are known beforehand. In a network that doesn't check, addresses may move from one instance to
+/// another, so there they are asked for.
+pub(crate) fn neighbours(spec: &FabricSpec, observed: &Observed) -> BTreeSet<NeighbourObserved> {
+    let checked = ports_of_networks(spec, observed).filter(|(_, network, _)| network.source_check);
+    let noted = checked.filter_map(|(_, _, link)| Some((link.master.as_ref()?, link.guard.as_ref()?)));
+    let families: Vec<Family> = observed.families().collect();
+    noted
+        .flat_map(|(bridge, guard)| {
+            let known = guard.addresses.iter().filter(|address| families.contains(&Family::of(**address)));
+            known.map(|address| NeighbourObserved { link: bridge.clone(), address: *address, mac: guard.mac })
+        })
+        .collect()
+}
+
+/// Every port of the spec's bridges, with its network.
+fn ports_of_networks<'a>(
+    spec: &'a FabricSpec,
+    observed: &'a Observed,
+) -> impl Iterator<Item = (&'a str, &'a Network, &'a LinkObserved)> {
+    let networks: BTreeMap<&str, &Network> =
+        spec.networks.values().map(|network| (network.bridge.as_str(), network)).collect();
+    observed.fabric.links.iter().filter_map(move |(name, link)| {
+        let network = networks.get(link.master.as_deref()?)?;
+        Some((name.as_str(), *network, link))
+    })
 }
 
 /// The backends of each service address that has one.

@@ -120,3 +120,34 @@ fn what_is_not_there_yet_is_an_error_where_dropping_it_would_hurt() {
     "#]]
     .assert_eq(&lines(&lower_text(text).unwrap_err()));
 }
+
+const ROUTER: &str = r"
+name: vpn
+services:
+  vpn:
+    image: vpn
+    networks: { inner: { x-hoist: { sources: [10.8.0.0/24, 'fd08::/64'] } }, lab: {} }
+networks:
+  inner: {}
+  lab: { x-hoist: { source_check: false } }
+";
+
+#[test]
+fn what_instances_may_send_is_declared() {
+    let stack = lower_text(ROUTER).unwrap().stack;
+    let sources = |network: &str| -> Vec<String> {
+        let attachment = &stack.services["vpn"].networks[network];
+        attachment.sources.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(sources("inner"), ["10.8.0.0/24", "fd08::/64"]);
+    assert_eq!(sources("lab"), [""; 0]);
+    assert!(!stack.networks["inner"].unchecked && stack.networks["lab"].unchecked);
+    for (wrong, message) in [
+        ("sources: [10.8.0.0/24", "sources: [nowhere"),
+        ("source_check: false", "source_check: 7"),
+        ("source_check: false", "source_chek: false"),
+        ("sources:", "source:"),
+    ] {
+        assert!(lower_text(&ROUTER.replace(wrong, message)).is_err(), "{message}");
+    }
+}

@@ -95,6 +95,7 @@ fn network(id: NetworkId) -> Network {
         ipv6: false,
         subnets: Vec::new(),
         labels: BTreeMap::new(),
+        unchecked: false,
     }
 }
 

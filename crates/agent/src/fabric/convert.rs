@@ -41,6 +41,7 @@ pub(super) fn network(id: &NetworkId, spec: &NetworkSpec) -> net::Network {
         internal: spec.internal,
         mtu: MTU,
         icc: true,
+        source_check: !spec.unchecked,
     }
 }
 
@@ -118,6 +119,7 @@ pub(super) fn attachments(instance: &InstanceContext) -> Result<Vec<net::Attachm
                 mac: attachment.mac.as_deref().map(mac).transpose()?,
                 addresses: instance.spec.addresses.get(*id).cloned().unwrap_or_default(),
                 default_route: gateway.as_ref() == Some(*id),
+                sources: attachment.sources.clone(),
             })
         })
         .collect()

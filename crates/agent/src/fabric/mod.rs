@@ -267,6 +267,7 @@ async fn apply_all(inner: std::sync::Weak<Inner>) {
         }
         let mut state = inner.state.lock().await;
         let Some(wanted) = lock(&inner.next).take() else { continue };
+        inner.agree_networks(&wanted);
         state.wanted = wanted;
         let link = lock(&inner.link).clone();
         if let Some(link) = link {
@@ -296,6 +297,16 @@ async fn end_flows(inner: std::sync::Weak<Inner>) {
 }
 
 impl Inner {
+    /// What may change of a network while it is there.
+    fn agree_networks(&self, wanted: &FabricWanted) {
+        let mut networks = lock(&self.networks);
+        for (id, wanted) in &wanted.networks {
+            if let Some(network) = networks.get_mut(id) {
+                (network.internal, network.unchecked) = (wanted.internal, wanted.unchecked);
+            }
+        }
+    }
+
     /// Looks at the kernel's state anew and repairs what others changed (`nft flush ruleset`, a firewall's reload).
     async fn repair(&self) {
         let mut state = self.state.lock().await;

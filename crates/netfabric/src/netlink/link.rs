@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    BridgePortState, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage, State,
+    BridgeBooleanOptionFlags, BridgeBooleanOptions, BridgePortState, InfoBridge, InfoBridgePort, InfoData,
+    InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 
 use super::{KernelError, Request, Socket};
@@ -22,6 +22,8 @@ pub(crate) struct Listed {
     pub(crate) mtu: u32,
     /// Index of the bridge it is a port of.
     pub(crate) master: Option<u32>,
+    /// What was noted down at it.
+    pub(crate) alias: Option<String>,
     /// For a veth: index of its other end, in the namespace that has it.
     pub(crate) peer: Option<u32>,
     /// Packets pass: the kernel has noticed that the other end is there and, for a port of a bridge,
@@ -50,8 +52,6 @@ pub(crate) struct Peer<'a> {
 pub(crate) struct Veth<'a> {
     pub(crate) name: &'a str,
     pub(crate) mtu: u32,
-    /// Index of the bridge to join.
-    pub(crate) master: Option<u32>,
 }
 
 /// Lists every link of the namespace.
@@ -101,13 +101,13 @@ pub(crate) fn veth(veth: Veth<'_>, peer: Peer<'_>) -> Request<RouteNetlinkMessag
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(far))),
         ]),
     ]);
-    near.attributes.extend(veth.master.map(LinkAttribute::Controller));
     create(format!("add link {} to {}", veth.name, peer.name), near)
 }
 
 /// Makes a bridge, up, with a hardware address that no port changes.
 ///
-/// It doesn't learn who listens to which multicast group: without a querier the kernel's guess only
+/// It learns no address from the frames that are for the bridge alone (LLDP and its like): those are never
+/// filtered, so an instance could lead its neighbours' frames to itself by them. And it doesn't learn who listens to which multicast group: without a querier the kernel's guess only
 /// loses neighbour discovery.
 pub(crate) fn bridge(name: &str, mac: [u8; 6], mtu: u32) -> Request<RouteNetlinkMessage> {
     let mut message = LinkMessage::default();
@@ -119,7 +119,13 @@ pub(crate) fn bridge(name: &str, mac: [u8; 6], mtu: u32) -> Request<RouteNetlink
         LinkAttribute::Address(mac.to_vec()),
         LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Bridge),
-            LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::MulticastSnooping(false)])),
+            LinkInfo::Data(InfoData::Bridge(vec![
+                InfoBridge::MulticastSnooping(false),
+                InfoBridge::MultiBoolOpt(BridgeBooleanOptions {
+                    value: BridgeBooleanOptionFlags::NoLinkLocalLearn,
+                    mask: BridgeBooleanOptionFlags::NoLinkLocalLearn,
+                }),
+            ])),
         ]),
     ]);
     create(format!("add bridge {name}"), message)
@@ -133,6 +139,20 @@ pub(crate) fn set_up(name: &str, mtu: Option<u32>) -> Request<RouteNetlinkMessag
     message.attributes.push(LinkAttribute::IfName(name.to_owned()));
     message.attributes.extend(mtu.map(LinkAttribute::Mtu));
     Request::new(format!("set link {name} up"), RouteNetlinkMessage::SetLink(message), 0)
+}
+
+/// Notes something down at a link, where it stays as long as the link does.
+pub(crate) fn note(name: &str, alias: String) -> Request<RouteNetlinkMessage> {
+    let mut message = LinkMessage::default();
+    message.attributes.extend([LinkAttribute::IfName(name.to_owned()), LinkAttribute::IfAlias(alias)]);
+    Request::new(format!("note the addresses of {name}"), RouteNetlinkMessage::SetLink(message), 0)
+}
+
+/// Makes a link a port of a bridge, which learns who is behind it.
+pub(crate) fn join(name: &str, bridge: u32) -> Request<RouteNetlinkMessage> {
+    let mut message = LinkMessage::default();
+    message.attributes.extend([LinkAttribute::IfName(name.to_owned()), LinkAttribute::Controller(bridge)]);
+    Request::new(format!("join {name} to its bridge"), RouteNetlinkMessage::SetLink(message), 0)
 }
 
 /// Cuts a bridge port off from the other ports that are cut off; only the bridge itself is left.
@@ -173,6 +193,7 @@ fn listed(message: RouteNetlinkMessage) -> Option<Listed> {
         up: message.header.flags.contains(LinkFlags::Up),
         mtu: 0,
         master: None,
+        alias: None,
         peer: None,
         passes: false,
     };
@@ -183,6 +204,7 @@ fn listed(message: RouteNetlinkMessage) -> Option<Listed> {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(master) => link.master = Some(master),
+            LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
             LinkAttribute::Link(peer) => link.peer = Some(peer),
             LinkAttribute::LinkInfo(info) => forwarding = read_info(&mut link, info),
             _ => {}

@@ -116,7 +116,7 @@ pub(crate) fn is_local(socket: &mut Socket, address: IpAddr) -> Result<bool, Ker
     Ok(replies.iter().any(local))
 }
 
-fn address_family(family: Family) -> AddressFamily {
+pub(super) fn address_family(family: Family) -> AddressFamily {
     match family {
         Family::V4 => AddressFamily::Inet,
         Family::V6 => AddressFamily::Inet6,

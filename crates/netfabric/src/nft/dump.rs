@@ -9,7 +9,7 @@ use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner, Netfilte
 
 use super::element::{self, Raw, SetRef};
 use super::{message, protocol_family, table};
-use crate::family::Family;
+use crate::family::TableFamily;
 use crate::netlink::{KernelError, Request, Socket};
 
 /// A table of ours as found.
@@ -22,9 +22,12 @@ pub(crate) struct FoundTable {
 }
 
 /// Finds the tables called `name`.
-pub(crate) fn tables(socket: &mut Socket, name: &str) -> Result<BTreeMap<Family, FoundTable>, KernelError> {
+pub(crate) fn tables(
+    socket: &mut Socket,
+    name: &str,
+) -> Result<BTreeMap<TableFamily, FoundTable>, KernelError> {
     let mut found = BTreeMap::new();
-    for family in Family::ALL {
+    for family in TableFamily::ALL {
         let get = NfTablesMessage::GetTable(TableMessage { attributes: Vec::new() });
         let request = Request::new("list nftables tables", message(protocol_family(family), get), 0);
         for message in socket.dump(request)? {
@@ -74,7 +77,7 @@ pub(crate) fn nf_tables(message: &NetfilterMessage) -> Option<&NfTablesMessage> 
     }
 }
 
-fn count_rules(socket: &mut Socket, family: Family, name: &str) -> Result<usize, KernelError> {
+fn count_rules(socket: &mut Socket, family: TableFamily, name: &str) -> Result<usize, KernelError> {
     rules(socket, protocol_family(family), name, None).map(|rules| rules.len())
 }
 

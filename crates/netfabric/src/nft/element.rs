@@ -7,7 +7,7 @@ use netlink_packet_netfilter::nftables::{
 };
 
 use super::{family_name, message, protocol_family};
-use crate::family::Family;
+use crate::family::TableFamily;
 use crate::netlink::Request;
 
 /// A list attribute holds at most 64 KiB, and an element at most 88 bytes.
@@ -16,7 +16,7 @@ const PER_MESSAGE: usize = 500;
 /// The set that elements belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SetRef<'a> {
-    pub(crate) family: Family,
+    pub(crate) family: TableFamily,
     pub(crate) table: &'a str,
     pub(crate) set: &'a str,
 }

@@ -15,7 +15,7 @@ const FIRST_REGISTER: u32 = 8;
 /// Where a header field is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
-    /// 1 network header, 2 transport header (`enum nft_payload_bases`).
+    /// 0 link layer header, 1 network header, 2 transport header (`enum nft_payload_bases`).
     pub(crate) base: u32,
     pub(crate) offset: u32,
     pub(crate) len: u32,
@@ -26,6 +26,22 @@ impl Field {
     pub(crate) const DESTINATION_PORT: Self = Self { base: 2, offset: 2, len: 2 };
     /// The type of an ICMP or ICMPv6 message.
     pub(crate) const ICMP_TYPE: Self = Self { base: 2, offset: 0, len: 1 };
+
+    /// The Ethernet header's source address.
+    pub(crate) const ETHER_SOURCE: Self = Self { base: 0, offset: 6, len: 6 };
+    /// The Ethernet header's type; that of a VLAN tag where there is one, also when the kernel has taken the
+    /// tag out of the frame.
+    pub(crate) const ETHER_TYPE: Self = Self { base: 0, offset: 12, len: 2 };
+    /// ARP: hardware type, protocol type and the lengths of their addresses.
+    pub(crate) const ARP_TYPES: Self = Self { base: 1, offset: 0, len: 6 };
+    /// ARP over Ethernet for IPv4: the sender's hardware address.
+    pub(crate) const ARP_SENDER_MAC: Self = Self { base: 1, offset: 8, len: 6 };
+    /// ARP over Ethernet for IPv4: the sender's address.
+    pub(crate) const ARP_SENDER: Self = Self { base: 1, offset: 14, len: 4 };
+    /// The target of a neighbour solicitation or advertisement, RFC 4861.
+    pub(crate) const ND_TARGET: Self = Self { base: 2, offset: 8, len: 16 };
+    /// Source and destination port of TCP and UDP.
+    pub(crate) const PORTS: Self = Self { base: 2, offset: 0, len: 4 };
 
     /// The IP header's source address.
     pub(crate) const fn source(family: Family) -> Self {
@@ -93,6 +109,10 @@ pub(crate) enum Expr {
     NotEqual { register: u32, value: Vec<u8> },
     /// Goes on when the key is in the set; loads the data when it is a map.
     Lookup { set: &'static str, key: u32, data: Option<u32> },
+    /// Goes on when the key is not in the set.
+    NotIn { set: &'static str, key: u32 },
+    /// Loads a host-order number.
+    Number { value: u32, to: u32 },
     /// Translates the destination to the address, and the port, in registers. Final.
     Dnat { family: Family, address: u32, port: Option<u32> },
     /// Translates the source to the address of the link it goes out by. Final.
@@ -132,6 +152,12 @@ impl Expr {
             Self::Equal { register: reg, value } => ("cmp", encode_cmp(*reg, 0, value)),
             Self::NotEqual { register: reg, value } => ("cmp", encode_cmp(*reg, 1, value)),
             Self::Lookup { set, key, data } => ("lookup", encode_lookup(set, *key, *data)),
+            // NFT_LOOKUP_F_INV.
+            Self::NotIn { set, key } => ("lookup", vec![text(1, set), register(2, *key), word(5, 1)]),
+            Self::Number { value, to } => (
+                "immediate",
+                vec![register(1, *to), nested(2, &[DefaultNla::new(1, value.to_ne_bytes().to_vec())])],
+            ),
             Self::Dnat { family, address, port } => ("nat", encode_dnat(*family, *address, *port)),
             Self::Masquerade => ("masq", Vec::new()),
             // NFT_REJECT_TCP_RST, and NFT_REJECT_ICMP_UNREACH.

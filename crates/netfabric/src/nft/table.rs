@@ -9,13 +9,13 @@ use netlink_packet_netfilter::nftables::{
 
 use super::expr::Expr;
 use super::{family_name, message, protocol_family};
-use crate::family::Family;
+use crate::family::TableFamily;
 use crate::netlink::Request;
 
 /// A table: its sets stand before its rules, which look things up in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
-    pub(crate) family: Family,
+    pub(crate) family: TableFamily,
     pub(crate) name: String,
     pub(crate) sets: Vec<Set>,
     pub(crate) chains: Vec<Chain>,
@@ -56,6 +56,7 @@ pub(crate) enum Datatype {
     Port,
     /// A host-order number (`nft` calls the type a mark).
     Number,
+    Mac,
     LinkName,
 }
 
@@ -64,6 +65,7 @@ impl Datatype {
         match self {
             Self::Ipv4 => 7,
             Self::Ipv6 => 8,
+            Self::Mac => 9,
             Self::Protocol => 12,
             Self::Port => 13,
             Self::Number => 19,
@@ -75,6 +77,7 @@ impl Datatype {
     const fn padded_len(self) -> u32 {
         match self {
             Self::Ipv4 | Self::Protocol | Self::Port | Self::Number => 4,
+            Self::Mac => 8,
             Self::Ipv6 | Self::LinkName => 16,
         }
     }
@@ -181,7 +184,7 @@ impl Table {
 }
 
 /// Removes a table with everything in it.
-pub(crate) fn remove(family: Family, name: &str) -> Request<NetfilterMessage> {
+pub(crate) fn remove(family: TableFamily, name: &str) -> Request<NetfilterMessage> {
     let family = protocol_family(family);
     let attributes = vec![TableAttribute::Name(name.to_owned())];
     Request::new(

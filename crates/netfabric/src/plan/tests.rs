@@ -32,7 +32,8 @@ fn network(number: u8) -> (NetworkId, Network) {
         services: Some(format!("10.214.{number}.0/24").parse().unwrap()),
     };
     let bridge = LinkName::new(format!("br-{number}")).unwrap();
-    let network = Network { bridge, ranges: vec![range], internal: number == 3, mtu: 1500, icc: true };
+    let internal = number == 3;
+    let network = Network { bridge, ranges: vec![range], internal, mtu: 1500, icc: true, source_check: true };
     (NetworkId::new(format!("net-{number}")), network)
 }
 
@@ -59,7 +60,7 @@ fn spec() -> FabricSpec {
 /// A kernel without anything of ours.
 fn bare() -> Observed {
     let mut observed = Observed::default();
-    let lo = LinkObserved { bridge: false, up: false, mtu: 65536, master: None };
+    let lo = LinkObserved { bridge: false, up: false, mtu: 65536, master: None, guard: None };
     observed.fabric.links.insert("lo".to_owned(), lo);
     for key in ["net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"] {
         observed.fabric.sysctls.insert(key.to_owned(), "0".to_owned());
@@ -99,6 +100,7 @@ fn from_nothing() {
             host: route 10.1.1.0/24 by 10.213.0.2 on hoist-t
             host: route 10.214.0.0/16 by 10.213.0.2 on hoist-t
             fabric: replace the IPv4 table
+            fabric: replace the bridge table
             fabric: pass IPv4 from br-1 to br-1
             fabric: pass IPv4 from br-1 to uplink
             fabric: pass IPv4 from uplink to br-1

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::{FabricConfig, FabricSpec, Network, NetworkId, Protocol, PublishedPort, ServiceAddress};
+use super::{
+    FabricConfig, FabricSpec, LinkName, Network, NetworkId, Protocol, PublishedPort, ServiceAddress,
+};
 use crate::family::{Family, overlaps};
 
 /// Why a spec can't be carried out.
@@ -74,6 +76,14 @@ pub enum SpecError {
         what: String,
         /// The family.
         family: Family,
+    },
+    /// More ranges to send from than can be noted down at a link.
+    #[error(
+        "interface {ifname} is given more source ranges than there is room for; join them into fewer, wider ones"
+    )]
+    Sources {
+        /// The interface.
+        ifname: LinkName,
     },
     /// A name that leads nowhere.
     #[error("{what} names network {network}, which isn't there")]

@@ -291,6 +291,11 @@ impl World {
 
     /// Starts an instance `10.1.<network>.<n>`, where n counts from 2 over all networks.
     pub(crate) fn instance(&mut self, network: &str) -> Instance {
+        self.router(network, &[])
+    }
+
+    /// The same for one that routes ranges.
+    pub(crate) fn router(&mut self, network: &str, sources: &[&str]) -> Instance {
         self.instances += 1;
         let ns = Ns::new();
         let range4 = range(&self.spec.networks[&NetworkId::new(network)], true);
@@ -303,6 +308,7 @@ impl World {
             mac: None,
             addresses: vec![v4, v6],
             default_route: true,
+            sources: sources.iter().map(|range| range.parse().unwrap()).collect(),
         }];
         let request = AttachRequest {
             netns: ns.fd(),
@@ -312,6 +318,17 @@ impl World {
         };
         self.fabric.attach(&request).unwrap();
         Instance { ns, v4: v4.to_string(), v6: v6.to_string() }
+    }
+
+    /// Switches a network's check of sources.
+    pub(crate) fn check_sources(&mut self, network: &str, check: bool) {
+        self.spec.networks.get_mut(&NetworkId::new(network)).unwrap().source_check = check;
+        self.converge();
+    }
+
+    /// Runs a command in the fabric's namespace.
+    pub(crate) fn in_fabric(&self, command: &str) -> String {
+        Ns(Arc::new(self.fabric.netns().try_clone_to_owned().unwrap())).run(command)
     }
 
     /// Declares a service in a network; its address has the number `n` in the network's range.
@@ -371,6 +388,7 @@ pub(crate) fn spec(config: &FabricConfig) -> FabricSpec {
             internal,
             mtu: 1500,
             icc: true,
+            source_check: true,
         };
         spec.networks.insert(NetworkId::new(name), network);
     }

@@ -120,6 +120,7 @@ fn an_instance_in_two_networks_uses_each_for_its_own_services() {
         mac: None,
         addresses: vec![address.parse().unwrap()],
         default_route,
+        sources: Vec::new(),
     };
     let attachments =
         [attachment("a", "eth0", "10.1.1.100", true), attachment("b", "eth1", "10.1.2.100", false)];

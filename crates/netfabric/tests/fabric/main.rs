@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test says where it failed by panicking there")]
 
 mod foreign;
+mod frames;
 mod harness;
 mod isolation;
 mod lifecycle;
 mod ports;
 mod services;
+mod sources;
 mod speed;

@@ -63,6 +63,7 @@ fn a_hundred_instances_attach_side_by_side() {
                             format!("fd01:1::{:x}", number + 10).parse().unwrap(),
                         ],
                         default_route: true,
+                        sources: Vec::new(),
                     }];
                     let request = AttachRequest {
                         netns: ns.fd(),

@@ -73,7 +73,8 @@ impl Networks<'_> {
             subnets.push(self.subnet(&declaration.id, given.copied(), v6, before)?);
         }
         let services = self.slices(&declaration.id, &subnets, before)?;
-        Ok(NetworkSpec { users: Vec::new(), subnets, services, internal: declaration.internal })
+        let Network { internal, unchecked, .. } = *declaration;
+        Ok(NetworkSpec { users: Vec::new(), subnets, services, internal, unchecked })
     }
 
     /// A network that exists, but is in nobody's file any more.
@@ -86,7 +87,13 @@ impl Networks<'_> {
             ));
         };
         let services = self.slices(id, &seen.subnets, None)?;
-        Ok(NetworkSpec { users: Vec::new(), subnets: seen.subnets.clone(), services, internal: false })
+        Ok(NetworkSpec {
+            users: Vec::new(),
+            subnets: seen.subnets.clone(),
+            services,
+            internal: false,
+            unchecked: false,
+        })
     }
 
     fn subnet(

@@ -34,6 +34,8 @@ pub struct NetworkWanted {
     pub services: Vec<IpNetwork>,
     /// No way to the outside.
     pub internal: bool,
+    /// Instances may send whatever they like.
+    pub unchecked: bool,
 }
 
 /// A service in one network.
@@ -91,7 +93,8 @@ fn networks(view: &View<'_>) -> BTreeMap<NetworkId, NetworkWanted> {
     there
         .map(|(id, wanted)| {
             let (subnets, services) = (wanted.subnets.clone(), wanted.services.clone());
-            (id.clone(), NetworkWanted { subnets, services, internal: wanted.internal })
+            let (internal, unchecked) = (wanted.internal, wanted.unchecked);
+            (id.clone(), NetworkWanted { subnets, services, internal, unchecked })
         })
         .collect()
 }

@@ -8,6 +8,7 @@ use hoist_model::{
     Attachment, EndpointMode, Network, NetworkId, NetworkMode, NetworkName, Port, Protocol, Service,
     ServiceName, StackId, Volume, VolumeId, VolumeName,
 };
+use ipnetwork::IpNetwork;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -110,7 +111,23 @@ fn attachment(at: &mut Attributes<'_, '_>, node: &Node) -> Attachment {
         interface: text("interface_name"),
         priority: priority("priority"),
         gateway_priority: priority("gw_priority"),
+        sources: sources(at, node),
     }
+}
+
+fn sources(at: &mut Attributes<'_, '_>, node: &Node) -> Vec<IpNetwork> {
+    let mut sources = Vec::new();
+    for range in node.at_path(&["x-hoist", "sources"]).and_then(Node::as_list).into_iter().flatten() {
+        let text = range.as_text().unwrap_or_default();
+        match text.parse() {
+            Ok(source) => sources.push(source),
+            Err(_) => {
+                let message = format!("`x-hoist.sources`: `{text}` is no address range such as 10.8.0.0/24");
+                at.error("invalid-address", range.span, message);
+            }
+        }
+    }
+    sources
 }
 
 fn address<T: FromStr>(at: &mut Attributes<'_, '_>, node: &Node, key: &str) -> Option<T> {
@@ -193,6 +210,9 @@ impl Lowering<'_> {
             ipv6: flag(node, "enable_ipv6"),
             subnets,
             labels: pairs(node, "labels"),
+            unchecked: node
+                .at_path(&["x-hoist", "source_check"])
+                .is_some_and(|node| node.value == Value::Bool(false)),
         };
         Some((name, network))
     }
@@ -237,6 +257,7 @@ impl Lowering<'_> {
                     ipv6: false,
                     subnets: Vec::new(),
                     labels: BTreeMap::new(),
+                    unchecked: false,
                 };
                 networks.insert(name, network);
             }

@@ -27,5 +27,26 @@ static SERVICE: Record = record(
         field("expose", Shape::Either(&[one_of!(&["public", "local"]), TEXTS])),
     ],
 );
+
+/// `x-hoist` of a network.
+static HOIST_NETWORK: Shape = Shape::Record(&NETWORK_OWN);
+static NETWORK_OWN: Record = record("x-hoist of a network", &[field("source_check", FLAG)]);
+
+/// `x-hoist` of a service's network.
+static HOIST_ATTACHMENT: Shape = Shape::Record(&ATTACHMENT_OWN);
+static ATTACHMENT_OWN: Record = record("x-hoist of a service's network", &[field("sources", TEXTS)]);
+
+/// What `x-hoist` is in a record; none where it is a key like any other that begins with `x-`.
+#[must_use]
+pub fn hoist_shape(record: &'static Record) -> Option<&'static Shape> {
+    let own: [(&'static Record, &'static Shape); 4] = [
+        (&super::PROJECT, &HOIST_PROJECT),
+        (&super::SERVICE, &HOIST_SERVICE),
+        (&super::top::NETWORK, &HOIST_NETWORK),
+        (&super::service::ATTACHMENT, &HOIST_ATTACHMENT),
+    ];
+    own.into_iter().find(|(known, _)| std::ptr::eq(*known, record)).map(|(_, shape)| shape)
+}
+
 static LAYOUT: Record =
     Record { required: &["dir"], ..record("an OCI layout", &[field("dir", TEXT), field("tag", TEXT)]) };

@@ -1,9 +1,6 @@
 //! The table as a JSON schema, for editors.
 
-use super::{
-    BOOL, Field, HOIST_PROJECT, HOIST_SERVICE, INT, Keys, Limit, MapShape, NULL, NUM, PROJECT, Record,
-};
-use super::{SERVICE, STR, Shape};
+use super::{BOOL, Field, INT, Keys, Limit, MapShape, NULL, NUM, PROJECT, Record, STR, Shape, hoist_shape};
 use serde_json::{Map, Value, json};
 
 /// The JSON schema (draft 2020-12) of a stack file, `x-hoist` included.
@@ -97,12 +94,7 @@ fn record(record: &'static Record, definitions: &mut Definitions) -> Value {
     let fields =
         record.fields.iter().map(|field: &Field| (field.name.to_owned(), shape(&field.shape, definitions)));
     let mut properties: Map<String, Value> = fields.collect();
-    let own = match record {
-        record if std::ptr::eq(record, &SERVICE) => Some(&HOIST_SERVICE),
-        record if std::ptr::eq(record, &PROJECT) => Some(&HOIST_PROJECT),
-        _ => None,
-    };
-    if let Some(own) = own {
+    if let Some(own) = hoist_shape(record) {
         properties.insert("x-hoist".to_owned(), shape(own, definitions));
     }
     let mut out = json!({"type": "object", "description": record.what, "properties": properties});

@@ -13,7 +13,7 @@ mod service;
 mod shapes;
 mod top;
 
-pub use hoist::{HOIST_PROJECT, HOIST_SERVICE};
+pub use hoist::{HOIST_PROJECT, HOIST_SERVICE, hoist_shape};
 pub use json::json_schema;
 pub use service::SERVICE;
 pub use shapes::{BOOL, INT, NULL, NUM, STR};

@@ -282,7 +282,7 @@ static MODEL_REF: Record = record(
 );
 
 static ATTACHMENTS: MapShape = named(Shape::Either(&[scalar!(NULL), Shape::Record(&ATTACHMENT)]));
-static ATTACHMENT: Record = record(
+pub(super) static ATTACHMENT: Record = record(
     "a network of a service",
     &[
         field("aliases", TEXT_SET, Form::Texts).unique(Unique::Key),

@@ -66,7 +66,7 @@ const fn external(shape: Shape) -> Field {
     field("external", shape, Form::Flag).cast(Cast::Flag)
 }
 
-static NETWORK: Record = record(
+pub(super) static NETWORK: Record = record(
     "a network",
     &[
         field("name", TEXT, Form::Text),

@@ -6,6 +6,7 @@ use crate::place::Path;
 use crate::scalar::spell;
 use crate::schema::{
     BOOL, HOIST_PROJECT, HOIST_SERVICE, INT, Limit, MapShape, NULL, NUM, Record, STR, Shape, Site,
+    hoist_shape,
 };
 use crate::source::Span;
 use std::collections::HashMap;
@@ -205,7 +206,11 @@ fn check_record(node: &Node, record: &'static Record, path: &Path<'_>, report: &
     for (key, value) in map {
         match record.field(key) {
             Some(field) => check_shape(value, &field.shape, &path.key(key), report),
-            None if record.extensible && key.starts_with("x-") => {}
+            None if record.extensible && key.starts_with("x-") => {
+                if let Some(own) = hoist_shape(record).filter(|_| key == "x-hoist") {
+                    check_shape(value, own, &path.key(key), report);
+                }
+            }
             None if record.closed => unknown_key(key, value.place(), record, path, report),
             None => {}
         }
