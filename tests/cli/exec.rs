@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
+use hoist_tests::command::Signal;
 use hoist_tests::{Host, SOON, Stack, eventually};
 
 fn up(host: &Host) -> Stack<'_> {
@@ -106,5 +107,86 @@ fn a_service_that_does_not_run_is_an_error() {
     let refused = stack.hoist(&["exec", "-T", "talker", "true"]).ended_with(1);
     assert!(refused.stderr.contains("talker has no running instance"), "{refused}");
     let _usage = stack.hoist(&["exec", "-T", "nonsense", "true"]).ended_with(2);
+    stack.down().ok();
+}
+
+#[test]
+fn every_form_that_people_type_opens_a_shell() {
+    let Some(host) = Host::new() else { return };
+    let stack = up(&host);
+    for form in ["-it", "-ti", "-i -t", "-t", "-i", "--tty --interactive", "-it -u 0", "--no-TTY=false"] {
+        let words: Vec<&str> = form.split(' ').collect();
+        let exec = |rest: &[&'static str]| [&["exec"], &words[..], &["talker"], rest].concat();
+        let (running, mut terminal) = host.start_on_terminal(stack.command(&exec(&["sh"])));
+        terminal.wait_for("# ", SOON);
+        terminal.keys("test -t 0 && exit 5\n");
+        assert_eq!(running.finish(SOON).code, 5, "{form}");
+        // A script says it too, and gets no terminal's line ends.
+        assert_eq!(stack.hoist(&exec(&["echo", "hello"])).success().stdout, "hello\n", "{form}");
+    }
+    for form in ["-T", "--no-TTY", "--no-tty", "--tty=false", "-itT"] {
+        let command = stack.command(&["exec", form, "talker", "sh", "-c", "test ! -t 0 && exit 6"]);
+        assert_eq!(host.start_on_terminal(command).0.finish(SOON).code, 6, "{form}");
+    }
+    let typo = stack.hoist(&["exec", "--tyy", "talker", "sh"]).ended_with(2);
+    assert!(typo.stderr.contains("exec has no option --tyy"), "{typo}");
+    stack.down().ok();
+}
+
+#[test]
+fn its_terminal_is_one_of_the_instances_own() {
+    let Some(host) = Host::new() else { return };
+    let stack = up(&host);
+    let script = "tty; ls -l $(tty) /dev/pts; test $(readlink /proc/self/fd/0) = $(tty) && echo it is so";
+    let (running, terminal) =
+        host.start_on_terminal(stack.command(&["exec", "-it", "talker", "sh", "-c", script]));
+    assert_eq!(running.finish(SOON).code, 0, "{}", terminal.screen());
+    assert!(terminal.screen().starts_with("/dev/pts/0\r\n"), "{}", terminal.screen());
+    assert!(terminal.screen().contains("it is so"), "{}", terminal.screen());
+    stack.down().ok();
+}
+
+/// What an instance puts at `/dev/pts/ptmx` is not taken for a terminal, and can't keep anyone waiting.
+#[test]
+fn a_multiplexer_that_is_none_is_left_alone() {
+    let Some(host) = Host::new() else { return };
+    let stack = up(&host);
+    let replace = "mount -t tmpfs t /dev/pts && mkfifo /dev/pts/ptmx";
+    stack.hoist(&["exec", "-T", "--privileged", "talker", "sh", "-c", replace]).ok();
+    let command = stack.command(&["exec", "-it", "talker", "sh", "-c", "test -t 0 && exit 7"]);
+    assert_eq!(host.start_on_terminal(command).0.finish(SOON).code, 7);
+    stack.down().ok();
+}
+
+#[test]
+fn the_terminal_is_as_before_however_it_ends() {
+    let Some(host) = Host::new() else { return };
+    let stack = up(&host);
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::QUIT, 131)] {
+        let (running, terminal) = host.start_on_terminal(stack.command(&["exec", "-it", "talker", "sh"]));
+        terminal.wait_for("# ", SOON);
+        assert!(!terminal.is_cooked(), "keys go to the program inside");
+        running.signal(signal);
+        assert_eq!(running.finish(SOON).code, code);
+        assert!(terminal.is_cooked(), "after signal {}", signal.as_raw());
+    }
+    eventually("the shells inside have ended with their terminals", SOON, || {
+        !stack.listing().kind("process").iter().any(|line| line.ends_with(" sh"))
+    });
+    stack.down().ok();
+}
+
+/// `hoist exec … | head -1` ends, whether the program goes on writing or falls silent.
+#[test]
+fn it_ends_with_the_reader_of_its_output() {
+    let Some(host) = Host::new() else { return };
+    let stack = up(&host);
+    for script in ["yes", "echo y; exec sleep 100001", "while :; do echo y; sleep 0.1; done"] {
+        let mut command = stack.command(&["exec", "-T", "talker", "sh", "-c", script]);
+        command.stdin(Stdio::null());
+        let line = super::streams::in_a_pipe(&host, command, "head -1");
+        assert_eq!((line.stdout.as_str(), line.stderr.as_str()), ("y\n", ""), "{script}");
+        assert_eq!(line.code, 141, "{script}: as a shell says of one that nobody reads");
+    }
     stack.down().ok();
 }

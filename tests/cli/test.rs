@@ -11,3 +11,4 @@ mod names;
 mod output;
 mod reach;
 mod sources;
+mod streams;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 /// The person's side of a terminal.
 #[derive(Debug)]
@@ -83,6 +83,16 @@ impl Terminal {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Whether it is as a shell expects it: what is typed is shown, and read line by line.
+    ///
+    /// # Panics
+    /// When it is gone.
+    #[must_use]
+    pub fn is_cooked(&self) -> bool {
+        let modes = tcgetattr(&self.keys).expect("the terminal is there").local_modes;
+        modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
     }
 
     /// Makes the terminal another size.

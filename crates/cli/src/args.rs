@@ -304,12 +304,18 @@ pub struct Exec {
     /// Which replica
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub index: u32,
-    /// Without a terminal; so it is anyway where standard input is none
-    #[arg(short = 'T', long)]
-    pub no_tty: bool,
-    /// Accepted as in docker compose: standard input is connected anyway
-    #[arg(short, long)]
-    pub interactive: bool,
+    /// Give it no terminal; it gets one by default where standard input and output are one
+    #[arg(short = 'T', long, alias = "no-TTY", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_name = "BOOL")]
+    pub no_tty: Option<bool>,
+    /// Give it a terminal where standard input is one, whatever standard output is
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_name = "BOOL")]
+    pub tty: Option<bool>,
+    /// Connect standard input, which is so by default
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_name = "BOOL")]
+    pub interactive: Option<bool>,
     /// With all capabilities
     #[arg(long)]
     pub privileged: bool,
@@ -367,6 +373,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn exec_takes_the_flags_that_people_type() {
+        let exec = |flags: &str| {
+            let line = format!("hoist exec {flags} web sh -it -c x");
+            let parsed = Cli::try_parse_from(line.split_whitespace());
+            let Command::Exec(exec) = parsed.unwrap_or_else(|error| panic!("{line}: {error}")).command else {
+                panic!("{line} is exec")
+            };
+            assert_eq!(exec.words, ["web", "sh", "-it", "-c", "x"], "{line}");
+            exec
+        };
+        for both in ["-it", "-ti", "-i -t", "-t -i", "--tty --interactive", "--tty=true --interactive=true"] {
+            let exec = exec(both);
+            assert_eq!((exec.tty, exec.interactive, exec.no_tty), (Some(true), Some(true), None), "{both}");
+        }
+        for none in ["-T", "--no-TTY", "--no-tty", "--no-TTY=true"] {
+            assert_eq!(exec(none).no_tty, Some(true), "{none}");
+        }
+        assert_eq!(exec("-iT").no_tty, Some(true));
+        assert_eq!(exec("--no-tty=false").no_tty, Some(false));
+        assert_eq!(exec("--tty=false --interactive=false").interactive, Some(false));
+        assert_eq!(exec("-ituroot").user.as_deref(), Some("root"));
+        assert_eq!(exec("-dit -e A=b -w /").tty, Some(true));
+    }
+
+    #[test]
     fn every_command_can_be_parsed_and_read() {
         Cli::command().debug_assert();
         let lines = [
@@ -376,6 +407,12 @@ mod tests {
             "hoist ps -a --format json",
             "hoist logs -f --tail 3 -t web",
             "hoist exec -T --user x web ls -la",
+            "hoist logs -ft web",
+            "hoist logs -ftn 5 web",
+            "hoist logs -fn5",
+            "hoist ps -aq",
+            "hoist down -vt 3",
+            "hoist up -dt 3",
             "hoist stop -t 1",
             "hoist start --wait",
             "hoist restart --no-deps web",

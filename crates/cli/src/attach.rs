@@ -11,6 +11,7 @@ use hoist_wire::{Client, ClusterApi, InstanceStatus, Select, StackStatus, Stop};
 use crate::args::ProgressStyle;
 use crate::connect;
 use crate::error::{CommandError, code};
+use crate::out::errln;
 use crate::progress::{Progress, conclude};
 use crate::project::Target;
 use crate::steady::Steady;
@@ -56,9 +57,9 @@ pub(crate) async fn run(attached: Attached) -> Result<u8, CommandError> {
     loop {
         tokio::select! {
             item = tail.next(), if tail.is_open() => match item {
-                Item::Line(line) => tail.print(&line).map_err(|_| CommandError::silent(code::OK))?,
+                Item::Line(line) => tail.print(&line)?,
                 Item::End(_) => {}
-                Item::Broken(_, error) => anstream::eprintln!("{}warning:{:#} {error}", style::WARN, style::WARN),
+                Item::Broken(_, error) => errln!("{}warning:{:#} {error}", style::WARN, style::WARN),
             },
             change = changes.next(), if alive => match change {
                 Some(Ok(status)) => {
@@ -115,7 +116,7 @@ impl Exits {
 
 /// The first Ctrl-C stops what is attached, a second one kills it.
 async fn interrupted(attached: &Attached) -> Result<(), CommandError> {
-    anstream::eprintln!("\n{}stopping… (Ctrl-C again kills){:#}", style::DIM, style::DIM);
+    errln!("\n{}stopping… (Ctrl-C again kills){:#}", style::DIM, style::DIM);
     tokio::select! {
         result = stop(attached, false) => result?,
         _ = tokio::signal::ctrl_c() => stop(attached, true).await?,

@@ -12,6 +12,7 @@ use hoist_stackfile::{
 use crate::args::Global;
 use crate::build::Declared;
 use crate::error::CommandError;
+use crate::out::errln;
 use crate::remote::{self, Files};
 use crate::select::Selected;
 use crate::sources::sources;
@@ -75,7 +76,7 @@ pub(crate) fn stack(global: &Global, selected: &Selected, say: Say) -> Result<Lo
     let lowered = lowered.map_err(|errors| refuse(&errors))?;
     if say == Say::Warnings {
         if remote::is_fetched(Path::new(&loaded.project.directory)) {
-            anstream::eprintln!("the stack file and what is beside it are in {}", loaded.project.directory);
+            errln!("the stack file and what is beside it are in {}", loaded.project.directory);
         }
         let found: Vec<Diagnostic> = loaded.warnings.into_iter().chain(lowered.warnings).collect();
         print_briefly(&lint(&loaded.project, found)?);
@@ -160,7 +161,7 @@ pub(crate) fn refuse(findings: &[Diagnostic]) -> CommandError {
 pub(crate) fn print(findings: &[Diagnostic]) {
     let color = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
     for finding in findings {
-        anstream::eprintln!("{}", finding.render(color));
+        errln!("{}", finding.render(color));
     }
 }
 
@@ -174,11 +175,11 @@ pub(crate) fn print_briefly(warnings: &[Diagnostic]) {
         let count = seen.entry(warning.code).or_default();
         *count += 1;
         if *count <= SHOWN {
-            anstream::eprintln!("{}{warning}{:#}", style::WARN, style::WARN);
+            errln!("{}{warning}{:#}", style::WARN, style::WARN);
         }
     }
     for (code, count) in seen.into_iter().filter(|(_, count)| *count > SHOWN) {
         let more = count - SHOWN;
-        anstream::eprintln!("{more} more of {code}; `hoist config -q` shows all");
+        errln!("{more} more of {code}; `hoist config -q` shows all");
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -11,6 +10,7 @@ use hoist_model::{EventKind, Outcome, Severity, Subject, Verdict};
 use hoist_wire::{ApiError, ErrorKind, EventStream, Work, WorkStream};
 
 use crate::args::ProgressStyle;
+use crate::out::{self, errln};
 use crate::style;
 
 /// How often times are drawn anew.
@@ -39,12 +39,7 @@ impl Progress {
     /// Progress of `title` (`up`, `down`), in this style.
     #[must_use]
     pub(crate) fn new(title: &'static str, style: ProgressStyle) -> Self {
-        let style = match style {
-            ProgressStyle::Auto if rustix::termios::isatty(std::io::stderr()) => ProgressStyle::Tty,
-            ProgressStyle::Auto => ProgressStyle::Plain,
-            chosen => chosen,
-        };
-        Self { title, style, lines: BTreeMap::new(), drawn: 0, quiet_pull: false }
+        Self { title, style: style.settled(), lines: BTreeMap::new(), drawn: 0, quiet_pull: false }
     }
 
     /// The same without progress of pulls (`--quiet-pull`).
@@ -135,7 +130,7 @@ impl Progress {
         let told = transfer && self.lines.get(&subject).is_some_and(|line| line.state == state);
         if self.style == ProgressStyle::Plain && !told {
             let why = detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
-            anstream::eprintln!("{subject} {state}{why}");
+            errln!("{subject} {state}{why}");
         }
         if self.style == ProgressStyle::Tty && done && matches!(subject, Subject::Layer(..)) {
             self.lines.remove(&subject);
@@ -164,16 +159,15 @@ impl Progress {
             return;
         }
         self.erase();
-        anstream::eprintln!("{style}{word}:{style:#} {text}");
+        errln!("{style}{word}:{style:#} {text}");
         if let Some(hint) = hint {
-            anstream::eprintln!("  {}hint:{:#} {hint}", style::DIM, style::DIM);
+            errln!("  {}hint:{:#} {hint}", style::DIM, style::DIM);
         }
     }
 
     fn erase(&mut self) {
         if self.drawn > 0 {
-            // Cursor up, then clear to the end of the screen (ECMA-48: CUU, ED).
-            anstream::eprint!("\x1b[{}A\x1b[J", self.drawn);
+            out::redraw(self.drawn, "");
             self.drawn = 0;
         }
     }
@@ -198,9 +192,7 @@ impl Progress {
             draw_line(&mut text, &subject.to_string(), line, width, columns);
         }
         let drawn = shown.len() + 1;
-        self.erase();
-        anstream::eprint!("{text}");
-        let _ = anstream::stderr().flush();
+        out::redraw(self.drawn, &text);
         self.drawn = drawn;
     }
 }
@@ -230,25 +222,19 @@ pub(crate) fn conclude(verdict: &Verdict, quiet: bool, nothing_changed: &str) ->
     match &verdict.outcome {
         Outcome::Converged => {
             if verdict.changed == 0 && !quiet {
-                anstream::eprintln!("{nothing_changed}");
+                errln!("{nothing_changed}");
             }
             true
         }
         Outcome::Superseded => {
-            anstream::eprintln!("another change of this stack took over");
+            errln!("another change of this stack took over");
             false
         }
         Outcome::Failed(failures) => {
             for failure in failures {
-                anstream::eprintln!(
-                    "{}error:{:#} {}: {}",
-                    style::BAD,
-                    style::BAD,
-                    failure.subject,
-                    failure.what
-                );
+                errln!("{}error:{:#} {}: {}", style::BAD, style::BAD, failure.subject, failure.what);
                 if let Some(hint) = &failure.hint {
-                    anstream::eprintln!("  {}hint:{:#} {hint}", style::DIM, style::DIM);
+                    errln!("  {}hint:{:#} {hint}", style::DIM, style::DIM);
                 }
             }
             false

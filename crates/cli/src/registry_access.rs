@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use hoist_wire::{Credential, RegistryAccess, Secret, Sensitive};
 
 use crate::error::CommandError;
+use crate::out::errln;
 use file::ConfigFile;
 
 /// Docker Hub, as references spell it.
@@ -30,7 +31,7 @@ pub(crate) fn access<'a>(images: impl IntoIterator<Item = &'a str>) -> Result<Re
     for registry in registries {
         let secret = match file.helper(&registry) {
             Some(name) => helper::get(name, key(&registry)).unwrap_or_else(|error| {
-                anstream::eprintln!("warning: {error}; going on without a login at {registry}");
+                errln!("warning: {error}; going on without a login at {registry}");
                 None
             }),
             None => file.secret(&registry)?,

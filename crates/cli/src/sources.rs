@@ -14,6 +14,7 @@ use hoist_stackfile::{Options, Remote, Source, Sources};
 use crate::args::Global;
 use crate::error::CommandError;
 use crate::load::Disk;
+use crate::out::errln;
 use crate::remote::Files;
 use crate::select::Selected;
 
@@ -152,7 +153,7 @@ fn files(named: &[PathBuf], here: &Path, variables: &Variables) -> Result<Vec<Pa
         )
     })?;
     for ignored in &found.ignored {
-        anstream::eprintln!("warning: {} is not read: {} is", ignored.display(), found.files[0].display());
+        errln!("warning: {} is not read: {} is", ignored.display(), found.files[0].display());
     }
     Ok(found.files)
 }

@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-use crate::args::Ansi;
+use crate::args::{Ansi, ProgressStyle};
 
 /// Applies the `--ansi` choice to this process's output.
 pub(crate) fn choose(ansi: Ansi) {
@@ -12,6 +12,23 @@ pub(crate) fn choose(ansi: Ansi) {
         Ansi::Never => anstream::ColorChoice::Never,
     };
     choice.write_global();
+}
+
+impl ProgressStyle {
+    /// The style that `auto` comes to here: drawn anew on a terminal that can move its cursor, and may.
+    #[must_use]
+    pub(crate) fn settled(self) -> Self {
+        let movable = || {
+            let dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
+            let never = anstream::ColorChoice::global() == anstream::ColorChoice::Never;
+            rustix::termios::isatty(std::io::stderr()) && !dumb && !never
+        };
+        match self {
+            Self::Auto if movable() => Self::Tty,
+            Self::Auto => Self::Plain,
+            chosen => chosen,
+        }
+    }
 }
 
 /// Done, healthy.

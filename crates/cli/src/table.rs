@@ -1,9 +1,11 @@
 //! Columns, aligned, three spaces apart, as docker's tools print them.
 
+use crate::out::outln;
+
 /// Prints rows of equal length; the first is the heading.
 pub(crate) fn print<const N: usize>(rows: &[[String; N]]) {
     for line in lines(rows) {
-        anstream::println!("{line}");
+        outln!("{line}");
     }
 }
 

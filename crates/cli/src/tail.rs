@@ -9,6 +9,8 @@ use hoist_model::{InstanceUid, WallTime};
 use hoist_wire::{ApiError, LogLine, LogsRequest};
 use tokio::sync::mpsc;
 
+use crate::error::CommandError;
+use crate::out;
 use crate::steady::Steady;
 use crate::style;
 use crate::time::rfc3339;
@@ -137,25 +139,23 @@ impl Tail {
     /// Prints a line. Output goes to standard output, whichever stream it came from, as with docker compose.
     ///
     /// # Errors
-    /// When standard output is closed.
-    pub(crate) fn print(&self, line: &LogLine) -> std::io::Result<()> {
-        let mut out = anstream::stdout().lock();
+    /// When it can't be written; how that ends the command.
+    pub(crate) fn print(&self, line: &LogLine) -> Result<(), CommandError> {
         let name = line.slot.short();
+        let mut bytes = Vec::with_capacity(line.line.len() + 64);
         if !self.style.no_prefix {
             let width = self.names.keys().map(String::len).max().unwrap_or(0);
-            if self.style.no_color {
-                write!(out, "{name:<width$}  | ")?;
-            } else {
-                let color = style::prefix(self.names.get(&name).copied().unwrap_or(0));
-                write!(out, "{color}{name:<width$}  |{color:#} ")?;
-            }
+            let color = style::prefix(self.names.get(&name).copied().unwrap_or(0));
+            let plain = self.style.no_color || !out::takes_colours();
+            let color = if plain { anstyle::Style::new() } else { color };
+            let _ = write!(bytes, "{color}{name:<width$}  |{color:#} ");
         }
         if self.style.timestamps {
-            write!(out, "{} ", rfc3339(line.time))?;
+            let _ = write!(bytes, "{} ", rfc3339(line.time));
         }
-        // Lines are bytes: what isn't UTF-8 goes through as it is when standard output is no terminal.
-        out.write_all(&line.line)?;
-        out.write_all(b"\n")?;
-        out.flush()
+        // Lines are bytes, and go through as they are.
+        bytes.extend_from_slice(&line.line);
+        bytes.push(b'\n');
+        out::raw(&bytes)
     }
 }

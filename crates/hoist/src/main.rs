@@ -21,7 +21,14 @@ fn main() -> ExitCode {
         Some("dns") => return dns::run(root(&words)),
         _ => {}
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version too: told, or not where nothing can be written.
+        Err(told) => {
+            let code = if told.print().is_ok() { told.exit_code() } else { 1 };
+            return ExitCode::from(u8::try_from(code).unwrap_or(1));
+        }
+    };
     if let Command::Agent(args) = &cli.command
         && args.command.is_none()
     {

@@ -8,6 +8,7 @@ use hoist_wire::{ApiError, Client, ErrorKind};
 
 use super::Wanted;
 use crate::error::CommandError;
+use crate::out::errln;
 use crate::style;
 
 /// Prints what is found; whether that is nothing. `quiet`: problems only.
@@ -24,12 +25,12 @@ pub(crate) async fn check(
         let name = one.service.clone();
         match findings(agent, one, quiet).await {
             Ok(0) if quiet => {}
-            Ok(0) => anstream::eprintln!("{name}: nothing to say"),
+            Ok(0) => errln!("{name}: nothing to say"),
             Ok(_) => fine = false,
             Err(error) if error.kind == ErrorKind::Unavailable => return Err(error.into()),
             Err(error) => {
                 fine = false;
-                anstream::eprintln!("{}error:{:#} {name}: {}", style::BAD, style::BAD, error.message);
+                errln!("{}error:{:#} {name}: {}", style::BAD, style::BAD, error.message);
             }
         }
     }
@@ -44,7 +45,7 @@ async fn findings(agent: &Arc<Client>, mut one: Wanted, quiet: bool) -> Result<u
     while let Some(item) = stream.next().await {
         match item? {
             FromBuild::Event(BuildEvent::Warning(text)) if !quiet => {
-                anstream::eprintln!("{}warning:{:#} {}: {text}", style::WARN, style::WARN, one.service);
+                errln!("{}warning:{:#} {}: {text}", style::WARN, style::WARN, one.service);
             }
             FromBuild::Event(BuildEvent::Checked(odd)) => return Ok(odd),
             FromBuild::Event(_) | FromBuild::List(_) | FromBuild::Read(_) | FromBuild::Put(_) => {}

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use hoist_wire::build::{BuildEvent, BuiltImage};
 use super::fit;
 use super::step::Step;
 use crate::args::ProgressStyle;
+use crate::out;
 use crate::progress::terminal_size;
 use crate::style;
 
@@ -37,12 +37,7 @@ struct State {
 
 impl Shown {
     pub(crate) fn new(style: ProgressStyle, width: usize) -> Self {
-        let style = match style {
-            ProgressStyle::Auto if rustix::termios::isatty(std::io::stderr()) => ProgressStyle::Tty,
-            ProgressStyle::Auto => ProgressStyle::Plain,
-            chosen => chosen,
-        };
-        Self { style, width, state: Mutex::default() }
+        Self { style: style.settled(), width, state: Mutex::default() }
     }
 
     /// Draws running steps while the work goes on, also when nothing happens; nothing of them is left after it.
@@ -109,23 +104,18 @@ impl Shown {
             return;
         }
         let mut text = String::new();
-        if state.drawn > 0 {
-            // Cursor up, then clear to the end of the screen (ECMA-48: CUU, ED).
-            let _ = write!(text, "\x1b[{}A\x1b[J", state.drawn);
-        }
+        let above = std::mem::take(&mut state.drawn);
         for line in lines {
             let _ =
                 writeln!(text, "{}{service:<width$}{:#}  {line}", style::DIM, style::DIM, width = self.width);
         }
-        state.drawn = 0;
         if self.style == ProgressStyle::Tty {
             let (columns, rows) = terminal_size();
             let running = self.running(state, columns, rows);
             running.iter().for_each(|line| text.extend([line, "\n"]));
             state.drawn = running.len();
         }
-        // Nobody reads any more: the build goes on.
-        let _ = anstream::stderr().write_all(text.as_bytes());
+        out::redraw(above, &text);
     }
 
     /// The running steps, as many as the terminal holds, a line each: what wraps or scrolls off can't be drawn over.

@@ -7,6 +7,7 @@ use hoist_wire::{AgentStatus, ClusterApi, ErrorKind};
 use crate::args::{AgentCommand, ListFormat};
 use crate::connect;
 use crate::error::{CommandError, code};
+use crate::out::{errln, outln};
 
 /// How often a question is asked again when the agent ends before it answers.
 const TRIES: u32 = 10;
@@ -19,7 +20,7 @@ pub(crate) async fn run(root: &Path, command: &AgentCommand) -> Result<(), Comma
     match command {
         AgentCommand::Stop { force } => {
             let Some(agent) = connect::found(root).await else {
-                anstream::eprintln!("no agent runs for {}", root.display());
+                errln!("no agent runs for {}", root.display());
                 return Ok(());
             };
             agent.shutdown(*force).await?;
@@ -28,23 +29,23 @@ pub(crate) async fn run(root: &Path, command: &AgentCommand) -> Result<(), Comma
         }
         AgentCommand::Status { format } => {
             let Some(status) = status(root).await? else {
-                anstream::eprintln!("no agent runs for {}", root.display());
+                errln!("no agent runs for {}", root.display());
                 return Err(CommandError::silent(code::FAILED));
             };
             if *format == ListFormat::Json {
                 let text = serde_json::to_string(&status)
                     .map_err(|error| CommandError::failed(error.to_string()))?;
-                anstream::println!("{text}");
+                outln!("{text}");
                 return Ok(());
             }
             let [agent, keeper, dns] = status.pids;
-            anstream::println!("version    {}", status.version);
-            anstream::println!("root       {}", status.root.display());
-            anstream::println!("agent      {agent}\nkeeper     {keeper}\ndns        {dns}");
+            outln!("version    {}", status.version);
+            outln!("root       {}", status.root.display());
+            outln!("agent      {agent}\nkeeper     {keeper}\ndns        {dns}");
             let stacks: Vec<String> = status.stacks.iter().map(ToString::to_string).collect();
-            anstream::println!("stacks     {}", stacks.join(", "));
+            outln!("stacks     {}", stacks.join(", "));
             let running = status.report.instances.values().filter(|instance| instance.pid.is_some()).count();
-            anstream::println!("instances  {running} running, {} in all", status.report.instances.len());
+            outln!("instances  {running} running, {} in all", status.report.instances.len());
             Ok(())
         }
     }

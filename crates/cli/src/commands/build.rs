@@ -7,6 +7,7 @@ use crate::build::{self, Overrides, Wanted};
 use crate::commands::pull;
 use crate::connect;
 use crate::error::{CommandError, code};
+use crate::out::{errln, outln};
 use crate::project::Project;
 use crate::style;
 
@@ -30,11 +31,11 @@ pub(crate) async fn run(
     };
     let wanted = project.builds.wanted(&project.target.services, args.with_dependencies, &overrides)?;
     if args.print {
-        anstream::println!("{:#}", project.builds.bake(&wanted));
+        outln!("{:#}", project.builds.bake(&wanted));
         return Ok(());
     }
     if wanted.is_empty() {
-        anstream::eprintln!("nothing to build: no service chosen has a `build`");
+        errln!("nothing to build: no service chosen has a `build`");
         return Ok(());
     }
     let agent = Arc::new(connect::connect(&project.target.root).await?);
@@ -46,7 +47,7 @@ pub(crate) async fn run(
     let names = if args.push { to_push(&project, &wanted) } else { Vec::new() };
     for (_, image) in build::build(&agent, wanted, style).await? {
         if args.quiet {
-            anstream::println!("{}", image.id);
+            outln!("{}", image.id);
         }
     }
     pull::push_images(&agent, &names, style, false).await
@@ -59,7 +60,7 @@ fn to_push(project: &Project, wanted: &[Wanted]) -> Vec<String> {
         if project.builds.has_image(&one.service) {
             names.extend(one.request.names.iter().cloned());
         } else {
-            anstream::eprintln!("{} is not pushed: it has no `image`", one.service);
+            errln!("{} is not pushed: it has no `image`", one.service);
         }
     }
     names
@@ -74,7 +75,7 @@ fn say_what_has_no_effect(args: &args::Build) {
     ];
     for (flag, value, why) in flags {
         if value.as_deref().is_some_and(|value| value != "false") {
-            anstream::eprintln!("{}warning:{:#} --{flag} has no effect: {why}", style::WARN, style::WARN);
+            errln!("{}warning:{:#} --{flag} has no effect: {why}", style::WARN, style::WARN);
         }
     }
 }

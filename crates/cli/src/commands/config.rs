@@ -12,6 +12,7 @@ use hoist_stackfile::{Diagnostic, Dialect, Options, Sources, json_schema};
 use crate::args::{self, ConfigFormat, ConfigView, Global};
 use crate::error::{CommandError, code};
 use crate::load;
+use crate::out::{out, outln};
 use crate::remote::Files;
 use crate::select::select;
 use crate::sources::sources;
@@ -94,7 +95,7 @@ fn for_editors(args: &args::Config) -> bool {
 
 fn refuse(args: &args::Config, found: &[Diagnostic]) -> CommandError {
     if for_editors(args) {
-        anstream::println!("{}", findings::json(found));
+        outln!("{}", findings::json(found));
         return CommandError::silent(code::USAGE);
     }
     load::refuse(found)
@@ -107,7 +108,7 @@ fn conclude(
     text: impl FnOnce() -> Result<String, CommandError>,
 ) -> Result<(), CommandError> {
     if for_editors(args) {
-        anstream::println!("{}", findings::json(found));
+        outln!("{}", findings::json(found));
         return Ok(());
     }
     load::print(found);
@@ -133,7 +134,7 @@ fn emit(args: &args::Config, text: &str) -> Result<(), CommandError> {
         Some(path) => std::fs::write(path, text)
             .map_err(|error| CommandError::failed(format!("{}: {error}", path.display()))),
         None => {
-            anstream::print!("{text}");
+            out!("{text}");
             Ok(())
         }
     }

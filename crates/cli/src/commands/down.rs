@@ -4,6 +4,7 @@ use hoist_wire::{ClusterApi, Down};
 
 use crate::args;
 use crate::error::{CommandError, code};
+use crate::out::errln;
 use crate::progress::{Progress, conclude};
 use crate::project::Target;
 
@@ -18,7 +19,7 @@ pub(crate) async fn run(
 ) -> Result<(), CommandError> {
     let nothing = format!("nothing to do: stack {} is not up", target.id);
     let Some(agent) = target.agent().await? else {
-        anstream::eprintln!("{nothing}");
+        errln!("{nothing}");
         return Ok(());
     };
     let down = Down {
@@ -29,7 +30,7 @@ pub(crate) async fn run(
     };
     let mut events = match agent.down(down).await {
         Err(error) if error.kind == hoist_wire::ErrorKind::NotFound => {
-            anstream::eprintln!("{nothing}");
+            errln!("{nothing}");
             return Ok(());
         }
         events => events?,

@@ -1,24 +1,19 @@
 //! `hoist exec`: a command inside a running instance, with a terminal when there is one.
 
-use std::collections::BTreeMap;
-use std::io::Write;
-use std::sync::Arc;
+mod session;
 
-use bytes::Bytes;
-use futures_util::StreamExt;
-use hoist_model::{Exit, ServiceName};
-use hoist_wire::{
-    ApiError, Client, ClusterApi, ErrorKind, ExecInput, ExecOutput, ExecRequest, ExecSession, StackStatus,
-};
-use tokio::io::AsyncReadExt;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use std::collections::BTreeMap;
+use std::io;
+
+use hoist_model::ServiceName;
+use hoist_wire::{ExecRequest, StackStatus};
+use rustix::termios::isatty;
 
 use crate::args::{self, Global};
 use crate::error::CommandError;
 use crate::project::Target;
 use crate::select::is_file;
-use crate::terminal::{RawMode, size};
+use crate::terminal::size;
 
 /// Runs the command; its exit code is the program's.
 ///
@@ -28,7 +23,7 @@ pub(crate) async fn run(global: &Global, args: &args::Exec) -> Result<u8, Comman
     let (file, service, command) = split(global, &args.words)?;
     let target = Target::resolve(global, &[], &[file, vec![service.to_string()]].concat())?;
     let (agent, status) = target.up_status().await?;
-    let tty = !args.no_tty && rustix::termios::isatty(std::io::stdin());
+    let tty = wants_terminal(args, isatty(io::stdin()), isatty(io::stdout()));
     let request = ExecRequest {
         instance: instance(&status, &service, args.index)?,
         command,
@@ -36,11 +31,20 @@ pub(crate) async fn run(global: &Global, args: &args::Exec) -> Result<u8, Comman
         user: args.user.clone(),
         working_dir: args.workdir.clone(),
         tty: tty.then(size),
-        stdin: !args.detach,
+        stdin: !args.detach && args.interactive != Some(false),
         privileged: args.privileged,
         detach: args.detach,
     };
-    attach(&agent, request, tty).await
+    session::run(&agent, request).await
+}
+
+/// Whether the program gets a terminal. As with docker compose, `-t` asks for nothing where standard input is none, so
+/// that scripts may say `-it` too. What is redirected must arrive unchanged, so output that goes elsewhere has none
+/// unless it is asked for. A detached program has nobody to keep its terminal open.
+fn wants_terminal(args: &args::Exec, input: bool, output: bool) -> bool {
+    let refused = args.no_tty == Some(true) || args.tty == Some(false) || args.detach;
+    let asked = args.no_tty == Some(false) || args.tty == Some(true);
+    input && !refused && (asked || output)
 }
 
 type Words = (Vec<String>, ServiceName, Vec<String>);
@@ -51,6 +55,11 @@ fn split(global: &Global, words: &[String]) -> Result<Words, CommandError> {
         Some((first, rest)) if global.files.is_empty() && is_file(first) => (vec![first.clone()], rest),
         _ => (Vec::new(), words),
     };
+    if let Some(option) = rest.first().filter(|word| word.starts_with('-')) {
+        let hint =
+            if file.is_empty() { "`hoist exec --help` lists them" } else { "options go before the file" };
+        return Err(CommandError::usage(format!("exec has no option {option} here")).hint(hint));
+    }
     let Some((service, command)) = rest.split_first().filter(|(_, command)| !command.is_empty()) else {
         return Err(CommandError::usage("exec takes a service and a command").hint("hoist exec web ls /"));
     };
@@ -86,81 +95,27 @@ fn environment(words: &[String]) -> Result<BTreeMap<String, String>, CommandErro
     words.iter().map(one).collect()
 }
 
-async fn attach(agent: &Arc<Client>, request: ExecRequest, tty: bool) -> Result<u8, CommandError> {
-    let detached = request.detach;
-    let ExecSession { input, mut output } = agent.exec(request).await.map_err(not_run)?;
-    let _raw = if tty { Some(RawMode::enter()?) } else { None };
-    if !detached {
-        tokio::spawn(forward_stdin(input.clone()));
-        tokio::spawn(forward_signals(input, tty));
-    }
-    while let Some(item) = output.next().await {
-        match item? {
-            ExecOutput::Stdout(bytes) => write(&mut std::io::stdout(), &bytes),
-            ExecOutput::Stderr(bytes) => write(&mut std::io::stderr(), &bytes),
-            ExecOutput::Exit(exit) => return Ok(exit_code(exit)),
-        }
-    }
-    if detached {
-        return Ok(0);
-    }
-    Err(CommandError::failed("the agent went away before the command ended"))
-}
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
 
-/// As shells have it: 127 when the program isn't there, 126 when it can't be run.
-fn not_run(error: ApiError) -> CommandError {
-    let code = match error.kind {
-        ErrorKind::NotFound => 127,
-        ErrorKind::Invalid => 126,
-        _ => crate::error::code::FAILED,
-    };
-    CommandError { code, ..error.into() }
-}
+    use super::*;
 
-fn write(sink: &mut impl Write, bytes: &Bytes) {
-    // Whoever closed the pipe has seen enough; the program's end still decides the exit code.
-    let _ = sink.write_all(bytes).and_then(|()| sink.flush());
-}
-
-fn exit_code(exit: Exit) -> u8 {
-    u8::try_from(exit.status()).unwrap_or(u8::MAX)
-}
-
-async fn forward_stdin(input: mpsc::Sender<ExecInput>) {
-    let mut stdin = tokio::io::stdin();
-    let mut buffer = vec![0; 16 << 10];
-    loop {
-        match stdin.read(&mut buffer).await {
-            Ok(0) | Err(_) => {
-                let _ = input.send(ExecInput::Eof).await;
-                return;
-            }
-            Ok(n) => {
-                if input.send(ExecInput::Stdin(Bytes::copy_from_slice(&buffer[..n]))).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// Passes on new sizes of the terminal; without one, Ctrl-C as the signal that it is.
-async fn forward_signals(input: mpsc::Sender<ExecInput>, tty: bool) {
-    let (Ok(mut resized), Ok(mut interrupted)) =
-        (signal(SignalKind::window_change()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
-    loop {
-        let item = tokio::select! {
-            _ = resized.recv(), if tty => {
-                let (columns, rows) = size();
-                ExecInput::Resize(columns, rows)
-            }
-            _ = interrupted.recv() => ExecInput::Signal(hoist_wire::Signal(SignalKind::interrupt().as_raw_value())),
+    #[test]
+    fn a_terminal_is_given_where_there_is_one_to_pass_on() {
+        let wanted = |flags: &str, input, output| {
+            let line = format!("hoist exec {flags} web sh");
+            let cli = args::Cli::try_parse_from(line.split_whitespace()).unwrap();
+            let args::Command::Exec(exec) = cli.command else { panic!("{line} is exec") };
+            wants_terminal(&exec, input, output)
         };
-        if input.send(item).await.is_err() {
-            return;
-        }
+        assert!(wanted("", true, true) && wanted("-it", true, true) && wanted("-i", true, true));
+        assert!(!wanted("", true, false), "what is redirected arrives unchanged");
+        assert!(wanted("-t", true, false) && wanted("--no-tty=false", true, false));
+        assert!(!wanted("", false, true) && !wanted("-it", false, false), "there is no terminal to pass on");
+        assert!(
+            !wanted("-T", true, true) && !wanted("-itT", true, true) && !wanted("--tty=false", true, true)
+        );
+        assert!(!wanted("-d", true, true), "nobody would keep it open");
     }
 }

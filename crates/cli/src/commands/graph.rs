@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use crate::out::out;
 use hoist_model::{Condition, Stack};
 
 /// Prints the graph: an arrow from each service to what it waits for, labelled with the condition.
 pub(crate) fn run(stack: &Stack) {
-    anstream::print!("{}", dot(stack));
+    out!("{}", dot(stack));
 }
 
 fn dot(stack: &Stack) -> String {

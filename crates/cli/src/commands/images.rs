@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::args::{self, ListFormat};
 use crate::commands::image::{name_and_tag, short};
 use crate::error::CommandError;
+use crate::out::outln;
 use crate::project::Target;
 use crate::size;
 
@@ -42,10 +43,10 @@ fn print(rows: &[(InstanceStatus, ImageSummary)], args: &args::StackImages) {
         let mut ids: Vec<&str> = rows.iter().map(|(_, image)| short(&image.id.0)).collect();
         ids.sort_unstable();
         ids.dedup();
-        ids.iter().for_each(|id| anstream::println!("{id}"));
+        ids.iter().for_each(|id| outln!("{id}"));
     } else if args.format == ListFormat::Json {
         let json: Vec<_> = rows.iter().map(|(row, image)| json_row(row, image)).collect();
-        anstream::println!("{}", serde_json::Value::from(json));
+        outln!("{}", serde_json::Value::from(json));
     } else {
         let mut table =
             vec![["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE"].map(str::to_owned)];

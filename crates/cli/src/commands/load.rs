@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::args;
 use crate::connect;
 use crate::error::CommandError;
+use crate::out::outln;
 
 /// Bytes of one message.
 const CHUNK: usize = 256 << 10;
@@ -25,9 +26,9 @@ pub(crate) async fn run(root: &Path, args: &args::Load) -> Result<(), CommandErr
             continue;
         }
         if image.references.is_empty() {
-            anstream::println!("Loaded image ID: {}", image.digest);
+            outln!("Loaded image ID: {}", image.digest);
         }
-        image.references.iter().for_each(|reference| anstream::println!("Loaded image: {reference}"));
+        image.references.iter().for_each(|reference| outln!("Loaded image: {reference}"));
     }
     Ok(())
 }

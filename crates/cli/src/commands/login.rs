@@ -9,6 +9,7 @@ use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr}
 use crate::args;
 use crate::connect;
 use crate::error::CommandError;
+use crate::out::{err, errln, outln};
 use crate::registry_access::{forget, keep, login as access, registry_name};
 
 /// Keeps credentials that the registry accepts.
@@ -33,11 +34,9 @@ pub(crate) async fn login(root: &Path, args: &args::Login) -> Result<(), Command
     let request = CheckLogin { registry: registry.clone(), access: access(&registry, &user, &password) };
     agent.check_login(request).await?;
     if keep(&registry, &user, &password)? && args.password.is_some() {
-        anstream::eprintln!(
-            "warning: a password on the command line can be seen by others; use --password-stdin"
-        );
+        errln!("warning: a password on the command line can be seen by others; use --password-stdin");
     }
-    anstream::println!("Login Succeeded");
+    outln!("Login Succeeded");
     Ok(())
 }
 
@@ -48,9 +47,9 @@ pub(crate) async fn login(root: &Path, args: &args::Login) -> Result<(), Command
 pub(crate) fn logout(args: &args::Logout) -> Result<(), CommandError> {
     let registry = registry_name(&args.registry);
     if forget(&registry)? {
-        anstream::println!("Removing login credentials for {registry}");
+        outln!("Removing login credentials for {registry}");
     } else {
-        anstream::println!("Not logged in to {registry}");
+        outln!("Not logged in to {registry}");
     }
     Ok(())
 }
@@ -69,7 +68,7 @@ fn ask(question: &str, secret: bool) -> Result<String, CommandError> {
             .hint("`hoist login -u NAME --password-stdin REGISTRY < FILE`"));
     }
     let failed = |error: io::Error| CommandError::failed(format!("the terminal: {error}"));
-    anstream::eprint!("{question}");
+    err!("{question}");
     io::stderr().flush().map_err(failed)?;
     let _dark = if secret { Some(Dark::enter().map_err(failed)?) } else { None };
     let mut line = String::new();
@@ -93,6 +92,6 @@ impl Dark {
 impl Drop for Dark {
     fn drop(&mut self) {
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
-        anstream::eprintln!();
+        errln!();
     }
 }

@@ -74,8 +74,7 @@ async fn drain(tail: &mut Tail) -> Result<(), CommandError> {
 
 fn show(tail: &Tail, item: Item) -> Result<(), CommandError> {
     match item {
-        // A closed pipe (`hoist logs | head`) is no failure of ours.
-        Item::Line(line) => tail.print(&line).map_err(|_| CommandError::silent(crate::error::code::OK)),
+        Item::Line(line) => tail.print(&line),
         Item::End(_) => Ok(()),
         Item::Broken(_, error) => Err(error.into()),
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::args::{self, ListFormat};
 use crate::error::CommandError;
+use crate::out::outln;
 use crate::project::Target;
 use crate::time;
 
@@ -27,13 +28,13 @@ pub(crate) async fn run(target: &Target, args: &args::Ps) -> Result<(), CommandE
 fn print(rows: &[&InstanceStatus], args: &args::Ps) -> Result<(), CommandError> {
     let now = time::now();
     if args.quiet {
-        rows.iter().for_each(|row| anstream::println!("{}", row.uid));
+        rows.iter().for_each(|row| outln!("{}", row.uid));
     } else if args.services {
         let mut names: Vec<&str> = rows.iter().map(|row| row.report.slot.service.as_str()).collect();
         names.dedup();
-        names.iter().for_each(|name| anstream::println!("{name}"));
+        names.iter().for_each(|name| outln!("{name}"));
     } else if args.format == ListFormat::Json {
-        rows.iter().for_each(|row| anstream::println!("{}", json_row(row, now)));
+        rows.iter().for_each(|row| outln!("{}", json_row(row, now)));
     } else {
         let mut table =
             vec![["NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"].map(str::to_owned)];

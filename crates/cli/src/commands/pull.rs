@@ -9,6 +9,7 @@ use hoist_wire::{ApiError, Client, ImageApi, ImageQuery, PullImage, PushImage};
 use crate::args::{self, ProgressStyle, PullWhich};
 use crate::connect;
 use crate::error::CommandError;
+use crate::out::{errln, outln};
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::registry_access::access;
@@ -102,9 +103,9 @@ pub(crate) async fn pull_one(
         let pulled = end?;
         if style != ProgressStyle::Quiet {
             let state = if pulled.up_to_date { "up to date" } else { "new" };
-            anstream::eprintln!("digest: {}\nstatus: {state}", pulled.digest);
+            errln!("digest: {}\nstatus: {state}", pulled.digest);
         }
-        anstream::println!("{}", pulled.reference);
+        outln!("{}", pulled.reference);
     }
     Ok(())
 }
@@ -119,7 +120,7 @@ pub(crate) async fn push_one(root: &Path, image: String, style: ProgressStyle) -
     let call = agent.push_image(PushImage { reference: image, access }).await;
     for end in Progress::new("push", style).follow_all(vec![call]).await {
         let pushed = end?;
-        anstream::println!("{}: digest: {} size: {}", pushed.reference, pushed.digest, pushed.size);
+        outln!("{}: digest: {} size: {}", pushed.reference, pushed.digest, pushed.size);
     }
     Ok(())
 }
@@ -146,7 +147,7 @@ fn images(
         let ImageSource::Reference(image) = &service.image else { continue };
         match wanted(name, service) {
             Ok(()) => drop(images.insert(image.clone())),
-            Err(why) => anstream::eprintln!("{name} skipped: {why}"),
+            Err(why) => errln!("{name} skipped: {why}"),
         }
     }
     images.into_iter().collect()
@@ -177,12 +178,12 @@ fn familiar(image: &str) -> String {
 fn conclude(errors: Vec<ApiError>, ignored: bool) -> Result<(), CommandError> {
     let mut errors = errors.into_iter();
     if ignored {
-        errors.for_each(|error| anstream::eprintln!("warning: {error}"));
+        errors.for_each(|error| errln!("warning: {error}"));
         return Ok(());
     }
     let Some(first) = errors.next() else { return Ok(()) };
     for error in errors {
-        anstream::eprintln!("{}error:{:#} {error}", crate::style::BAD, crate::style::BAD);
+        errln!("{}error:{:#} {error}", crate::style::BAD, crate::style::BAD);
     }
     Err(first.into())
 }

@@ -9,6 +9,7 @@ use hoist_wire::{ArchiveBytes, ImageApi};
 use crate::args;
 use crate::connect;
 use crate::error::CommandError;
+use crate::out;
 
 /// Runs the command.
 ///
@@ -23,7 +24,7 @@ pub(crate) async fn run(root: &Path, args: &args::Save) -> Result<(), CommandErr
     let agent = connect::connect(root).await?;
     let bytes = agent.save_images(args.images.clone()).await?;
     let Some(path) = &args.output else {
-        return write(bytes, &mut io::stdout().lock(), "standard output").await;
+        return print(bytes).await;
     };
     let name = path.display().to_string();
     let beside = PathBuf::from(format!("{}.new", path.display()));
@@ -35,6 +36,13 @@ pub(crate) async fn run(root: &Path, args: &args::Save) -> Result<(), CommandErr
         let _ = std::fs::remove_file(&beside);
     }
     kept
+}
+
+async fn print(mut bytes: ArchiveBytes) -> Result<(), CommandError> {
+    while let Some(chunk) = bytes.next().await {
+        out::raw(&chunk?)?;
+    }
+    Ok(())
 }
 
 async fn write(mut bytes: ArchiveBytes, to: &mut impl Write, name: &str) -> Result<(), CommandError> {

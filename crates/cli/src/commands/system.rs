@@ -10,6 +10,7 @@ use crate::args::{ListFormat, Prune, PruneAll, SystemCommand};
 use crate::commands::image::tell;
 use crate::connect;
 use crate::error::{CommandError, code};
+use crate::out::{err, errln, outln};
 use crate::{size, time};
 
 /// Runs the command.
@@ -31,10 +32,10 @@ pub(crate) async fn run(root: &Path, command: SystemCommand) -> Result<(), Comma
 async fn check(root: &Path) -> Result<(), CommandError> {
     let faults = connect::connect(root).await?.check_store().await?;
     if faults.is_empty() {
-        anstream::println!("the image store is sound");
+        outln!("the image store is sound");
         return Ok(());
     }
-    faults.iter().for_each(|fault| anstream::println!("{fault}"));
+    faults.iter().for_each(|fault| outln!("{fault}"));
     let message = format!("{} things in the image store are not as they must be", faults.len());
     Err(CommandError::failed(message).hint("pull or load the images named again: that mends them"))
 }
@@ -45,7 +46,7 @@ async fn prune_all(root: &Path, args: &PruneAll) -> Result<(), CommandError> {
     }
     if args.volumes && !args.prune.all {
         let text = "an anonymous volume goes with its instance: without -a, there is no volume to remove";
-        anstream::eprintln!("note: {text}");
+        errln!("note: {text}");
     }
     let request = PruneImages { builds: true, volumes: args.volumes, ..PruneImages::default() };
     prune(root, &args.prune, request).await
@@ -62,11 +63,11 @@ pub(crate) async fn prune(root: &Path, args: &Prune, request: PruneImages) -> Re
     }
     let removed = connect::connect(root).await?.prune_images(request).await?;
     tell(&removed);
-    removed.volumes.iter().for_each(|id| anstream::println!("Deleted volume: {id}"));
+    removed.volumes.iter().for_each(|id| outln!("Deleted volume: {id}"));
     if removed.builds > 0 {
-        anstream::println!("Deleted build cache objects: {}", removed.builds);
+        outln!("Deleted build cache objects: {}", removed.builds);
     }
-    anstream::println!("Total reclaimed space: {}", size::text(removed.bytes));
+    outln!("Total reclaimed space: {}", size::text(removed.bytes));
     Ok(())
 }
 
@@ -106,9 +107,9 @@ fn agreed(going: &[&str]) -> Result<bool, CommandError> {
     if !rustix::termios::isatty(io::stdin()) {
         return Err(CommandError::usage("there is no terminal to ask on").hint("`-f` prunes without asking"));
     }
-    anstream::eprintln!("This will remove:");
-    going.iter().for_each(|what| anstream::eprintln!("  - {what}"));
-    anstream::eprint!("Continue? [y/N] ");
+    errln!("This will remove:");
+    going.iter().for_each(|what| errln!("  - {what}"));
+    err!("Continue? [y/N] ");
     let mut line = String::new();
     let answer = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut line));
     answer.map_err(|error| CommandError::failed(format!("the terminal: {error}")))?;
@@ -142,7 +143,7 @@ fn print(rows: &[(&str, UsageRow)], format: ListFormat) {
                 "Type": kind, "TotalCount": row.count.to_string(), "Active": row.active.to_string(),
                 "Size": size::text(row.bytes), "Reclaimable": reclaimable(row),
             });
-            anstream::println!("{json}");
+            outln!("{json}");
         }
         return;
     }

@@ -13,6 +13,7 @@ use crate::attach::{self, Attached};
 use crate::build::{self, Declared, Overrides};
 use crate::connect;
 use crate::error::{CommandError, code};
+use crate::out::errln;
 use crate::progress::{Progress, conclude};
 use crate::project::{Project, Target};
 use crate::registry_access;
@@ -132,7 +133,7 @@ async fn interruptible<T, E: Into<CommandError>>(
     tokio::select! {
         result = work => result.map_err(Into::into),
         _ = tokio::signal::ctrl_c() => {
-            anstream::eprintln!("\ninterrupted: the stack goes on coming up; `hoist ps` shows it, `hoist down` takes it away");
+            errln!("\ninterrupted: the stack goes on coming up; `hoist ps` shows it, `hoist down` takes it away");
             Err(CommandError::silent(code::INTERRUPTED))
         }
     }

@@ -1,15 +1,16 @@
 //! `hoist version`.
 
 use crate::args;
+use crate::out::outln;
 
 /// Prints the version.
 pub(crate) fn run(args: &args::Version) {
     let version = env!("CARGO_PKG_VERSION");
     if args.format == "json" {
-        anstream::println!("{}", serde_json::json!({ "version": version }));
+        outln!("{}", serde_json::json!({ "version": version }));
     } else if args.short {
-        anstream::println!("{version}");
+        outln!("{version}");
     } else {
-        anstream::println!("hoist version {version}");
+        outln!("hoist version {version}");
     }
 }

@@ -3,15 +3,16 @@
 //! Their ends are the agent's. When the keeper is killed they run on, and the agent learns of their end
 //! from the pidfd it has: sent before the program runs, so that none runs unknown.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use hoist_runtime::exec::{self, ExecInput};
 use hoist_runtime::identity::{Exit, ExitInfo};
 use hoist_runtime::launch::{Launching, Progress};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::Keeper;
-use super::exits::from_status;
+use super::exits::{from_status, has_ended};
 use super::instance::Stage;
 use super::launch::{io_failure, launch_failure, prepare_failure, shortfall, spawn_failure};
 use super::peers::Caller;
@@ -49,13 +50,14 @@ impl Keeper {
         let Stage::Running { pidfd, .. } = &instance.stage else {
             return Err(refuse(Refusal::State, format!("{key} does not run")));
         };
+        let root = root(instance.record.identity.pid, pidfd.as_fd());
         if self.execs.values().any(|exec| exec.key == *key && exec.name == request.exec) {
             return Err(refuse(Refusal::State, format!("{} runs in {key} already", request.exec)));
         }
         let container = pidfd
             .try_clone()
             .map_err(|error| refuse(Refusal::System, format!("can't duplicate a pidfd: {error}")))?;
-        Ok(match self.spawn_exec(request, container, fds, caller) {
+        Ok(match self.spawn_exec(request, Container { pidfd: container, root }, fds, caller) {
             Ok(()) => Answer::Later,
             Err(failure) => Answer::Now(Reply::LaunchFailed(failure), Vec::new()),
         })
@@ -64,18 +66,22 @@ impl Keeper {
     fn spawn_exec(
         &mut self,
         request: Exec,
-        container: OwnedFd,
+        container: Container,
         fds: Vec<OwnedFd>,
         caller: Caller,
     ) -> Result<(), Failure> {
         let Exec { key, exec: name, mut process, cgroup_dirs, terminal, uid, best_effort } = request;
         self.inherited.fill_in(&mut process);
-        let terminal = terminal.map(Terminal::make).transpose();
+        let make = |size| match &container.root {
+            Some(root) => Terminal::within(root.as_fd(), size),
+            None => Terminal::make(size),
+        };
+        let terminal = terminal.map(make).transpose();
         let terminal = terminal.map_err(|error| io_failure("can't make a terminal", &error))?;
         let ends = ends(terminal.as_ref(), uid, fds)
             .map_err(|error| io_failure("can't open the terminal", &error))?;
         let input = ExecInput {
-            container,
+            container: container.pidfd,
             process,
             cgroups: cgroup_dirs,
             stdio: ends.0,
@@ -161,6 +167,19 @@ impl Keeper {
         self.children.remove(&exec.pid);
         Some(exec)
     }
+}
+
+/// What an exec goes into: the container's first process, and the root that it sees.
+struct Container {
+    pidfd: OwnedFd,
+    root: Option<OwnedFd>,
+}
+
+/// The root of a process, which is still the one of `pidfd` once it is open.
+fn root(pid: i32, pidfd: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = open(format!("/proc/{pid}/root"), flags, Mode::empty()).ok()?;
+    (!has_ended(pidfd)).then_some(root)
 }
 
 type Ends = ([OwnedFd; 3], Option<OwnedFd>);

@@ -1,9 +1,14 @@
 //! Pseudo terminals: the keeper's side.
+//!
+//! A terminal belongs to the container's own devpts where there is one: its name is then right inside.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, Uid, fchmod, fchown, fcntl_setfl};
+use rustix::fs::{
+    FileType, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, fcntl_setfl, fstat, fstatfs, major, minor,
+    open, openat2,
+};
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
@@ -24,6 +29,18 @@ impl Terminal {
     pub(crate) fn make(size: WindowSize) -> io::Result<Terminal> {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&master)?;
+        Terminal::fresh(master, size)
+    }
+
+    /// A terminal of the devpts at `/dev/pts` below `root`; one of the host's where there is none.
+    pub(crate) fn within(root: BorrowedFd<'_>, size: WindowSize) -> io::Result<Terminal> {
+        match open_multiplexer(root)? {
+            Some(master) => Terminal::fresh(master, size),
+            None => Terminal::make(size),
+        }
+    }
+
+    fn fresh(master: OwnedFd, size: WindowSize) -> io::Result<Terminal> {
         unlockpt(&master)?;
         let terminal = Terminal::of(master)?;
         terminal.resize(size)?;
@@ -63,6 +80,29 @@ impl Terminal {
     pub(crate) fn relay(&self, pipe: BorrowedFd<'_>) -> Result<usize, Errno> {
         splice(&self.master, None, pipe, None, 64 << 10, SpliceFlags::NONBLOCK)
     }
+}
+
+/// What fstatfs(2) says of a devpts.
+const DEVPTS: i64 = 0x1cd1;
+
+/// Opens `/dev/pts/ptmx` below a root, which whoever is inside may have changed as they please: it is opened for real
+/// only once it is known to be the multiplexer of a devpts, since a pipe there would never answer.
+fn open_multiplexer(root: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let found = (0..16)
+        .map(|_| openat2(root, c"dev/pts/ptmx", flags, Mode::empty(), inside))
+        .find(|found| !matches!(found, Err(Errno::AGAIN | Errno::INTR)));
+    let Some(Ok(found)) = found else { return Ok(None) };
+    let stat = fstat(&found)?;
+    let is_multiplexer = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && (major(stat.st_rdev), minor(stat.st_rdev)) == (5, 2);
+    if !is_multiplexer || fstatfs(&found)?.f_type != DEVPTS {
+        return Ok(None);
+    }
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    // Full, most likely: the container's terminals are its own affair.
+    Ok(open(format!("/proc/self/fd/{}", found.as_raw_fd()), flags, Mode::empty()).ok())
 }
 
 fn open_slave(master: &OwnedFd) -> io::Result<OwnedFd> {

@@ -7,6 +7,7 @@ use hoist_stackfile::{Options, Sources, explain, load};
 use crate::args::Global;
 use crate::error::CommandError;
 use crate::load as loading;
+use crate::out::{out, outln};
 use crate::remote::Files;
 use crate::select::{Selected, is_file};
 use crate::sources::sources;
@@ -47,9 +48,9 @@ pub(crate) fn run(
     }
     if json {
         let text = serde_json::to_string_pretty(&found).expect("explanations have text keys");
-        anstream::println!("{text}");
+        outln!("{text}");
     } else {
-        found.iter().for_each(|explanation| anstream::print!("{explanation}"));
+        found.iter().for_each(|explanation| out!("{explanation}"));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::short;
 use crate::args::{History, ListFormat};
 use crate::connect;
 use crate::error::CommandError;
+use crate::out::outln;
 use crate::{size, time};
 
 /// Longest command that the table shows.
@@ -23,7 +24,7 @@ pub(super) async fn run(root: &Path, args: &History) -> Result<(), CommandError>
     let details = connect::connect(root).await?.inspect_image(query).await?;
     let steps = steps(&details);
     if args.format == ListFormat::Json {
-        steps.iter().for_each(|step| anstream::println!("{}", step.json()));
+        steps.iter().for_each(|step| outln!("{}", step.json()));
         return Ok(());
     }
     let head = ["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"].map(str::to_owned);

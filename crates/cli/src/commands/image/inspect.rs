@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::connect;
 use crate::error::{CommandError, code};
+use crate::out::outln;
 
 /// Runs the command: what is there is printed, what is not is an error.
 ///
@@ -26,7 +27,7 @@ pub(super) async fn run(root: &Path, images: &[String]) -> Result<(), CommandErr
     }
     let text =
         serde_json::to_string_pretty(&found).map_err(|error| CommandError::failed(error.to_string()))?;
-    anstream::println!("{text}");
+    outln!("{text}");
     if failed { Err(CommandError::silent(code::FAILED)) } else { Ok(()) }
 }
 

@@ -10,6 +10,7 @@ use super::{name_and_tag, short};
 use crate::args::{ImageLs, ListFormat};
 use crate::connect;
 use crate::error::CommandError;
+use crate::out::outln;
 use crate::{size, time};
 
 const NONE: &str = "<none>";
@@ -78,7 +79,7 @@ fn print(rows: &[Row], args: &ImageLs) {
         None => "N/A".to_owned(),
     };
     if args.quiet {
-        rows.iter().for_each(|row| anstream::println!("{}", row.id));
+        rows.iter().for_each(|row| outln!("{}", row.id));
     } else if args.format == ListFormat::Json {
         for row in rows {
             let json = json!({
@@ -87,7 +88,7 @@ fn print(rows: &[Row], args: &ImageLs) {
                 "Repository": row.repository, "SharedSize": "N/A", "Size": size::text(row.size),
                 "Tag": row.tag, "UniqueSize": "N/A", "VirtualSize": size::text(row.size),
             });
-            anstream::println!("{json}");
+            outln!("{json}");
         }
     } else if args.digests {
         let head = ["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE"].map(str::to_owned);

@@ -14,6 +14,7 @@ use crate::args::{ImageCommand, ProgressStyle};
 use crate::commands::{load, pull, save, system};
 use crate::connect;
 use crate::error::{CommandError, code};
+use crate::out::outln;
 
 /// Digits of an id that people are shown.
 const SHORT: usize = 12;
@@ -68,14 +69,14 @@ async fn remove(root: &Path, images: Vec<String>, force: bool) -> Result<(), Com
 
 /// What was taken out, in docker's words.
 pub(crate) fn tell(removed: &RemovedImages) {
-    removed.untagged.iter().for_each(|name| anstream::println!("Untagged: {name}"));
-    removed.deleted.iter().for_each(|id| anstream::println!("Deleted: {id}"));
+    removed.untagged.iter().for_each(|name| outln!("Untagged: {name}"));
+    removed.deleted.iter().for_each(|id| outln!("Deleted: {id}"));
 }
 
 async fn import(root: &Path, file: Option<&Path>, request: ImportImage) -> Result<(), CommandError> {
     let archive = load::open(file).await?;
     let image = connect::connect(root).await?.import_image(request, archive).await?;
-    anstream::println!("{}", image.digest);
+    outln!("{}", image.digest);
     Ok(())
 }
 
