@@ -184,7 +184,7 @@ fn it_ends_with_the_reader_of_its_output() {
     for script in ["yes", "echo y; exec sleep 100001", "while :; do echo y; sleep 0.1; done"] {
         let mut command = stack.command(&["exec", "-T", "talker", "sh", "-c", script]);
         command.stdin(Stdio::null());
-        let line = super::streams::in_a_pipe(&host, command, "head -1");
+        let line = super::streams::in_a_pipe(&host, &command, "head -1");
         assert_eq!((line.stdout.as_str(), line.stderr.as_str()), ("y\n", ""), "{script}");
         assert_eq!(line.code, 141, "{script}: as a shell says of one that nobody reads");
     }

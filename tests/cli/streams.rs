@@ -6,7 +6,7 @@ use hoist_tests::command::Outcome;
 use hoist_tests::{Host, SOON, Stack};
 
 /// Runs `command | reader`: what the reader prints, and how the command ends.
-pub(crate) fn in_a_pipe(host: &Host, command: Command, reader: &str) -> Outcome {
+pub(crate) fn in_a_pipe(host: &Host, command: &Command, reader: &str) -> Outcome {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<String> = words.map(|word| format!("'{}'", word.to_string_lossy())).collect();
     let script = format!("{} | {reader}; exit ${{PIPESTATUS[0]}}", words.join(" "));
