@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod records;
+
 use std::time::Duration;
 
 use hoist_tests::command::{Signal, wait_for_outcome};

@@ -1,6 +1,5 @@
 //! Puts an agent together: takes the root, reads what is on disk, finds what runs, starts the loop.
 
-use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -8,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use hoist_model::{HostId, InstanceUid, VolumeId};
+use hoist_model::{HostId, VolumeId};
 use hoist_planner::cluster::Pool;
-use hoist_planner::host::{Adopted, HostLoop, Input, Process, Restored, StartedBy};
+use hoist_planner::host::{Adopted, HostLoop, Input, Restored, StartedBy};
 use hoist_runtime::cgroup::{Anchor, CgroupPath, Hierarchy};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 
 use crate::api::Agent;
 use crate::build::{leftovers, under_way::UnderWay};
@@ -26,7 +26,7 @@ use crate::held::Held;
 use crate::host::Host;
 use crate::images::Images;
 use crate::journal::Journal;
-use crate::keeper_watch::KeeperWatch;
+use crate::keeper_watch::{KeeperWatch, Kept};
 use crate::layout::Layout;
 use crate::link::Link;
 use crate::probes::Probes;
@@ -183,6 +183,7 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
         probes: Probes::new(Arc::new(host.clone()), config.clock.clone(), inbox.clone()),
         answers: Default::default(),
         wake: None,
+        steps: JoinSet::new(),
     };
     let keeper = KeeperWatch {
         host: host.clone(),
@@ -191,6 +192,7 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
         spawner: spawner.clone(),
         events: from_keeper,
         pid: Arc::clone(&processes.keeper),
+        journalled: shell.journal.kept().runs(),
     };
     keeper.connect().await.map_err(set_up("start the keeper"))?;
     let kept = keeper.adopt().await.map_err(set_up("adopt what runs"))?;
@@ -201,7 +203,7 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
     let _ = inbox.send(Message::Input(Input::Adopted(adopted(&host, kept))));
     tokio::spawn(shell.run(effects, messages));
     let adopting = host.clone();
-    tokio::spawn(keeper.run(move |processes| adopted(&adopting, processes)));
+    tokio::spawn(keeper.run(move |kept| adopted(&adopting, kept)));
     Ok(Agent { host, inbox, reports: shown, processes })
 }
 
@@ -229,10 +231,12 @@ fn restore(
     Ok((control, effects, journal))
 }
 
-/// What exists: the keeper's list, networks, volumes, and the host's routes.
-fn adopted(host: &Host, processes: BTreeMap<InstanceUid, Process>) -> Adopted {
+/// What exists: the keeper's list, what runs beside it, networks, volumes, and the host's routes.
+fn adopted(host: &Host, Kept { processes, launching, unkept }: Kept) -> Adopted {
     Adopted {
         processes,
+        launching,
+        unkept,
         networks: host.fabric.networks(),
         volumes: volumes(&host.layout),
         routes: host.fabric.routes(),

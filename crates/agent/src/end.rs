@@ -9,6 +9,7 @@ use hoist_runtime::cgroup::Cgroup;
 use hoist_wire::ApiError;
 
 use crate::api::Agent;
+use crate::groups;
 use crate::host::Host;
 use crate::shell::Message;
 use crate::steps::signal_number;
@@ -36,6 +37,7 @@ impl Agent {
         loop {
             let alive = self.alive().await?;
             if alive.is_empty() {
+                self.end_unkept().await;
                 return Ok(());
             }
             for status in alive.iter().filter(|status| began.elapsed() > self.grace(status)) {
@@ -43,6 +45,19 @@ impl Agent {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Ends what runs although no keeper looks after it.
+    async fn end_unkept(&self) {
+        let host = self.host.clone();
+        let ending = tokio::task::spawn_blocking(move || {
+            for uid in groups::populated(&host.hierarchy, &host.groups) {
+                if let Err(error) = groups::empty(&host.hierarchy, &host.cgroup(uid)) {
+                    tracing::error!(instance = %uid.short(), "{}", error.what);
+                }
+            }
+        });
+        let _ = ending.await;
     }
 
     /// Asks builds that are under way to end, with an error for whoever asked for them.
@@ -131,9 +146,8 @@ impl Agent {
 
 /// The control groups of instances that have ended; the next start makes them anew.
 fn remove_groups(host: &Host) {
-    let known = host.known();
-    for uid in known.spec.instances.keys() {
-        if let Ok(group) = Cgroup::open(&host.hierarchy, &host.cgroup(*uid)) {
+    for uid in groups::instances(&host.hierarchy, &host.groups) {
+        if let Ok(group) = Cgroup::open(&host.hierarchy, &host.cgroup(uid)) {
             let _ = group.remove();
         }
     }

@@ -11,7 +11,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use hoist_model::{BootId, InstanceUid};
-use hoist_planner::host::{Instance, JournalEntry};
+use hoist_planner::host::{Instance, JournalEntry, Life};
+
+use crate::take_up::Run;
 
 /// Beyond this many lines the journal is compacted while it runs.
 const COMPACT_AFTER: usize = 20_000;
@@ -45,6 +47,15 @@ impl Kept {
                 self.instances.remove(&uid);
             }
         }
+    }
+
+    /// The runs that it knows.
+    pub(crate) fn runs(&self) -> BTreeMap<InstanceUid, Run> {
+        let run = |instance: &Instance| match instance.life {
+            Life::Running { pid, .. } => Some(Run { attempt: instance.starts, pid }),
+            _ => None,
+        };
+        self.instances.iter().filter_map(|(uid, instance)| Some((*uid, run(instance)?))).collect()
     }
 
     fn entries(&self) -> impl Iterator<Item = JournalEntry> + '_ {

@@ -1,7 +1,7 @@
 //! Starts the keeper when there is none, adopts what it keeps, turns its events into inputs, and starts it again when
 //! it dies. The keeper does the same for the agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,10 +15,12 @@ use hoist_runtime::identity::{self, ProcessIdentity};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::groups;
 use crate::host::Host;
 use crate::link::{FromKeeper, LinkError};
 use crate::shell::{Inbox, Message};
 use crate::spawn::Spawner;
+use crate::take_up::{Run, take_up};
 
 /// How long a new keeper may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,6 +53,16 @@ pub(crate) struct KeeperWatch {
     pub(crate) spawner: Spawner,
     pub(crate) events: mpsc::UnboundedReceiver<FromKeeper>,
     pub(crate) pid: Arc<AtomicI32>,
+    /// The runs that the journal knew when this agent started.
+    pub(crate) journalled: BTreeMap<InstanceUid, Run>,
+}
+
+/// What the keeper keeps, and what runs without one.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) processes: BTreeMap<InstanceUid, Process>,
+    pub(crate) launching: BTreeSet<InstanceUid>,
+    pub(crate) unkept: BTreeSet<InstanceUid>,
 }
 
 impl KeeperWatch {
@@ -89,14 +101,80 @@ impl KeeperWatch {
         }
     }
 
-    /// Asks what the keeper keeps, gives it back what only the agent holds, holds what only the keeper has.
-    pub(crate) async fn adopt(&self) -> Result<BTreeMap<InstanceUid, Process>, KeeperError> {
-        let list = |error: LinkError| KeeperError::List(crate::chain::chain(&error));
-        for status in self.list().await.map_err(list)? {
+    /// Asks what the keeper keeps, gives it back what only the agent holds, holds what only the keeper has; has it look
+    /// after what runs without a record.
+    pub(crate) async fn adopt(&self) -> Result<Kept, KeeperError> {
+        let fail = |error: LinkError| KeeperError::List(crate::chain::chain(&error));
+        for status in self.settled().await.map_err(fail)? {
             self.exchange(&status).await;
         }
-        let processes = self.list().await.map_err(list)?;
-        Ok(processes.iter().filter_map(|status| self.process(status)).collect())
+        // The groups come first: what is launched afterwards is in the list, and not taken for lost.
+        let mut unkept = self.populated().await;
+        let statuses = self.list().await.map_err(fail)?;
+        for status in &statuses {
+            if let Ok(uid) = status.key.as_str().parse::<InstanceUid>() {
+                unkept.remove(&uid);
+            }
+        }
+        let mut lost = BTreeSet::new();
+        for uid in unkept {
+            let taken = match self.last_run(uid) {
+                Some(run) => take_up(&self.host, uid, run).await,
+                None => false,
+            };
+            if !taken {
+                lost.insert(uid);
+            }
+        }
+        let statuses = self.list().await.map_err(fail)?;
+        for status in &statuses {
+            self.exchange(status).await;
+        }
+        let launching: BTreeSet<_> = statuses
+            .iter()
+            .filter(|status| status.phase == Phase::Launching)
+            .filter_map(|status| status.key.as_str().parse().ok())
+            .collect();
+        if !launching.is_empty() {
+            self.look_again();
+        }
+        let processes = statuses.iter().filter_map(|status| self.process(status)).collect();
+        Ok(Kept { processes, launching, unkept: lost })
+    }
+
+    /// What the keeper keeps, once it is done with the launches that an agent before this one asked for: nobody else
+    /// would hear what became of them. Those that take long are asked for again later.
+    async fn settled(&self) -> Result<Vec<Status>, LinkError> {
+        let deadline = tokio::time::Instant::now() + MOMENT;
+        loop {
+            let list = self.list().await?;
+            let busy = list.iter().any(|status| status.phase == Phase::Launching);
+            if !busy || tokio::time::Instant::now() > deadline {
+                return Ok(list);
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    fn look_again(&self) {
+        let link = self.host.link.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(MOMENT).await;
+            link.doubt();
+        });
+    }
+
+    async fn populated(&self) -> BTreeSet<InstanceUid> {
+        let (hierarchy, path) = (self.host.hierarchy.clone(), self.host.groups.clone());
+        let found = tokio::task::spawn_blocking(move || groups::populated(&hierarchy, &path)).await;
+        found.unwrap_or_default()
+    }
+
+    /// The run that the instance was last known to be in.
+    fn last_run(&self, uid: InstanceUid) -> Option<Run> {
+        let Some(report) = self.host.known().report else { return self.journalled.get(&uid).copied() };
+        let instance = report.instances.get(&uid)?;
+        Some(Run { attempt: instance.starts, pid: instance.pid? })
     }
 
     async fn list(&self) -> Result<Vec<Status>, LinkError> {
@@ -150,7 +228,7 @@ impl KeeperWatch {
     }
 
     /// Runs for as long as the agent does.
-    pub(crate) async fn run(mut self, adopted: impl Fn(BTreeMap<InstanceUid, Process>) -> Adopted) {
+    pub(crate) async fn run(mut self, adopted: impl Fn(Kept) -> Adopted) {
         while let Some(item) = self.events.recv().await {
             match item {
                 FromKeeper::Event(event, fds) => self.event(event, fds),
@@ -160,21 +238,26 @@ impl KeeperWatch {
                     self.tell(Input::KeeperLost);
                     self.come_back(&adopted).await;
                 }
+                // One that is lost meanwhile says so itself.
+                FromKeeper::Doubt => match self.adopt().await {
+                    Ok(kept) => self.tell(Input::Adopted(adopted(kept))),
+                    Err(error) => tracing::warn!("{}", crate::chain::chain(&error)),
+                },
             }
         }
     }
 
-    async fn come_back(&self, adopted: &impl Fn(BTreeMap<InstanceUid, Process>) -> Adopted) {
+    async fn come_back(&self, adopted: &impl Fn(Kept) -> Adopted) {
         let mut pause = Duration::from_millis(10);
         loop {
-            let processes = match self.connect().await {
+            let kept = match self.connect().await {
                 Ok(()) => self.adopt().await,
                 Err(error) => Err(error),
             };
-            match processes {
-                Ok(processes) => {
+            match kept {
+                Ok(kept) => {
                     self.host.fabric.keep_descriptors(&self.host.link).await;
-                    return self.tell(Input::Adopted(adopted(processes)));
+                    return self.tell(Input::Adopted(adopted(kept)));
                 }
                 Err(error) => tracing::error!("{}", crate::chain::chain(&error)),
             }

@@ -41,6 +41,8 @@ pub(crate) enum FromKeeper {
     Event(Event, Vec<OwnedFd>),
     /// The connection is gone.
     Lost,
+    /// What is known of its instances is to be compared anew.
+    Doubt,
 }
 
 type Answer = (Reply, Vec<OwnedFd>);
@@ -90,6 +92,11 @@ impl Link {
     /// From now on a keeper that ends was told to: nobody starts another one.
     pub(crate) fn leave(&self) {
         self.lock().leaving = true;
+    }
+
+    /// Has what is known compared with what the keeper keeps.
+    pub(crate) fn doubt(&self) {
+        let _ = self.events.send(FromKeeper::Doubt);
     }
 
     fn read(&self, socket: &OwnedFd) {

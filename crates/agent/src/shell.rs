@@ -11,6 +11,7 @@ use hoist_model::{Endpoints, Generation, HostReport, HostSpec, Moment};
 use hoist_planner::host::{Effect, HostLoop, Input, SpecRefusal};
 use hoist_wire::PutSpecError;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 use crate::chain::chain;
 use crate::clock::Clock;
@@ -48,7 +49,12 @@ pub(crate) struct Shell {
     /// Callers of `put_host_spec`, in the order of their inputs.
     pub(crate) answers: VecDeque<(Generation, oneshot::Sender<Result<(), PutSpecError>>)>,
     pub(crate) wake: Option<Moment>,
+    /// Steps under way.
+    pub(crate) steps: JoinSet<()>,
 }
+
+/// How long a step under way may take when the agent is to do nothing any more.
+const LAST_STEPS: Duration = Duration::from_secs(15);
 
 impl Shell {
     /// Runs until every sender is gone, or the journal can't be written: then nothing may be done any more.
@@ -75,6 +81,9 @@ impl Shell {
                 return;
             }
             if let Some(rested) = rest {
+                // One of them may be launching something, which whoever asked for rest must find.
+                let ended = async { while self.steps.join_next().await.is_some() {} };
+                let _ = tokio::time::timeout(LAST_STEPS, ended).await;
                 let _ = rested.send(());
                 // Messages go on coming in; nobody acts on them.
                 while messages.recv().await.is_some() {}
@@ -152,7 +161,8 @@ impl Shell {
             Effect::Perform(step) => {
                 let context = StepContext::take(&self.control, &step);
                 let (host, inbox) = (Arc::clone(&self.host), self.inbox.clone());
-                tokio::spawn(async move {
+                while self.steps.try_join_next().is_some() {}
+                self.steps.spawn(async move {
                     let result = steps::perform(&host, &step, context).await;
                     let _ = inbox.send(Message::Input(Input::StepDone { step, result }));
                 });

@@ -4,7 +4,8 @@
 //! `exit.json` when it has ended; see [`crate::server`] for when exactly. The process itself empties
 //! `launch.json` right before it becomes its program, so a launch that never came so far can be told from one
 //! that ended. The first two only have to survive the keeper, not the machine, so they are never synced. All
-//! are renamed into place: whole or not there.
+//! are renamed into place: whole or not there. One that can't be read all the same, as after a power cut, is worth
+//! nothing and goes; what runs without a record is the agent's to find, by control group.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -87,6 +88,13 @@ impl State {
         replace(&dir, LAUNCH, begun)
     }
 
+    /// Writes the record of what was found running without one.
+    pub(crate) fn found(&self, record: &Record) -> io::Result<()> {
+        self.forget(&record.key)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(self.dir.join(record.key.as_str()))?;
+        self.write(record)
+    }
+
     /// Writes a new or changed record.
     pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
         replace(&self.dir.join(record.key.as_str()), INSTANCE, record).map(drop)
@@ -112,28 +120,33 @@ impl State {
     pub(crate) fn load(&self) -> io::Result<Inventory> {
         let mut inventory = Inventory::default();
         for entry in fs::read_dir(&self.dir)? {
-            let dir = entry?.path();
-            if let Err(error) = inventory.look_into(&dir) {
-                inventory.complaints.push(format!("can't read {}: {error}", dir.display()));
-            }
+            inventory.look_into(&entry?.path());
         }
         Ok(inventory)
     }
 }
 
 impl Inventory {
-    fn look_into(&mut self, dir: &Path) -> io::Result<()> {
-        if let Some(record) = read::<Record>(dir, INSTANCE)? {
-            let exit = read(dir, EXIT).unwrap_or(None);
+    fn look_into(&mut self, dir: &Path) {
+        if let Some(record) = self.read_or_complain::<Record>(dir, INSTANCE) {
+            let exit = self.read_or_complain(dir, EXIT);
             let executed = !record.marks || was_emptied(dir);
             self.instances.push(Found { record, exit, executed });
-        } else if let Some(begun) = read::<Begun>(dir, LAUNCH)? {
+        // Emptied, and without a record: the keeper was killed while it began the next launch, or forgot it.
+        } else if let Some(begun) =
+            (!was_emptied(dir)).then(|| self.read_or_complain::<Begun>(dir, LAUNCH)).flatten()
+        {
             self.begun.push(begun);
-        } else {
-            // Killed before there was a process.
-            remove_if_there(fs::remove_dir_all(dir))?;
+        } else if let Err(error) = remove_if_there(fs::remove_dir_all(dir)) {
+            self.complaints.push(format!("can't remove {}: {error}", dir.display()));
         }
-        Ok(())
+    }
+
+    fn read_or_complain<T: DeserializeOwned>(&mut self, dir: &Path, name: &str) -> Option<T> {
+        read(dir, name).unwrap_or_else(|error| {
+            self.complaints.push(format!("can't read {}: {error}", dir.join(name).display()));
+            None
+        })
     }
 }
 
@@ -246,14 +259,35 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_record_is_reported_and_left_for_a_person() {
+    fn a_broken_record_is_reported_and_holds_nothing_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        for (key, text) in [("a", "{"), ("b", "")] {
+            state.begin(&begun(key)).unwrap().set_len(0).unwrap();
+            fs::write(dir.path().join("instances").join(key).join(INSTANCE), text).unwrap();
+        }
+        let inventory = state.load().unwrap();
+        assert!(inventory.instances.is_empty() && inventory.begun.is_empty());
+        assert_eq!(inventory.complaints.len(), 2);
+        assert_eq!(fs::read_dir(dir.path().join("instances")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_broken_record_of_a_launch_that_had_only_begun_still_tells_where_its_processes_are() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::open(dir.path()).unwrap();
         state.begin(&begun("a")).unwrap();
-        fs::write(dir.path().join("instances/a").join(INSTANCE), "{").unwrap();
+        fs::write(dir.path().join("instances/a").join(INSTANCE), "").unwrap();
+        assert_eq!(state.load().unwrap().begun, [begun("a")]);
+    }
+
+    #[test]
+    fn a_kill_while_the_next_launch_begins_leaves_nothing_to_complain_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        state.begin(&begun("a")).unwrap().set_len(0).unwrap();
         let inventory = state.load().unwrap();
         assert!(inventory.instances.is_empty() && inventory.begun.is_empty());
-        assert_eq!(inventory.complaints.len(), 1);
-        assert!(dir.path().join("instances/a").exists());
+        assert_eq!(inventory.complaints, [""; 0]);
     }
 }

@@ -181,7 +181,7 @@ impl Projector<'_> {
                 }
             }
             Step::SignalInstance { uid, .. } => self.end(*uid, Exit::Signal(15)),
-            Step::KillInstance(uid) => self.end(*uid, Exit::Signal(9)),
+            Step::KillInstance(uid) | Step::ClearInstance(uid) => self.end(*uid, Exit::Signal(9)),
             _ => {}
         }
     }
@@ -212,5 +212,5 @@ impl Projector<'_> {
 fn applied(wanted: &FabricWanted) -> Input {
     let report = |port: &Port| PublishedReport { port: port.clone(), reach: String::new() };
     let published = wanted.published.keys().map(|key| (key.clone(), Ok(report(&key.port)))).collect();
-    Input::FabricApplied(FabricSeen { published })
+    Input::FabricApplied(FabricSeen { published, ..FabricSeen::default() })
 }

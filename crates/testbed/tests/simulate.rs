@@ -91,6 +91,31 @@ fn whatever_goes_wrong_a_stack_comes_up_changes_and_goes() {
     }
 }
 
+/// The simulated host fails the test when something is launched beside a run of the same instance.
+#[test]
+fn nothing_starts_beside_what_runs_and_nothing_runs_unseen() {
+    for seed in seeds() {
+        let mut world = World::new(seed, Faults::RESTLESS, BTreeMap::new());
+        let always = |name: &str| service(name).restart(RestartPolicy::Always);
+        let stack = stack("shop").service(always("a").replicas(3)).service(always("b")).build();
+        world.insist(|| up(&stack));
+        world.run_for(Duration::from_secs(120));
+        world.calm();
+        world.run_for(Duration::from_secs(120));
+        for service in ["a", "b"] {
+            let expected = if service == "a" { 3 } else { 1 };
+            let runs = world.alive().filter(|(_, run)| run.slot.service == name(service)).count();
+            if runs != expected {
+                world.fail(&format!("{runs} of {service} run"));
+            }
+        }
+        assert_eq!(world.insist(down).outcome, Outcome::Converged, "seed {seed}");
+        if world.left() != (0, 0, 0) || world.alive().count() > 0 {
+            world.fail(&format!("something is left: {:?}", world.left()));
+        }
+    }
+}
+
 #[test]
 fn a_second_up_changes_nothing() {
     for seed in seeds().take(50) {

@@ -6,7 +6,7 @@
 mod convert;
 mod ports;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +33,8 @@ use ports::Reservations;
 const DNS: &str = "dns-sockets";
 /// How often the kernel's state is looked at without a reason.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How often the links to instances are counted: one question to the kernel.
+const COUNT: Duration = Duration::from_secs(2);
 /// Instances that go within this time have their flows ended together.
 const TOGETHER: Duration = Duration::from_millis(20);
 
@@ -260,25 +262,29 @@ impl FabricLink {
 
 /// Applies what is wanted, the newest only, for as long as the agent lives.
 async fn apply_all(inner: std::sync::Weak<Inner>) {
+    let mut looked = tokio::time::Instant::now();
     while let Some(inner) = inner.upgrade() {
-        tokio::select! {
-            () = inner.news.notified() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => inner.repair().await,
+        let quiet = tokio::select! {
+            () = inner.news.notified() => false,
+            () = tokio::time::sleep(COUNT) => true,
+        };
+        if quiet && looked.elapsed() > LOOK_AGAIN {
+            inner.repair().await;
+            looked = tokio::time::Instant::now();
         }
         let mut state = inner.state.lock().await;
-        let Some(wanted) = lock(&inner.next).take() else { continue };
-        inner.agree_networks(&wanted);
-        state.wanted = wanted;
-        let link = lock(&inner.link).clone();
-        if let Some(link) = link {
-            let State { wanted, reservations, .. } = &mut *state;
-            reservations.agree(&wanted.published, &link).await;
+        let wanted = lock(&inner.next).take();
+        let is_new = wanted.is_some();
+        if let Some(wanted) = wanted {
+            inner.agree_networks(&wanted);
+            state.wanted = wanted;
+            inner.bring_about(&mut state).await;
         }
-        if let Err(error) = inner.reconcile(&mut state).await {
-            tracing::error!("the network can't be brought up to date: {}", error.what);
+        let detached = inner.detached(&state).await;
+        if is_new || !detached.is_empty() {
+            let seen = FabricSeen { published: state.reservations.seen(), detached };
+            let _ = inner.inbox.send(Message::Input(Input::FabricApplied(seen)));
         }
-        let seen = FabricSeen { published: state.reservations.seen() };
-        let _ = inner.inbox.send(Message::Input(Input::FabricApplied(seen)));
     }
 }
 
@@ -305,6 +311,34 @@ impl Inner {
                 (network.internal, network.unchecked) = (wanted.internal, wanted.unchecked);
             }
         }
+    }
+
+    /// Makes reservations and the fabric what is wanted.
+    async fn bring_about(&self, state: &mut State) {
+        let link = lock(&self.link).clone();
+        if let Some(link) = link {
+            let State { wanted, reservations, .. } = &mut *state;
+            reservations.agree(&wanted.published, &link).await;
+        }
+        if let Err(error) = self.reconcile(state).await {
+            tracing::error!("the network can't be brought up to date: {}", error.what);
+        }
+    }
+
+    /// Running instances that lack an interface. One that has just ended may be among them.
+    async fn detached(&self, state: &State) -> BTreeSet<InstanceUid> {
+        let Some(fabric) = state.fabric.clone().filter(|_| !state.wanted.attached.is_empty()) else {
+            return BTreeSet::new();
+        };
+        let links = blocking(move || fabric.host_ends().map_err(|error| failed(&error))).await;
+        let Ok(links) = links else { return BTreeSet::new() };
+        let there: BTreeSet<String> = links.iter().map(ToString::to_string).collect();
+        let has = |uid: &InstanceUid, index: usize| {
+            net::HostEnd::new(&uid.short(), index).is_ok_and(|end| there.contains(&end.to_string()))
+        };
+        let lacking =
+            state.wanted.attached.iter().filter(|(uid, count)| !(0..**count).all(|index| has(uid, index)));
+        lacking.map(|(uid, _)| *uid).collect()
     }
 
     /// Looks at the kernel's state anew and repairs what others changed (`nft flush ruleset`, a firewall's reload).

@@ -44,7 +44,7 @@ impl StepContext {
         match step {
             Step::EnsureNetwork(id) => spec.networks.get(id).cloned().map_or(Self::Nothing, Self::Network),
             Step::EnsureVolume(id) => spec.volumes.get(id).cloned().map_or(Self::Nothing, Self::Volume),
-            Step::CreateInstance(uid) | Step::StartInstance { uid, .. } => {
+            Step::CreateInstance(uid) | Step::AttachInstance(uid) | Step::StartInstance { uid, .. } => {
                 let Some(instance) = spec.instances.get(uid) else { return Self::Nothing };
                 let Some(template) = spec.templates.get(&instance.template) else { return Self::Nothing };
                 let volumes = volumes(control, template);

@@ -1,5 +1,7 @@
 //! What each step of a host's plan does. Every step may find its work half or wholly done, and then completes it.
 
+mod attach;
+mod clear;
 mod context;
 mod create;
 mod prepare;
@@ -41,14 +43,19 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
         (Step::StartInstance { uid, attempt }, StepContext::Instance(instance)) => {
             start::run(host, *uid, *attempt, *instance).await
         }
+        (Step::AttachInstance(uid), StepContext::Instance(instance)) => {
+            attach::run(host, *uid, *instance).await.map(done)
+        }
         (Step::SignalInstance { uid, signal }, _) => signal::run(host, *uid, signal).await.map(done),
         (Step::KillInstance(uid), _) => signal::kill(host, *uid).await.map(done),
+        (Step::ClearInstance(uid), _) => clear::run(host, *uid).await.map(done),
         (Step::RemoveInstance(uid), _) => remove::run(host, *uid).await.map(done),
         // Its spec went between plan and step: the next plan knows.
         (
             Step::EnsureNetwork(_)
             | Step::EnsureVolume(_)
             | Step::CreateInstance(_)
+            | Step::AttachInstance(_)
             | Step::StartInstance { .. },
             _,
         ) => Err(StepError { what: "it is not wanted any more".to_owned(), hint: None, permanent: false }),

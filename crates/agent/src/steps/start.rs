@@ -4,20 +4,21 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use hoist_keeper::protocol::{Launch, LogSpec, Reply, Request};
-use hoist_keeper::{Limits, StdioKind, StdioSpec, WindowSize};
+use hoist_keeper::protocol::{Launch, Reply, Request};
 use hoist_model::{InstanceUid, NetworkMode};
 use hoist_planner::host::{StepError, StepOk, StepResult};
-use hoist_runtime::cgroup::{self, Cgroup};
+use hoist_runtime::cgroup::{self, Cgroup, CgroupError};
 use hoist_runtime::executable::{self, Search};
 use hoist_runtime::sandbox;
 use oci_spec::runtime::Spec;
 
 use super::context::InstanceContext;
 use super::prepare::{Prepared, prepare};
-use super::{blocking, failed, refused};
+use super::{blocking, clear, failed, refused};
 use crate::host::Host;
+use crate::link::LinkError;
 use crate::oci::{self, SpecInput};
+use crate::take_up;
 
 pub(super) async fn run(
     host: &Host,
@@ -26,6 +27,8 @@ pub(super) async fn run(
     instance: InstanceContext,
 ) -> StepResult {
     let _turn = host.turn().await?;
+    // First of all: an interface made for this run would take the place of a living one's.
+    clear::before_start(host, uid).await?;
     let instance = Arc::new(instance);
     let (prepared, netns) = tokio::try_join!(
         {
@@ -97,24 +100,12 @@ fn assemble(
     let executable = find(&spec, &prepared, !service.mounts.is_empty())?;
     let group = control_group(host, uid, &spec)?;
     let layout = host.layout.instance(&uid);
-    let kind = if service.tty {
-        StdioKind::Terminal(WindowSize { rows: 24, columns: 80 })
-    } else {
-        StdioKind::Pipes { stdin: service.stdin_open }
-    };
-    let limits = {
-        let defaults = Limits::default();
-        Limits {
-            segment_bytes: service.logs.max_size.unwrap_or(defaults.segment_bytes),
-            segments: service.logs.max_files.unwrap_or(defaults.segments),
-        }
-    };
     let launch = Launch {
         key: Host::key(uid),
         attempt,
         spec,
-        stdio: StdioSpec { dir: layout.run(), uid: prepared.user.uid, gid: prepared.user.gid, kind },
-        log: (!service.logs.disabled).then(|| LogSpec { dir: layout.log(), limits }),
+        stdio: take_up::stdio(service, &layout, prepared.user.uid, prepared.user.gid),
+        log: take_up::log(service, &layout),
         cgroup: Some(group.path().clone()),
         cgroup_dirs: group.directories(),
         executable,
@@ -149,11 +140,13 @@ fn control_group(host: &Host, uid: InstanceUid, spec: &Spec) -> Result<Cgroup, S
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
     let (limits, ignored) = cgroup::Limits::from_oci(&resources).map_err(|error| failed(&error))?;
     let made = Cgroup::create(&host.hierarchy, &host.cgroup(uid), &limits);
-    let (group, unenforced) = made.map_err(|error| {
-        refused(
+    let (group, unenforced) = made.map_err(|error| match error {
+        // What was killed a moment ago leaves its group a moment later.
+        CgroupError::InUse { .. } => failed(&error),
+        _ => refused(
             crate::chain::chain(&error),
             "take the limit out of the stack file, or enable its controller on this host",
-        )
+        ),
     })?;
     for what in ignored.iter().chain(&unenforced) {
         tracing::warn!(instance = %uid.short(), "{what}");
@@ -182,6 +175,12 @@ async fn launched(
             hint: None,
             permanent: false,
         }),
-        Err(error) => Err(failed(&error)),
+        Err(error) => {
+            if matches!(error, LinkError::Refused { .. }) {
+                // It knows more of the instance than we do.
+                host.link.doubt();
+            }
+            Err(failed(&error))
+        }
     }
 }

@@ -19,7 +19,7 @@ pub use key::{InvalidKey, Key};
 pub use reply::{
     Event, ExecExit, ExitRecord, Failure, Launched, Message, Phase, Refusal, Reply, Status, Welcome,
 };
-pub use request::{Exec, HandBack, Hello, Launch, LogSpec, Request};
+pub use request::{Exec, HandBack, Hello, Launch, LogSpec, Request, TakeUp};
 
 /// The version this keeper speaks.
 pub const VERSION: u32 = 1;

@@ -44,6 +44,9 @@ pub enum Request {
     /// Gives a keeper that was restarted what only the agent still had. With the pidfd and the terminal's
     /// master, as the fields say.
     HandBack(HandBack),
+    /// Looks after a container again whose record was lost. With its first process's pidfd. Refused while the keeper
+    /// knows that it runs.
+    TakeUp(Box<TakeUp>),
     /// Keeps duplicates of descriptors, in place of any of that name. With them.
     Hold { name: String },
     /// Duplicates of the descriptors held under a name. Answer: [`super::Reply::Taken`].
@@ -133,6 +136,19 @@ pub struct Exec {
     pub uid: u32,
     #[serde(default)]
     pub best_effort: bool,
+}
+
+/// A container that runs and that the keeper has no record of: what it was launched with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeUp {
+    pub key: Key,
+    pub attempt: u32,
+    /// Its first process, as the host numbers it.
+    pub pid: i32,
+    pub stdio: StdioSpec,
+    pub log: Option<LogSpec>,
+    pub cgroup: Option<CgroupPath>,
+    pub cgroup_dirs: Vec<PathBuf>,
 }
 
 /// What the agent held for an instance whose keeper was killed.

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use hoist_runtime::identity::boot_id;
+use hoist_runtime::identity::{ProcessIdentity, boot_id};
 
 use super::Keeper;
 use super::exec::{ExecProcess, ExecStage};
@@ -12,9 +12,9 @@ use super::instance::{Instance, Stage, open_writers};
 use super::poll::Token;
 use super::requests::{Answer, Refused, refuse, unknown};
 use super::unfinished;
-use crate::protocol::{HandBack, Refusal, Reply};
+use crate::protocol::{HandBack, Refusal, Reply, TakeUp};
 use crate::state::{Begun, Found, Inventory, Record};
-use crate::stdio::{self, terminal::Terminal};
+use crate::stdio::{self, StdioKind, terminal::Terminal};
 
 impl Keeper {
     /// Takes up every instance that has a record, and what a former program of this process handed over.
@@ -120,6 +120,30 @@ impl Keeper {
                 self.note(format!("can't open the streams of {key}: {error}"));
             }
         }
+    }
+
+    /// Looks after what runs without a record, as if it had just been found with one.
+    pub(super) fn take_up(&mut self, lost: TakeUp, fds: Vec<OwnedFd>) -> Result<Answer, Refused> {
+        let key = lost.key.clone();
+        let known = self.find(&key).map(|(id, instance)| (id, matches!(instance.stage, Stage::Exited(_))));
+        match known {
+            Some((_, false)) => return Err(refuse(Refusal::State, format!("{key} is known"))),
+            Some((id, true)) => self.remove(id),
+            None => {}
+        }
+        let take = || -> io::Result<()> {
+            let pidfd = fds.into_iter().next().ok_or(io::ErrorKind::InvalidInput)?;
+            let identity = ProcessIdentity::of(pidfd.as_fd(), lost.pid, lost.cgroup)?;
+            let TakeUp { key, attempt, stdio, log, cgroup_dirs, .. } = lost;
+            let stdin_open = matches!(stdio.kind, StdioKind::Pipes { stdin: true });
+            let record = Record { key, attempt, identity, stdio, log, cgroup_dirs, stdin_open, marks: false };
+            self.state.found(&record)?;
+            let handed = Handed { pidfd: Some(pidfd), terminal: None, stdin: None };
+            self.adopt_one(Found { record, exit: None, executed: true }, handed, &boot_id()?)
+        };
+        take().map_err(|error| refuse(Refusal::System, format!("can't take up {key}: {error}")))?;
+        self.note(format!("{key} ran without a record; it is looked after again"));
+        Ok(Answer::Now(Reply::Done, Vec::new()))
     }
 
     pub(super) fn take_back(&mut self, back: &HandBack, fds: Vec<OwnedFd>) -> Result<Answer, Refused> {

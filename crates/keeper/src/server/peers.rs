@@ -89,6 +89,11 @@ impl Peers {
         self.by_id.get(&id).is_some_and(|peer| peer.is_agent)
     }
 
+    /// All connections of agents, dead ones too.
+    pub(crate) fn agents(&self) -> Vec<u32> {
+        self.by_id.iter().filter(|(_, peer)| peer.is_agent).map(|(id, _)| *id).collect()
+    }
+
     /// The process that connected.
     pub(crate) fn pid(&self, id: u32) -> Option<Pid> {
         self.by_id.get(&id)?.pid

@@ -79,6 +79,7 @@ impl Keeper {
             Request::Launch(launch) => fds == 1 + usize::from(launch.netns),
             Request::Exec(exec) => fds == if exec.terminal.is_some() { 0 } else { 3 },
             Request::HandBack(back) => fds == usize::from(back.pidfd) + usize::from(back.terminal),
+            Request::TakeUp(_) => fds == 1,
             Request::Hold { .. } => fds > 0,
             _ => fds == 0,
         };
@@ -102,6 +103,7 @@ impl Keeper {
             Request::Descriptors { key } => self.descriptors(&key),
             Request::Forget { key } => self.forget(&key),
             Request::HandBack(back) => self.take_back(&back, fds),
+            Request::TakeUp(lost) => self.take_up(*lost, fds),
             Request::Hold { name, .. } => {
                 self.held.insert(name, fds);
                 DONE
@@ -135,6 +137,7 @@ impl Keeper {
             return Err(refuse(Refusal::Version, message));
         };
         if hello.agent {
+            self.hear_out(peer);
             let given = fds.into_iter().next();
             let pid = self.peers.pid(peer);
             let pidfd = given.or_else(|| pidfd_open(pid?, PidfdFlags::empty()).ok());
@@ -142,6 +145,16 @@ impl Keeper {
         }
         self.peers.greet(peer, hello.agent);
         now(Reply::Welcome(Welcome { version, pid: getpid().as_raw_nonzero().get() }))
+    }
+
+    /// An agent that says hello asks next what there is. Whatever those before it asked for comes first: a launch that is
+    /// still unread would come about after the answer, and unknown to whoever reads it.
+    fn hear_out(&mut self, newcomer: u32) {
+        for former in self.peers.agents().into_iter().filter(|peer| *peer != newcomer) {
+            while let Some(frame) = self.peers.receive(former) {
+                self.answer(former, frame);
+            }
+        }
     }
 
     fn signal(&mut self, key: &Key, exec: Option<&str>, signal: i32) -> Outcome {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use hoist_keeper::protocol::{Phase, Reply, Request};
+use hoist_keeper::protocol::{Phase, Refusal, Reply, Request, TakeUp};
 use hoist_keeper::{StdioKind, WindowSize};
 use hoist_runtime::identity::Exit;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -23,6 +23,8 @@ pub const TESTS: &[Test] = &[
     ("an_instance_of_an_earlier_boot_has_ended", earlier_boot),
     ("a_launch_that_had_only_begun_is_ended", only_begun),
     ("a_keeper_killed_while_it_launches_leaves_nothing_unknown", killed_while_launching),
+    ("what_runs_without_a_record_is_looked_after_again", without_a_record),
+    ("a_newcomer_hears_of_launches_that_were_unread", unread_launch),
     ("a_terminal_is_handed_back_and_nothing_of_it_is_lost", terminal_handed_back),
     ("a_closed_standard_input_stays_closed", closed_stdin),
     ("descriptors_are_held_and_given_back", held_descriptors),
@@ -175,6 +177,60 @@ fn killed_while_launching() {
             other => panic!("nobody ended it: {other:?}"),
         }
     }
+}
+
+fn without_a_record() {
+    let mut host = Host::new();
+    let pid = host.launch("web", "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.01; done");
+    host.wait_line("web", "ready");
+    host.kill_keeper();
+    fs::write(host.path("state/instances/web/instance.json"), "").unwrap();
+    host.start();
+    host.connect();
+    assert_eq!(host.phase("web"), None);
+    let launch = host.shell("web", "");
+    let lost = TakeUp {
+        key: key("web"),
+        attempt: 4,
+        pid,
+        stdio: launch.stdio,
+        log: launch.log,
+        cgroup: None,
+        cgroup_dirs: Vec::new(),
+    };
+    let pidfd = || pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
+    let (reply, _) = host.ask(Request::TakeUp(Box::new(lost.clone())), vec![pidfd()]);
+    assert_eq!(reply, Reply::Done);
+    let (reply, _) = host.ask(Request::TakeUp(Box::new(lost)), vec![pidfd()]);
+    assert!(matches!(reply, Reply::Refused { why: Refusal::State, .. }), "{reply:?}");
+    host.restart();
+    let status = host.status("web").unwrap();
+    assert_eq!((status.phase, status.attempt, status.identity.unwrap().pid), (Phase::Running, 4, pid));
+    host.signal("web", libc::SIGTERM);
+    assert_eq!(host.exit("web").exit, Exit::Code(3));
+    assert_eq!(host.lines("web"), ["ready", "bye"]);
+}
+
+/// More requests than the keeper takes of one connection in a turn; some of them are unread when the next agent asks.
+fn unread_launch() {
+    let mut host = Host::new();
+    let names: Vec<String> = (0..70).map(|number| format!("web-{number}")).collect();
+    let launches: Vec<_> = names
+        .iter()
+        .map(|name| (Box::new(host.program(name, &["/bin/sleep", "1000"])), host.rootfs(name)))
+        .collect();
+    let mut former = host.agent.take().unwrap();
+    for (launch, rootfs) in launches {
+        former.send(Request::Launch(launch), vec![rootfs]).unwrap();
+    }
+    host.connect();
+    let (reply, _) = host.ask(Request::List, Vec::new());
+    let Reply::Instances(instances) = reply else { panic!("{reply:?}") };
+    let pids = instances.iter().filter_map(|status| Pid::from_raw(status.identity.as_ref()?.pid));
+    for pid in pids {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    assert_eq!(instances.len(), names.len());
 }
 
 fn terminal_handed_back() {

@@ -1,4 +1,5 @@
-//! Adoption: the journal compared with what exists. What the keeper doesn't list has ended, nobody knows how.
+//! Adoption: the journal compared with what exists. What the keeper doesn't list has ended, nobody knows how; what
+//! runs of it all the same, without a keeper, is ended before anything else is done with the instance.
 
 use hoist_model::{Exit, InstanceUid};
 
@@ -9,14 +10,19 @@ use crate::Now;
 impl HostLoop {
     /// Compares the journal with what exists. What the keeper doesn't list has ended, nobody knows how.
     pub(super) fn adopt(&mut self, now: &Now, adopted: Adopted) {
-        let Adopted { mut processes, networks, volumes, routes } = adopted;
+        let Adopted { mut processes, launching, unkept, networks, volumes, routes } = adopted;
         let uids: Vec<InstanceUid> = self.observed.instances.keys().copied().collect();
         for uid in uids {
-            self.adopt_one(now, uid, processes.remove(&uid));
+            let under_way = launching.contains(&uid) || self.is_starting(uid);
+            self.adopt_one(now, uid, processes.remove(&uid), under_way);
         }
         for (uid, process) in processes {
             self.adopt_unknown(now, uid, process);
         }
+        // Removing one ends what runs of it; no end would be told of what nobody looks after.
+        let strays = unkept.iter().filter(|uid| !self.observed.instances.contains_key(uid));
+        self.observed.strays.extend(strays.map(|uid| (*uid, false)));
+        self.observed.unkept = unkept;
         self.observed.networks = networks;
         self.observed.volumes = volumes.into_iter().collect();
         self.observed.routes = routes;
@@ -25,22 +31,25 @@ impl HostLoop {
         self.found_epoch = self.observed.epoch;
     }
 
-    fn adopt_one(&mut self, now: &Now, uid: InstanceUid, process: Option<Process>) {
+    fn is_starting(&self, uid: InstanceUid) -> bool {
+        let starts = |step: &Step| matches!(step, Step::StartInstance { uid: other, .. } if *other == uid);
+        self.observed.in_flight.iter().any(starts)
+    }
+
+    /// `under_way`: a launch of it is, here or in the keeper.
+    fn adopt_one(&mut self, now: &Now, uid: InstanceUid, process: Option<Process>, under_way: bool) {
         let checked = self.checked(uid);
         let (epoch, told) =
             (self.found_epoch, self.observed.instances.get(&uid).map(|i| i.stopping.is_some()));
-        let launching = self
-            .observed
-            .in_flight
-            .iter()
-            .any(|step| matches!(step, Step::StartInstance { uid: other, .. } if *other == uid));
         let Some(instance) = self.observed.instances.get_mut(&uid) else { return };
         let by = if told == Some(true) { EndedBy::Hoist } else { EndedBy::Itself };
         let before = instance.clone();
-        let latest = process.filter(|process| process.attempt >= instance.starts);
+        // What runs is never passed over, whatever number it has: it would run beside the next start.
+        let latest = process.filter(|process| process.ended.is_none() || process.attempt >= instance.starts);
         match (latest, &instance.life) {
+            // The end of a run that was known before is no end of the launch that came after it.
             (Some(Process { attempt, ended: Some((exit, oom)), .. }), life)
-                if !matches!(life, Life::Ended { .. }) || attempt > instance.starts =>
+                if attempt > instance.starts || matches!(life, Life::Running { .. }) =>
             {
                 instance.ended(attempt, Life::Ended { exit, at: Some(now.moment.clone()), by, epoch }, now);
                 instance.oom_killed |= oom;
@@ -58,7 +67,7 @@ impl HostLoop {
                 instance.ended(starts, Life::Ended { exit, at: Some(now.moment.clone()), by, epoch }, now);
             }
             // The launch was lost, unless it is under way right now.
-            (None, Life::Launching) if !launching => instance.life = Life::Created,
+            (Some(_) | None, Life::Launching) if !under_way => instance.life = Life::Created,
             (Some(_) | None, _) => {}
         }
         if *instance != before {
@@ -76,6 +85,6 @@ impl HostLoop {
         instance.life = Life::Created;
         self.observed.instances.insert(uid, instance);
         self.touched.insert(uid);
-        self.adopt_one(now, uid, Some(process));
+        self.adopt_one(now, uid, Some(process), false);
     }
 }

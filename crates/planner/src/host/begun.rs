@@ -40,8 +40,10 @@ impl HostLoop {
             Step::RemoveNetwork(_)
             | Step::EnsureVolume(_)
             | Step::RemoveVolume(_)
+            | Step::AttachInstance(_)
             | Step::SignalInstance { .. }
             | Step::KillInstance(_)
+            | Step::ClearInstance(_)
             | Step::RemoveInstance(_) => {}
         }
     }
@@ -94,21 +96,28 @@ impl HostLoop {
             Step::RemoveInstance(uid) => {
                 self.observed.instances.remove(uid);
                 self.observed.strays.remove(uid);
+                self.observed.unkept.remove(uid);
                 self.observed.faults.retain(|step, _| step.instance() != Some(*uid));
                 self.touched.insert(*uid);
             }
             Step::CreateInstance(uid) => self.change(*uid, |instance| instance.life = Life::Created),
             Step::StartInstance { uid, attempt } => {
                 let checked = self.checked(*uid);
+                // Whatever was seen of an earlier run is over.
+                self.observed.unkept.remove(uid);
+                self.observed.detached.remove(uid);
                 self.change(*uid, |instance| {
-                    // It may have ended already.
-                    if instance.life == Life::Launching {
+                    // It may have ended already; and while it was launched, something may have been learnt of the run
+                    // before it.
+                    if instance.life == Life::Launching || !instance.alive() && instance.starts < *attempt {
                         instance.running(*attempt, now.moment.clone(), pid, checked, now);
                     }
                 });
             }
             Step::SignalInstance { uid, .. } => self.told(now, *uid, false),
             Step::KillInstance(uid) => self.told(now, *uid, true),
+            Step::ClearInstance(uid) => drop(self.observed.unkept.remove(uid)),
+            Step::AttachInstance(uid) => drop(self.observed.detached.remove(uid)),
         }
     }
 
@@ -121,10 +130,16 @@ impl HostLoop {
                     instance.fault = Some(fault(error, before, now));
                 }
             });
-        } else {
+        } else if !self.is_void(step) {
             let before = self.observed.faults.get(step).map_or(0, |fault| fault.failures);
             self.observed.faults.insert(step.clone(), fault(error, before, now));
         }
+    }
+
+    /// A running instance's network can't be mended once it doesn't run: that failed for no reason of its own.
+    fn is_void(&self, step: &Step) -> bool {
+        let Step::AttachInstance(uid) = step else { return false };
+        self.observed.instances.get(uid).is_none_or(|instance| !matches!(instance.life, Life::Running { .. }))
     }
 
     fn told(&mut self, now: &Now, uid: InstanceUid, killed: bool) {

@@ -10,6 +10,7 @@ use hoist_model::{
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+use super::Life;
 use super::traffic::Traffic;
 use super::view::View;
 use crate::claims;
@@ -23,6 +24,8 @@ pub struct FabricWanted {
     pub services: BTreeMap<ServiceKey, ServiceWanted>,
     /// Host ports. A port is reserved as soon as it is here, with or without a target.
     pub published: BTreeMap<PublishKey, PublishWanted>,
+    /// Running instances with networks of their own, and how many interfaces each has there.
+    pub attached: BTreeMap<InstanceUid, usize>,
 }
 
 /// One network.
@@ -82,8 +85,16 @@ pub(super) fn wanted(view: &View<'_>, traffic: &Traffic<'_>) -> FabricWanted {
             .map(|(key, service)| (key.clone(), with_backends(traffic, key, service)))
             .collect(),
         published: published(view, traffic),
+        attached: attached(view),
         networks,
     }
+}
+
+fn attached(view: &View<'_>) -> BTreeMap<InstanceUid, usize> {
+    let running =
+        view.observed.instances.iter().filter(|(_, seen)| matches!(seen.life, Life::Running { .. }));
+    let interfaces = running.map(|(uid, seen)| (*uid, seen.birth.addresses.len()));
+    interfaces.filter(|(_, count)| *count > 0).collect()
 }
 
 fn networks(view: &View<'_>) -> BTreeMap<NetworkId, NetworkWanted> {

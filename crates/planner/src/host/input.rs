@@ -1,6 +1,6 @@
 //! What goes into the agent's loop and what comes out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::{
     BootId, Endpoints, Exit, Health, HostId, HostReport, HostSpec, InstanceUid, Moment, NetworkId,
@@ -91,6 +91,10 @@ pub enum Input {
 pub struct Adopted {
     /// The keeper's list: every run that it or the kernel still knows.
     pub processes: BTreeMap<InstanceUid, Process>,
+    /// Launches that the keeper is still busy with: their outcome is told by a later [`Input::Adopted`].
+    pub launching: BTreeSet<InstanceUid>,
+    /// Instances with processes that the keeper doesn't look after: its record of them was lost, or can't be read.
+    pub unkept: BTreeSet<InstanceUid>,
     /// Networks in the fabric.
     pub networks: BTreeMap<NetworkId, NetworkReport>,
     /// Volumes on disk.
@@ -138,6 +142,8 @@ pub struct StepError {
 pub struct FabricSeen {
     /// Every port of the [`FabricWanted`] that was applied: which port and who can reach it, or why it was refused.
     pub published: BTreeMap<PublishKey, Result<PublishedReport, StepError>>,
+    /// Instances that were running and lacked an interface.
+    pub detached: BTreeSet<InstanceUid>,
 }
 
 /// Something to do, in the order returned. `Journal` and `StoreSpec` must be on disk (safe against a kill of the

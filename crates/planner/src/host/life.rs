@@ -11,6 +11,24 @@ use super::view::View;
 use super::{Life, PublishSeen, Step, fabric};
 use crate::claims;
 
+/// Sees to what runs and isn't as it should be: without a keeper nobody would learn of its end, nor end it; without its
+/// interface nobody can reach it.
+pub(super) fn mend(draft: &mut Draft<'_>) {
+    for uid in &draft.view.observed.unkept {
+        let stray = draft.view.observed.strays.contains_key(uid);
+        if !stray && !draft.view.busy(*uid) {
+            draft.want(Step::ClearInstance(*uid), "it runs without a keeper");
+        }
+    }
+    for uid in &draft.view.observed.detached {
+        let runs = draft.view.instance(*uid).is_some_and(|seen| matches!(seen.life, Life::Running { .. }));
+        if runs && !draft.view.busy(*uid) && draft.view.leaving(*uid).is_none() && !draft.view.stopping(*uid)
+        {
+            draft.want(Step::AttachInstance(*uid), "it lacks an interface");
+        }
+    }
+}
+
 /// Tells instances to end: dependents first, SIGKILL after the grace period.
 pub(super) fn stop(draft: &mut Draft<'_>) {
     for (uid, alive) in &draft.view.observed.strays {

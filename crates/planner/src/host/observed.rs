@@ -39,6 +39,10 @@ pub struct Observed {
     pub faults: BTreeMap<Step, Fault>,
     /// Runs that neither journal nor spec know (the journal was lost): killed and removed. True while one runs.
     pub strays: BTreeMap<InstanceUid, bool>,
+    /// Instances with processes that no keeper looks after. They are ended before the instance starts again.
+    pub unkept: BTreeSet<InstanceUid>,
+    /// Running instances that lack an interface.
+    pub detached: BTreeSet<InstanceUid>,
     /// The keeper answers. While it doesn't, nothing is launched or signalled.
     pub keeper: bool,
 }

@@ -106,7 +106,9 @@ fn subject(view: &View<'_>, step: &Step) -> Subject {
         Step::CreateInstance(uid)
         | Step::StartInstance { uid, .. }
         | Step::SignalInstance { uid, .. }
+        | Step::AttachInstance(uid)
         | Step::KillInstance(uid)
+        | Step::ClearInstance(uid)
         | Step::RemoveInstance(uid) => {
             let wanted = view.spec.instances.get(uid).map(|spec| &spec.slot);
             let seen = view.instance(*uid).map(|instance| &instance.birth.slot);

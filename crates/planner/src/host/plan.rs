@@ -65,6 +65,7 @@ pub struct Probing {
 #[must_use]
 pub fn plan(input: &HostInput<'_>) -> HostPlan {
     let mut draft = Draft { view: View::new(input), plan: HostPlan::default() };
+    life::mend(&mut draft);
     life::stop(&mut draft);
     life::remove(&mut draft);
     resources::remove(&mut draft);

@@ -29,6 +29,8 @@ pub enum Step {
         /// Which start this is, from 1; exits name it, so that a late one can't be taken for the current run's.
         attempt: u32,
     },
+    /// Give it the interfaces that it should have, in the namespace that it runs in.
+    AttachInstance(InstanceUid),
     /// Send its stop signal, by name (`SIGTERM`) or number. Done once sent.
     SignalInstance {
         /// The instance.
@@ -38,6 +40,8 @@ pub enum Step {
     },
     /// Kill every process of it. Done once sent; the end is an input of its own.
     KillInstance(InstanceUid),
+    /// End the processes of it that no keeper looks after. Done once there are none.
+    ClearInstance(InstanceUid),
     /// Remove what it has: root file system, files, anonymous volumes, links, logs.
     RemoveInstance(InstanceUid),
 }
@@ -50,7 +54,9 @@ impl Step {
             Step::CreateInstance(uid)
             | Step::StartInstance { uid, .. }
             | Step::SignalInstance { uid, .. }
+            | Step::AttachInstance(uid)
             | Step::KillInstance(uid)
+            | Step::ClearInstance(uid)
             | Step::RemoveInstance(uid) => Some(*uid),
             Step::EnsureNetwork(_)
             | Step::RemoveNetwork(_)
@@ -68,6 +74,8 @@ impl Step {
             Step::StartInstance { .. } => "start",
             Step::SignalInstance { .. } => "stop",
             Step::KillInstance(_) => "kill",
+            Step::AttachInstance(_) => "attach",
+            Step::ClearInstance(_) => "clear",
         }
     }
 }
@@ -78,7 +86,11 @@ impl fmt::Display for Step {
         match self {
             Step::EnsureNetwork(id) | Step::RemoveNetwork(id) => write!(f, "network {id}: {verb}"),
             Step::EnsureVolume(id) | Step::RemoveVolume(id) => write!(f, "volume {id}: {verb}"),
-            Step::CreateInstance(uid) | Step::KillInstance(uid) | Step::RemoveInstance(uid) => {
+            Step::CreateInstance(uid)
+            | Step::AttachInstance(uid)
+            | Step::KillInstance(uid)
+            | Step::ClearInstance(uid)
+            | Step::RemoveInstance(uid) => {
                 write!(f, "instance {}: {verb}", uid.short())
             }
             Step::StartInstance { uid, attempt } => write!(f, "instance {}: {verb} {attempt}", uid.short()),

@@ -8,7 +8,7 @@ use hoist_model::{Exit, Health, HostSpec, InstanceUid};
 use super::control::{HostLoop, Shown};
 use super::{
     Birth, Effect, EndedBy, FabricSeen, Fault, HostPlan, Input, Instance, Life, Observed, PublishSeen,
-    Restored, SpecRefusal, StartedBy, StepError,
+    Restored, SpecRefusal, StartedBy, Step, StepError,
 };
 use crate::Now;
 
@@ -40,6 +40,8 @@ pub(super) fn restored(restored: Restored) -> HostLoop {
         in_flight: BTreeSet::new(),
         faults: BTreeMap::new(),
         strays: BTreeMap::new(),
+        unkept: BTreeSet::new(),
+        detached: BTreeSet::new(),
         keeper: false,
     };
     HostLoop {
@@ -144,15 +146,15 @@ impl HostLoop {
             instance.ended(attempt, Life::Ended { exit, at: Some(now.moment.clone()), by, epoch }, now);
             instance.oom_killed |= oom_killed;
             self.touched.insert(uid);
+            self.observed.detached.remove(&uid);
+            self.observed.faults.remove(&Step::AttachInstance(uid));
         }
     }
 
     fn told_to_end(&self, uid: InstanceUid) -> bool {
         let told = self.observed.instances.get(&uid).is_some_and(|instance| instance.stopping.is_some());
         told || self.observed.in_flight.iter().any(|step| match step {
-            super::Step::SignalInstance { uid: other, .. } | super::Step::KillInstance(other) => {
-                *other == uid
-            }
+            Step::SignalInstance { uid: other, .. } | Step::KillInstance(other) => *other == uid,
             _ => false,
         })
     }
@@ -167,6 +169,9 @@ impl HostLoop {
     }
 
     fn fabric_applied(&mut self, now: &Now, seen: FabricSeen) {
+        let mended = |step: &Step| matches!(step, Step::AttachInstance(uid) if !seen.detached.contains(uid));
+        self.observed.faults.retain(|step, _| !mended(step));
+        self.observed.detached = seen.detached;
         let before = std::mem::take(&mut self.observed.published);
         for (key, result) in seen.published {
             let seen = match result {

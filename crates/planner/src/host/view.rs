@@ -92,9 +92,10 @@ impl<'a> View<'a> {
         self.observed.instances.get(&uid)
     }
 
-    /// Its process exists, may exist, or is about to.
+    /// Its process exists, may exist, or is about to; or processes of a run before do.
     pub(super) fn alive(&self, uid: InstanceUid) -> bool {
-        self.instance(uid).is_some_and(Instance::alive) || self.starting(uid)
+        let unkept = self.observed.unkept.contains(&uid);
+        unkept || self.instance(uid).is_some_and(Instance::alive) || self.starting(uid)
     }
 
     /// Running, fit for traffic, and not about to end.

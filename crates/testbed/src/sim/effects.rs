@@ -8,6 +8,7 @@ use hoist_planner::cluster::{self, OpId};
 use hoist_planner::host::{self, StartedBy, Step};
 
 use super::happen::Event;
+use super::kernel::Run;
 use super::world::{Ended, World};
 
 impl World {
@@ -108,6 +109,30 @@ impl World {
             self.note("keeper lost");
             self.later(Duration::from_millis(300), Event::KeeperBack);
             self.tell_host(host::Input::KeeperLost);
+        } else if self.rng.chance(self.faults.run_dies) {
+            self.kill_some_run();
+        }
+    }
+
+    /// Kills something that would run on: a job that is killed has failed, for everybody to see.
+    fn kill_some_run(&mut self) {
+        let lasting = |run: &Run| self.behaviour(&run.slot.service).ends.is_none();
+        let runs: Vec<_> =
+            self.alive().filter(|(_, run)| lasting(run)).map(|(uid, run)| (uid, run.attempt)).collect();
+        if !runs.is_empty() {
+            let (uid, attempt) = *self.rng.pick(&runs);
+            self.note(format!("{} is killed from outside", uid.short()));
+            self.later(Duration::ZERO, Event::Exit { uid, attempt, exit: Exit::Signal(9) });
+        }
+    }
+
+    /// The keeper's record of something that runs is gone.
+    pub(super) fn lose_record(&mut self) {
+        let runs: Vec<_> = self.alive().map(|(uid, _)| uid).collect();
+        if !runs.is_empty() {
+            let uid = *self.rng.pick(&runs);
+            self.note(format!("the record of {} is lost", uid.short()));
+            self.kernel.unkept.insert(uid);
         }
     }
 
@@ -122,7 +147,7 @@ impl World {
             });
             (key.clone(), result)
         });
-        let seen = host::FabricSeen { published: published.collect() };
+        let seen = host::FabricSeen { published: published.collect(), ..host::FabricSeen::default() };
         self.later(Duration::from_millis(1), Event::Fabric(seen));
     }
 

@@ -15,6 +15,10 @@ pub struct Faults {
     pub reboots: u64,
     /// The keeper is lost for a while.
     pub keeper_lost: u64,
+    /// A keeper that comes back has no record of something that runs.
+    pub record_lost: u64,
+    /// Something that runs is killed from outside.
+    pub run_dies: u64,
     /// The orchestrator starts anew from its store.
     pub orchestrator_dies: u64,
     /// The longest step.
@@ -30,6 +34,8 @@ impl Faults {
         agent_dies: 0,
         reboots: 0,
         keeper_lost: 0,
+        record_lost: 0,
+        run_dies: 0,
         orchestrator_dies: 0,
         slowest: Duration::from_millis(50),
         delay: Duration::from_millis(5),
@@ -40,9 +46,20 @@ impl Faults {
         agent_dies: 25,
         reboots: 6,
         keeper_lost: 15,
+        record_lost: 150,
+        run_dies: 15,
         orchestrator_dies: 15,
         slowest: Duration::from_secs(2),
         delay: Duration::from_millis(200),
+    };
+    /// Everything ends and starts again all the time: programs, keeper, agent; records are lost on the way.
+    pub const RESTLESS: Self = Self {
+        agent_dies: 60,
+        keeper_lost: 150,
+        record_lost: 250,
+        run_dies: 300,
+        slowest: Duration::from_secs(2),
+        ..Self::NONE
     };
 }
 

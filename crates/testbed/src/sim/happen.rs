@@ -119,6 +119,9 @@ impl World {
     pub(super) fn keeper_back(&mut self) {
         if let Some(agent) = &mut self.agent {
             agent.keeper = true;
+            if self.rng.chance(self.faults.record_lost) {
+                self.lose_record();
+            }
             let adopted = self.kernel.adopted();
             self.tell_host(host::Input::Adopted(adopted));
         }
@@ -151,6 +154,10 @@ impl World {
         let needs_keeper =
             matches!(step, Step::StartInstance { .. } | Step::SignalInstance { .. } | Step::KillInstance(_));
         if fails || needs_keeper && !keeper {
+            // A keeper may have launched it and been killed before it said so; its successor finds it running.
+            if !fails && matches!(step, Step::StartInstance { .. }) && self.rng.chance(500) {
+                let _ = self.carry_out(step, spec);
+            }
             Err(StepError { what: "a simulated failure".to_owned(), hint: None, permanent: false })
         } else {
             self.carry_out(step, spec)
@@ -165,6 +172,7 @@ impl World {
             Step::StartInstance { uid, attempt } => return self.launch(*uid, *attempt, spec),
             Step::SignalInstance { uid, .. } => self.signal(*uid),
             Step::KillInstance(uid) => self.kill(*uid),
+            Step::ClearInstance(uid) => self.kernel.clear(*uid),
             _ => {}
         }
         Ok(StepOk::default())
@@ -201,7 +209,8 @@ impl World {
 
     pub(super) fn exit_happens(&mut self, uid: InstanceUid, attempt: u32, exit: Exit) {
         // Nobody reads the status while the keeper is dead.
-        let keeper = self.agent.as_ref().is_none_or(|agent| agent.keeper);
+        let keeper =
+            self.agent.as_ref().is_none_or(|agent| agent.keeper) && !self.kernel.unkept.contains(&uid);
         let seen = if keeper { exit } else { Exit::Unknown };
         if self.kernel.end(uid, attempt, seen) && keeper {
             self.note(format!("{} of {} {exit}", attempt, uid.short()));

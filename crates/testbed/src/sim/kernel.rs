@@ -28,6 +28,8 @@ pub struct Run {
 pub(super) struct Kernel {
     /// The keeper's list: the last run of each instance.
     pub(super) runs: BTreeMap<InstanceUid, Run>,
+    /// Those of them that the keeper has lost its record of.
+    pub(super) unkept: BTreeSet<InstanceUid>,
     pub(super) laid_out: BTreeSet<InstanceUid>,
     pub(super) networks: BTreeMap<NetworkId, NetworkReport>,
     pub(super) volumes: BTreeSet<VolumeId>,
@@ -40,6 +42,7 @@ impl Kernel {
     /// What a reboot leaves: disks.
     pub(super) fn reboot(&mut self) {
         self.runs.clear();
+        self.unkept.clear();
         self.networks.clear();
     }
 
@@ -50,8 +53,11 @@ impl Kernel {
             pid: run.pid,
             ended: run.ended.map(|exit| (exit, false)),
         };
+        let kept = self.runs.iter().filter(|(uid, _)| !self.unkept.contains(uid));
         Adopted {
-            processes: self.runs.iter().map(|(uid, run)| (*uid, process(run))).collect(),
+            processes: kept.map(|(uid, run)| (*uid, process(run))).collect(),
+            launching: BTreeSet::new(),
+            unkept: self.alive().map(|(uid, _)| uid).filter(|uid| self.unkept.contains(uid)).collect(),
             networks: self.networks.clone(),
             volumes: self.volumes.iter().cloned().collect(),
             routes: Vec::new(),
@@ -80,18 +86,31 @@ impl Kernel {
             Step::RemoveVolume(id) => drop(self.volumes.remove(id)),
             Step::CreateInstance(uid) => drop(self.laid_out.insert(*uid)),
             Step::RemoveInstance(uid) => {
-                if self.runs.get(uid).is_some_and(|run| run.ended.is_none()) {
+                let kept = !self.unkept.contains(uid);
+                if kept && self.runs.get(uid).is_some_and(|run| run.ended.is_none()) {
                     return Err(format!("instance {uid} removed while it runs"));
                 }
                 self.laid_out.remove(uid);
                 self.runs.remove(uid);
+                self.unkept.remove(uid);
             }
-            Step::StartInstance { .. } | Step::SignalInstance { .. } | Step::KillInstance(_) => {}
+            Step::StartInstance { .. }
+            | Step::AttachInstance(_)
+            | Step::SignalInstance { .. }
+            | Step::KillInstance(_)
+            | Step::ClearInstance(_) => {}
         }
         Ok(())
     }
 
-    /// Launches a process. Asked for again after a crash, it is found running.
+    /// Ends what runs of an instance, without anybody to tell of it.
+    pub(super) fn clear(&mut self, uid: InstanceUid) {
+        if let Some(run) = self.runs.get_mut(&uid) {
+            run.ended = Some(Exit::Unknown);
+        }
+    }
+
+    /// Launches a process. Nothing is launched beside what runs: making its network anew would take the other's away.
     pub(super) fn launch(
         &mut self,
         uid: InstanceUid,
@@ -102,8 +121,8 @@ impl Kernel {
         let Some(wanted) = spec.instances.get(&uid) else {
             return Err(format!("{uid} launched without a spec"));
         };
-        if let Some(run) = self.runs.get(&uid).filter(|run| run.attempt == attempt || run.ended.is_none()) {
-            return Ok(run.clone());
+        if let Some(run) = self.runs.get(&uid).filter(|run| run.ended.is_none()) {
+            return Err(format!("{} launched as {attempt} while it runs as {}", wanted.slot, run.attempt));
         }
         if !self.laid_out.contains(&uid) {
             return Err(format!("{} launched before it was laid out", wanted.slot));
@@ -133,6 +152,7 @@ impl Kernel {
             addresses: wanted.addresses.clone(),
         };
         self.runs.insert(uid, run.clone());
+        self.unkept.remove(&uid);
         Ok(run)
     }
 
