@@ -22,6 +22,7 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     ("util-linux", "nsenter, unshare and findmnt"),
     ("strace", "shows system calls that a container's seccomp filter refuses"),
     ("runc", "says what another OCI runtime makes of the same specification"),
+    ("python3-seccomp", "has libseccomp compile the same profiles of system calls"),
     ("busybox-static", "the one program of most tests' images"),
     ("perl-base", "the examples' services"),
     ("git", "the repositories that stack files and contexts come from"),

@@ -4,7 +4,9 @@
 //! `/bin/true` of busybox; the time ends when execve has closed a pipe. "default" is what a container of
 //! Docker's defaults has on top: devices, `/sys`, masked and read-only paths, capabilities, limits.
 //!
-//! `cargo bench -p hoist-runtime` (root; `busybox-static`). Medians, and the ratio to the bare calls.
+//! `cargo bench -p hoist-runtime` (root; `busybox-static`). Medians, and the ratio to the bare calls. Below that, the
+//! processor time that Docker's seccomp profile costs a launch: parent and child, the profile's way through JSON to
+//! the keeper and the kernel's work on the filter included, each launch paired with one without.
 
 #[path = "launch/bare.rs"]
 mod bare;
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use hoist_runtime::launch::{self, LaunchInput, Launching, Progress, Running, Shortfall};
 use hoist_runtime::rootfs::{self, Layers, Rootfs};
+use hoist_runtime::seccomp::{Circumstances, default_profile};
 use hoist_runtime::{capabilities, defaults, sandbox};
 use oci_spec::runtime::{Linux, Process, Spec};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -56,7 +59,48 @@ fn main() -> Result<(), Failure> {
         let ratio = median.as_secs_f64() / floor.as_secs_f64();
         println!("{name:32} {:8.3} ms  {ratio:5.2} x", median.as_secs_f64() * 1e3);
     }
+    seccomp(&world)
+}
+
+/// What the filter costs, in processor time.
+fn seccomp(world: &World) -> Result<(), Failure> {
+    let (without, with) = (default(), filtered()?);
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..WARM_UP + ROUNDS {
+        // By turns first and second, as what runs second finds warmer caches.
+        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+        for which in order {
+            let time = world.processor_time(if which == 0 { &without } else { &with })?;
+            if round >= WARM_UP {
+                times[which].push(time);
+            }
+        }
+    }
+    let pairs = times[0].iter().zip(&times[1]);
+    let mut differences: Vec<_> =
+        pairs.map(|(without, with)| with.as_secs_f64() - without.as_secs_f64()).collect();
+    differences.sort_by(f64::total_cmp);
+    let difference = differences.get(differences.len() / 2).copied().unwrap_or_default();
+    let [without, with] = times.each_mut().map(|times| median(times).as_secs_f64() * 1e3);
+    println!("processor time, without a filter {without:8.3} ms");
+    println!("processor time, Docker's profile {with:8.3} ms");
+    println!("median of the paired differences {:8.3} ms", difference * 1e3);
     Ok(())
+}
+
+/// Of this process and of its children that have been waited for.
+fn processor_time() -> Duration {
+    let of = |who| {
+        // SAFETY: a struct of integers, for which zero is a value.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: fills in the struct.
+        unsafe { libc::getrusage(who, &raw mut usage) };
+        let time = |time: libc::timeval| {
+            Duration::new(time.tv_sec.unsigned_abs(), time.tv_usec.unsigned_abs() as u32 * 1000)
+        };
+        time(usage.ru_utime) + time(usage.ru_stime)
+    };
+    of(libc::RUSAGE_SELF) + of(libc::RUSAGE_CHILDREN)
 }
 
 fn median(times: &mut [Duration]) -> Duration {
@@ -122,6 +166,16 @@ impl World {
         Ok(time)
     }
 
+    fn processor_time(&self, spec: &Spec) -> Result<Duration, Failure> {
+        let layers = self.fresh()?;
+        let before = processor_time();
+        // As the agent writes it and the keeper reads it.
+        let spec: Spec = serde_json::from_slice(&serde_json::to_vec(spec)?)?;
+        let running = settle(self.start(&spec, layers)?)?;
+        reap(&running)?;
+        Ok(processor_time() - before)
+    }
+
     fn launch_many(&self, spec: &Spec) -> Result<Duration, Failure> {
         let layers = (0..PARALLEL).map(|_| self.fresh()).collect::<Result<Vec<_>, _>>()?;
         let start = Instant::now();
@@ -178,4 +232,15 @@ fn default() -> Spec {
     }
     spec.set_mounts(Some(defaults::mounts(defaults::SHM_SIZE))).set_hostname(Some("bench".to_owned()));
     spec
+}
+
+/// The default with Docker's profile for it.
+fn filtered() -> Result<Spec, Failure> {
+    let mut spec = default();
+    let here =
+        Circumstances::here(capabilities::DEFAULT.into_iter().collect()).ok_or("no table of system calls")?;
+    if let Some(linux) = spec.linux_mut() {
+        linux.set_seccomp(Some(default_profile().resolve(&here)));
+    }
+    Ok(spec)
 }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{LinuxSeccomp, Process};
 use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::launch::{self, Cgroups, Launch, PrepareError, Shortfall, above_stdio};
@@ -22,6 +22,9 @@ pub struct ExecInput {
     pub stdio: [OwnedFd; 3],
     /// The pseudo terminal's slave: becomes the controlling terminal.
     pub terminal: Option<OwnedFd>,
+    /// Which system calls it may make, as the specification's `linux.seccomp`: a container's own filter doesn't
+    /// reach what joins it. None: all.
+    pub seccomp: Option<LinuxSeccomp>,
     /// What to do about privileges the caller itself lacks.
     pub shortfall: Shortfall,
 }
@@ -42,6 +45,7 @@ pub fn prepare(input: ExecInput) -> Result<Launch, PrepareError> {
         terminal: input.terminal.map(above_stdio).transpose()?,
         executable: None,
         init: false,
+        seccomp: launch::filter(input.seccomp.as_ref())?,
         shortfall: input.shortfall,
     };
     let plan = plan::exec(&input.process, container, joins, parts, &Host::probe())?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use hoist_runtime::cgroup::CgroupPath;
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxSeccomp, Process, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::{Key, Versions};
@@ -126,6 +126,9 @@ pub struct Exec {
     pub exec: String,
     /// What to run, in the form of the OCI runtime specification.
     pub process: Process,
+    /// Which system calls it may make, as the specification's `linux.seccomp`; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seccomp: Option<LinuxSeccomp>,
     #[serde(default)]
     pub cgroup_dirs: Vec<PathBuf>,
     /// The size of its terminal, when it gets one.

@@ -65,6 +65,7 @@ fn requests() -> Vec<Request> {
         key: key(),
         exec: "probe".into(),
         process,
+        seccomp: None,
         cgroup_dirs: Vec::new(),
         terminal: Some(size),
         uid: 0,

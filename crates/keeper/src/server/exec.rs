@@ -70,7 +70,7 @@ impl Keeper {
         fds: Vec<OwnedFd>,
         caller: Caller,
     ) -> Result<(), Failure> {
-        let Exec { key, exec: name, mut process, cgroup_dirs, terminal, uid, best_effort } = request;
+        let Exec { key, exec: name, mut process, seccomp, cgroup_dirs, terminal, uid, best_effort } = request;
         self.inherited.fill_in(&mut process);
         let make = |size| match &container.root {
             Some(root) => Terminal::within(root.as_fd(), size),
@@ -86,6 +86,7 @@ impl Keeper {
             cgroups: cgroup_dirs,
             stdio: ends.0,
             terminal: ends.1,
+            seccomp,
             shortfall: shortfall(best_effort),
         };
         let mut launching = exec::prepare(input)

@@ -135,6 +135,7 @@ fn exec_request(host: &Host, name: &str, args: &[&str]) -> Exec {
         key: key(name),
         exec: "check".into(),
         process,
+        seccomp: None,
         cgroup_dirs: Vec::new(),
         terminal: None,
         uid: 0,

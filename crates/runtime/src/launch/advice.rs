@@ -50,6 +50,14 @@ fn advice(op: &Op, failure: &Failure) -> Option<&'static str> {
         (Op::PivotRoot(_), _, Errno::INVAL) => {
             Some("the host's own root must be a mount: it is an initramfs or a chroot here")
         }
+        (Op::AppArmor(_), _, Errno::NOENT) => Some("load the profile on this host with apparmor_parser"),
+        (Op::Seccomp(_), _, Errno::ACCESS) => {
+            Some("run as root, or with CAP_SYS_ADMIN; or set no-new-privileges for the process")
+        }
+        (Op::Seccomp(_), _, Errno::INVAL | Errno::NOSYS) => Some(
+            "this kernel has no seccomp filters, or not with these flags: take the profile or its flags out, or run \
+             unconfined",
+        ),
         (Op::ChangeDirectory(_), _, Errno::NOENT | Errno::NOTDIR) => {
             Some("the working directory is not there: check working_dir")
         }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use crate::seccomp::CompileError;
+
 /// The specification or its descriptors can't be used; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
@@ -39,6 +41,9 @@ pub enum PrepareError {
     /// The terminal can't be mounted as `/dev/console`.
     #[error("can't use the terminal")]
     Terminal(#[source] Errno),
+    /// The profile of system calls can't become a filter.
+    #[error("the seccomp profile can't be used")]
+    Seccomp(#[from] CompileError),
     /// The process has no room for another descriptor.
     #[error("can't keep a descriptor out of the way of standard input, output and error")]
     Descriptor(#[source] Errno),

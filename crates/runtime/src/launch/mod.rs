@@ -10,12 +10,14 @@ mod spawn;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxSeccomp, Spec};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::op::Op;
 use crate::plan::{self, CgroupView, Host, Namespaces, Parts, PidNamespace, Plan, ProcessParts};
+use crate::seccomp::{self, Filter};
 
 pub use error::{LaunchError, PrepareError, SpawnError};
 pub use launching::{Launching, Progress, Running};
@@ -93,11 +95,17 @@ pub fn prepare(input: LaunchInput) -> Result<Launch, PrepareError> {
         terminal,
         executable: input.executable,
         init: input.init,
+        seccomp: filter(input.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?,
         shortfall: input.shortfall,
     };
     let parts = Parts { namespaces, cgroups: joins, cgroup_view, console, process };
     let Plan { ops, warnings } = plan::launch(&input.spec, parts, &Host::probe())?;
     Ok(Launch { ops, warnings, root: Some(above_stdio(input.rootfs)?), pid, birth, mark: None })
+}
+
+/// The filter of system calls that a profile comes to.
+pub(crate) fn filter(profile: Option<&LinuxSeccomp>) -> Result<Option<Arc<Filter>>, PrepareError> {
+    Ok(profile.map(seccomp::filter).transpose()?)
 }
 
 /// The terminal as a detached mount, to become `/dev/console`. Made here, from the descriptor: in the child

@@ -1,7 +1,6 @@
 //! PID 1 for programs that are not made to be it: reaps what is orphaned, passes signals on.
 
 use std::fmt;
-use std::mem::forget;
 use std::os::fd::RawFd;
 
 use rustix::io::Errno;
@@ -9,7 +8,7 @@ use rustix::process::{Pid, getpid, set_child_subreaper, setpgid};
 use rustix::termios::tcsetpgrp;
 
 use super::{Child, Failure, Step};
-use crate::sys::{self, Anonymous, CloneRequest, Cloned, CommandLine, Status};
+use crate::sys::{self, Anonymous, CommandLine, Status};
 
 /// Clones once more: the copy goes on to the program, this process stays as its PID 1.
 ///
@@ -36,12 +35,9 @@ impl Step for StayAsInit {
         // Before the clone too: the program must not find the old name.
         self.rename();
         // SAFETY: both sides go on under the rules of a child: no allocation, no lock, then execve or exit.
-        match unsafe { sys::clone3(CloneRequest::default()) }? {
-            Cloned::Parent { pid, pidfd } => {
-                forget(pidfd);
-                stay(pid, &self.memory)
-            }
-            Cloned::Child => self.lead(),
+        match unsafe { sys::fork() }? {
+            Some(pid) => stay(pid, &self.memory),
+            None => self.lead(),
         }
     }
 }

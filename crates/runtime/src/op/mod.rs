@@ -4,6 +4,7 @@
 //! calls and nothing else: no allocation, no lock, no panic, for the child may be the copy of one thread of
 //! many. Each prints as an infinitive, so that an error reads "can't *mount tmpfs at /dev*".
 
+mod apparmor;
 mod credentials;
 mod failure;
 mod gate;
@@ -14,6 +15,7 @@ mod node;
 mod program;
 mod restrict;
 mod root;
+mod seccomp;
 mod settings;
 mod stdio;
 mod within;
@@ -23,6 +25,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 
+pub use apparmor::AppArmor;
 pub use credentials::{Ambient, Become, Bounding, Capabilities};
 pub(crate) use failure::{Failure, Note, Record};
 pub use gate::Gate;
@@ -32,10 +35,11 @@ pub(crate) use mount::{Parameter, Source};
 pub use namespace::{JoinCgroup, JoinNamespace, JoinProcess, Unshare};
 pub(crate) use node::Rdev;
 pub use node::{Device, Directory, Symlink};
-pub use program::Execute;
 pub(crate) use program::StringArray;
+pub use program::{Announce, Execute};
 pub use restrict::{Mask, ReadOnlyPath, ReadOnlyRoot};
 pub use root::{AttachRoot, IsolateMounts, PivotRoot};
+pub use seccomp::Seccomp;
 pub use settings::{Conceal, Domainname, Hostname, Keyring, OomScoreAdj, ResourceLimit, Sysctl, Umask};
 pub use stdio::{ChangeDirectory, CloseDescriptors, ConnectStdio, LeadSession, ResetSignals, TakeTerminal};
 
@@ -48,7 +52,7 @@ pub(crate) struct Child<'a> {
     pub(crate) report: BorrowedFd<'a>,
     /// What [`Gate`] waits at.
     pub(crate) gate: BorrowedFd<'a>,
-    /// A file that [`Execute`] empties before anything else can go wrong but the execve itself.
+    /// A file that [`Announce`] empties, after which little can go wrong but the execve itself.
     pub(crate) mark: Option<BorrowedFd<'a>>,
 }
 
@@ -91,6 +95,7 @@ macro_rules! operations {
 
 operations!(
     Conceal,
+    AppArmor,
     JoinCgroup,
     JoinNamespace,
     JoinProcess,
@@ -123,9 +128,11 @@ operations!(
     Capabilities,
     Ambient,
     NoNewPrivileges,
+    Seccomp,
     Umask,
     Gate,
     StayAsInit,
+    Announce,
     Execute,
 );
 

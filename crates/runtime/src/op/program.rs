@@ -9,6 +9,26 @@ use rustix::io::Errno;
 use super::{Child, Failure, Note, Record, Step};
 use crate::sys;
 
+/// Tells the parent that the program comes next.
+#[derive(Debug)]
+pub struct Announce;
+
+impl Step for Announce {
+    fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
+        let starting = Failure::noted(Errno::INPROGRESS, Note::Executing);
+        // Without a parent to hear it the launch ends here. So the mark comes after it: who finds the mark may take
+        // the process for the program.
+        rustix::io::write(child.report, &Record { op: 0, failure: starting }.to_bytes())?;
+        child.mark.map_or(Ok(()), |mark| Ok(ftruncate(mark, 0)?))
+    }
+}
+
+impl fmt::Display for Announce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("say that the program is next")
+    }
+}
+
 /// Executes the program.
 ///
 /// By path and not by descriptor, because a script's interpreter opens the script again by the path it is
@@ -42,14 +62,7 @@ impl StringArray {
 }
 
 impl Step for Execute {
-    fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
-        let starting = Failure::noted(Errno::INPROGRESS, Note::Executing);
-        // Without a parent to hear it the launch ends here. So the mark comes after it: who finds the mark may take
-        // the process for the program.
-        rustix::io::write(child.report, &Record { op: 0, failure: starting }.to_bytes())?;
-        if let Some(mark) = child.mark {
-            ftruncate(mark, 0)?;
-        }
+    fn perform(&self, _: &Child<'_>) -> Result<(), Failure> {
         let mut refused = Failure::from(Errno::NOENT);
         for candidate in &self.candidates {
             // SAFETY: both arrays end in null and their strings are alive.

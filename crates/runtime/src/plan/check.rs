@@ -19,7 +19,6 @@ fn check_linux(linux: &Linux) -> Result<(), PrepareError> {
     refuse(&[
         ("linux.uidMappings", filled(linux.uid_mappings())),
         ("linux.gidMappings", filled(linux.gid_mappings())),
-        ("linux.seccomp", linux.seccomp().is_some()),
         ("linux.mountLabel", linux.mount_label().as_ref().is_some_and(|label| !label.is_empty())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
@@ -38,7 +37,6 @@ fn check_linux(linux: &Linux) -> Result<(), PrepareError> {
 pub(crate) fn check_process(process: &Process) -> Result<(), PrepareError> {
     let text = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.is_empty());
     refuse(&[
-        ("process.apparmorProfile", text(process.apparmor_profile())),
         ("process.selinuxLabel", text(process.selinux_label())),
         ("process.ioPriority", process.io_priority().is_some()),
         ("process.scheduler", process.scheduler().is_some()),

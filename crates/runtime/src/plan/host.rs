@@ -9,6 +9,7 @@ pub(crate) struct Host {
     pub(crate) permitted: CapabilitySet,
     pub(crate) bounding: CapabilitySet,
     pub(crate) oom_score_adj: i32,
+    pub(crate) apparmor: bool,
     /// Hard limits, as far as they are limits.
     pub(crate) hard_limits: Vec<(Resource, u64)>,
 }
@@ -29,7 +30,9 @@ impl Host {
         let limits = super::limits::RESOURCES
             .iter()
             .filter_map(|(_, _, resource)| getrlimit(*resource).maximum.map(|hard| (*resource, hard)));
-        Self { permitted, bounding, oom_score_adj, hard_limits: limits.collect() }
+        let apparmor = std::fs::read("/sys/module/apparmor/parameters/enabled");
+        let apparmor = apparmor.is_ok_and(|text| text.starts_with(b"Y"));
+        Self { permitted, bounding, oom_score_adj, apparmor, hard_limits: limits.collect() }
     }
 
     /// Whether limits may be raised and the own oom_score_adj lowered.

@@ -75,6 +75,7 @@ pub(crate) fn launch(spec: &Spec, parts: Parts, host: &Host) -> Result<Plan, Pre
     let process = spec.process().as_ref().ok_or_else(|| PrepareError::invalid("process", "is missing"))?;
     let shortfall = parts.process.shortfall;
     plan.push(Conceal);
+    process::apparmor(&mut plan, process, host)?;
     join(&mut plan, spec, parts.cgroups, parts.namespaces)?;
     // While the host's /proc is there: the image's may be missing or no procfs.
     limits::oom_score_adj(&mut plan, process, shortfall, host)?;
@@ -99,6 +100,7 @@ pub(crate) fn exec(
 ) -> Result<Plan, PrepareError> {
     let mut plan = Plan::default();
     plan.push(Conceal);
+    process::apparmor(&mut plan, process, host)?;
     // Before the namespaces: afterwards the host's cgroup files and /proc are out of sight.
     plan.ops.extend(cgroups.into_iter().map(Op::from));
     limits::oom_score_adj(&mut plan, process, parts.shortfall, host)?;

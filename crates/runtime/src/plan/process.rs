@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use oci_spec::runtime::Process;
 use rustix::process::Gid;
@@ -12,9 +13,11 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use super::{Host, Plan, c_string, enter, limits};
 use crate::launch::{PrepareError, Shortfall};
 use crate::op::{
-    Ambient, Become, Bounding, Capabilities, CloseDescriptors, ConnectStdio, Execute, Gate, LeadSession,
-    NoNewPrivileges, ResetSignals, StayAsInit, StringArray, TakeTerminal, Umask,
+    Ambient, Announce, AppArmor, Become, Bounding, Capabilities, CloseDescriptors, ConnectStdio, Execute,
+    Gate, LeadSession, NoNewPrivileges, Op, ResetSignals, Seccomp, StayAsInit, StringArray, TakeTerminal,
+    Umask,
 };
+use crate::seccomp::Filter;
 use crate::sys::{Anonymous, CommandLine};
 use crate::{capabilities, defaults};
 
@@ -25,6 +28,8 @@ pub(crate) struct ProcessParts {
     pub(crate) terminal: Option<OwnedFd>,
     pub(crate) executable: Option<PathBuf>,
     pub(crate) init: bool,
+    /// Which system calls it may make; none: all.
+    pub(crate) seccomp: Option<Arc<Filter>>,
     pub(crate) shortfall: Shortfall,
 }
 
@@ -44,15 +49,47 @@ pub(super) fn plan(
     plan.push(ResetSignals);
     // After the last open: a low nofile would hit us. Before the user: raising needs a capability.
     limits::resource_limits(plan, process, parts.shortfall, host)?;
-    credentials(plan, process, parts.shortfall, host)?;
     plan.push(Umask(process.user().umask().unwrap_or(0o022)));
+    let gains = process.no_new_privileges() != Some(true);
+    // A filter also holds for what is left of the launch, so it comes as late as can be: where privileges may be
+    // gained, while CAP_SYS_ADMIN is still there to install it.
+    let filter = parts.seccomp.map(|filter| Seccomp { filter, privileged: gains });
+    let (early, late) = if gains { (filter, None) } else { (None, filter) };
+    credentials(plan, process, parts.shortfall, early, host)?;
     // As late as can be, and before the copy that is to be the program: one process waits, not two.
     plan.push(Gate);
     if parts.init {
+        // The init is as confined as the program.
+        plan.ops.extend(late.map(Op::from));
         let (command_line, memory) = (CommandLine::own(), Anonymous::own());
         plan.push(StayAsInit { terminal: has_terminal, command_line, memory });
+        plan.push(Announce);
+    } else {
+        plan.push(Announce);
+        plan.ops.extend(late.map(Op::from));
     }
     plan.push(program(process, parts.executable)?);
+    Ok(())
+}
+
+/// The confinement that an AppArmor profile gives, where one is named.
+pub(super) fn apparmor(plan: &mut Plan, process: &Process, host: &Host) -> Result<(), PrepareError> {
+    let Some(profile) = process.apparmor_profile().as_ref().filter(|name| !name.is_empty()) else {
+        return Ok(());
+    };
+    // Not to be confined is what a process is without asking.
+    if profile == "unconfined" {
+        return Ok(());
+    }
+    if !host.apparmor {
+        return Err(PrepareError::Lacking {
+            what: format!(
+                "the AppArmor profile {profile} can't confine anything: this kernel has no AppArmor"
+            ),
+        });
+    }
+    let order = c_string("process.apparmorProfile", format!("exec {profile}").as_bytes())?;
+    plan.push(AppArmor { order });
     Ok(())
 }
 
@@ -60,6 +97,7 @@ fn credentials(
     plan: &mut Plan,
     process: &Process,
     shortfall: Shortfall,
+    filter: Option<Seccomp>,
     host: &Host,
 ) -> Result<(), PrepareError> {
     let user = process.user();
@@ -73,6 +111,7 @@ fn credentials(
     let groups = user.additional_gids().iter().flatten().map(|gid| Gid::from_raw(*gid)).collect();
     plan.push(Bounding { keep: bounding & host.bounding, drop: host.bounding - bounding });
     plan.push(Become { uid: user.uid(), gid: user.gid(), groups });
+    plan.ops.extend(filter.map(Op::from));
     let effective = set(wanted.effective()) & permitted;
     plan.push(Capabilities(CapabilitySets { effective, permitted, inheritable }));
     plan.push(Ambient(ambient));

@@ -10,16 +10,18 @@ mod keyring;
 mod memory;
 mod mount;
 mod program;
+mod seccomp;
 mod signal;
 
 use rustix::io::Errno;
 
-pub(crate) use clone::{CloneRequest, Cloned, clone3};
+pub(crate) use clone::{CloneRequest, Cloned, clone3, fork};
 pub(crate) use cmdline::CommandLine;
 pub(crate) use keyring::join_new_session_keyring;
 pub(crate) use memory::Anonymous;
 pub(crate) use mount::{MountAttr, Recursion, mount_setattr};
 pub(crate) use program::{close_range, execve, exit};
+pub(crate) use seccomp::install_filter;
 pub(crate) use signal::{
     Status, block_all_signals, reset_signals, unblock_all_signals, wait_child, wait_signal,
 };

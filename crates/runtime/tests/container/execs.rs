@@ -23,7 +23,18 @@ fn input(container: &Started, process: Process) -> (ExecInput, OwnedFd) {
     let container = container.pidfd.try_clone().unwrap();
     let stdio = stdio(&writing);
     let shortfall = Shortfall::Warn;
-    (ExecInput { container, process, cgroups: Vec::new(), stdio, terminal: None, shortfall }, reading)
+    (
+        ExecInput {
+            container,
+            process,
+            cgroups: Vec::new(),
+            stdio,
+            terminal: None,
+            seccomp: None,
+            shortfall,
+        },
+        reading,
+    )
 }
 
 #[test]

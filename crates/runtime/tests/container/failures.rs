@@ -72,10 +72,10 @@ fn what_is_not_done_is_refused_before_anything_happens() {
     let Some(world) = World::new("what_is_not_done_is_refused_before_anything_happens") else { return };
     let mut spec = shell("true");
     edit_process(&mut spec, |process| {
-        process.set_apparmor_profile(Some("docker-default".to_owned()));
+        process.set_selinux_label(Some("system_u:system_r:container_t:s0".to_owned()));
     });
     let error = launch::prepare(world.input(spec).0).unwrap_err();
-    assert_eq!(error.to_string(), "process.apparmorProfile is not supported by this runtime");
+    assert_eq!(error.to_string(), "process.selinuxLabel is not supported by this runtime");
 
     let mut spec = shell("true");
     add_mount(&mut spec, defaults::mount("/x", "bind", "/etc", &["rbind", "rshared"]));

@@ -72,13 +72,14 @@ fn a_default_launch_as_text() {
         connect standard input, output and error as uid 1000
         close all other descriptors
         reset all signals
+        set the umask to 0022
         bound capabilities to chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod audit_write setfcap
         become uid 1000 gid 1001 with groups 1001,44
         set capabilities: effective chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod audit_write setfcap; permitted chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod audit_write setfcap; inheritable none
         set ambient capabilities: none
         forbid new privileges
-        set the umask to 0022
         wait for the caller's word
         clone the program's process and stay as its init
+        say that the program is next
         execute /bin/sh as ["/bin/sh", "-c", "true"] with PATH"#]].assert_eq(&launch::prepare(input).unwrap().to_string());
 }

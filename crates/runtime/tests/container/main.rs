@@ -13,5 +13,6 @@ mod inits;
 mod mounts;
 mod namespaces;
 mod roots;
+mod seccomp;
 mod terminals;
 mod world;
