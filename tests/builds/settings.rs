@@ -95,6 +95,22 @@ fn commands_get_hosts_shared_memory_and_limits() {
 }
 
 #[test]
+fn commands_are_filtered_unless_they_are_insecure() {
+    let Some(host) = Host::with(&["busybox"]) else { return };
+    let (folder, _kept) = super::project(&host, "filtered");
+    let stack = host.stack(folder.to_str().unwrap());
+    fs::write(
+        folder.join("stack.yaml"),
+        "name: n\nservices:\n  web: { build: { context: web, privileged: true } }\n",
+    )
+    .unwrap();
+    for (flags, mode) in [("", 2), ("--security=insecure", 0)] {
+        let built = run_anew(&stack, flags, "busybox grep ^Seccomp: /proc/self/status").success();
+        assert!(built.stderr.contains(&format!("| Seccomp:\t{mode}\n")), "{built}");
+    }
+}
+
+#[test]
 fn the_network_is_none_or_the_hosts() {
     let Some(host) = Host::with(&["busybox"]) else { return };
     let (folder, _kept) = super::project(&host, "networks");

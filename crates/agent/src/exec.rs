@@ -52,7 +52,13 @@ fn plan(host: &Host, request: &ExecRequest) -> Result<Plan, ApiError> {
     let cgroup_dirs = group.map(|group| group.directories()).unwrap_or_default();
     let terminal = request.tty.map(|(columns, rows)| WindowSize { rows, columns });
     let key = Host::key(request.instance);
-    let exec = Exec { key, exec: name.clone(), process, cgroup_dirs, terminal, uid, best_effort: true };
+    // The instance's own rules: a privileged exec has more capabilities, and no more system calls.
+    let service = &template.service;
+    let capabilities = oci::process::capabilities(&template);
+    let seccomp = oci::seccomp::seccomp(&service.seccomp, service.privileged, &capabilities)
+        .map_err(|error| internal("exec", &error))?;
+    let exec =
+        Exec { key, exec: name.clone(), process, seccomp, cgroup_dirs, terminal, uid, best_effort: true };
     Ok(Plan { exec, name })
 }
 

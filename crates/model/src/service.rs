@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Attachment, EndpointMode, ImageSource, Mount, NetworkMode, NetworkName, Port, PullPolicy, Resources,
-    ServiceName, TemplateHash,
+    Seccomp, ServiceName, TemplateHash,
 };
 
 /// A service of a stack. Defaults are applied; names of networks are keys of [`crate::Stack::networks`].
@@ -75,6 +75,15 @@ pub struct Service {
     pub cap_drop: Vec<String>,
     /// `security_opt: no-new-privileges`.
     pub no_new_privileges: bool,
+    /// `security_opt: seccomp`.
+    #[serde(default, skip_serializing_if = "Seccomp::is_usual")]
+    pub seccomp: Seccomp,
+    /// `security_opt: apparmor`, a profile of the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apparmor: Option<String>,
+    /// `security_opt: systempaths=unconfined`: no part of `/proc` and `/sys` is hidden or read-only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open_system_paths: bool,
     /// `privileged`.
     pub privileged: bool,
     /// `read_only`.

@@ -5,7 +5,9 @@ use crate::canonical::{self, Dialect};
 use crate::project::{Source, Sources, load as load_project};
 use crate::reader::MemoryReader;
 use crate::syntax::remote::{Remote, Repository, redacted};
-use crate::syntax::{bytes as sizes, dotenv as variables, duration, port, template, volume, words};
+use crate::syntax::{
+    bytes as sizes, dotenv as variables, duration, port, seccomp as profiles, template, volume, words,
+};
 use crate::{LowerOptions, explain, lint, lower};
 
 fn text(data: &[u8]) -> String {
@@ -57,6 +59,15 @@ pub fn dotenv(data: &[u8]) {
 /// Reads a port.
 pub fn ports(data: &[u8]) {
     _ = port::parse(&text(data));
+}
+
+/// Reads a profile of system calls; what is kept of it reads back the same.
+pub fn seccomp(data: &[u8]) {
+    if let Ok(profile) = profiles::parse(data)
+        && let Ok(kept) = serde_json::to_vec(&profile)
+    {
+        assert_eq!(profiles::parse(&kept), Ok(profile));
+    }
 }
 
 /// Reads a volume.

@@ -99,7 +99,7 @@ proptest! {
 /// What the fuzz targets run.
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 8] = [
+const TARGETS: [(&str, Target); 9] = [
     ("load", fuzz::load),
     ("interpolation", fuzz::interpolation),
     ("dotenv", fuzz::dotenv),
@@ -108,6 +108,7 @@ const TARGETS: [(&str, Target); 8] = [
     ("durations", fuzz::durations),
     ("bytes", fuzz::bytes),
     ("remote", fuzz::remote),
+    ("seccomp", fuzz::seccomp),
 ];
 
 /// What fuzzing found, each input another way through the code: texts, by target. None crashes or is slow.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use hoist_model::{
     Attachment, Command, Condition, Dependency, EndpointMode, HealthTest, Healthcheck, ImageConfig,
     ImageSource, LogPolicy, Mount, MountKind, Network, NetworkId, NetworkMode, NetworkName, Port, Protocol,
-    PullPolicy, ResolvedImage, Resources, RestartPolicy, Service, ServiceName, Stack, StackId, StackName,
-    UpdateOrder, Volume, VolumeId, VolumeName,
+    PullPolicy, ResolvedImage, Resources, RestartPolicy, Seccomp, Service, ServiceName, Stack, StackId,
+    StackName, UpdateOrder, Volume, VolumeId, VolumeName,
 };
 
 /// A service's name.
@@ -218,6 +218,9 @@ fn plain() -> Service {
         cap_add: Vec::new(),
         cap_drop: Vec::new(),
         no_new_privileges: false,
+        seccomp: Seccomp::default(),
+        apparmor: None,
+        open_system_paths: false,
         privileged: false,
         read_only: false,
         init: false,

@@ -10,9 +10,11 @@ use hoist_runtime::users::Identity;
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
+use crate::oci::SpecError;
 use crate::oci::linux::{MASKED, READ_ONLY, all_devices, memory, usual_devices};
 use crate::oci::mounts::{SHM_SIZE, kernel_mounts};
 use crate::oci::process::{ALL_CAPABILITIES, DEFAULT_CAPABILITIES, rlimits};
+use crate::oci::seccomp::usual;
 
 /// Docker's default when nothing sets `PATH`.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -25,7 +27,7 @@ pub(super) fn spec(
     user: &Identity,
     mounts: &[Value],
     hosts: Option<&Path>,
-) -> Result<Spec, serde_json::Error> {
+) -> Result<Spec, SpecError> {
     let mut namespaces = vec!["pid", "mount", "uts", "ipc", "cgroup"];
     if job.network == Network::None {
         namespaces.push("network");
@@ -38,7 +40,7 @@ pub(super) fn spec(
     all.extend(files(job, hosts));
     all.extend_from_slice(mounts);
     let (masked, read_only): (&[&str], &[&str]) = if insecure { (&[], &[]) } else { (&MASKED, &READ_ONLY) };
-    serde_json::from_value(json!({
+    let mut spec: Spec = serde_json::from_value(json!({
         "ociVersion": "1.2.0",
         "root": { "path": "rootfs", "readonly": false },
         "hostname": HOSTNAME,
@@ -64,6 +66,11 @@ pub(super) fn spec(
             "rootfsPropagation": "private",
         },
     }))
+    .map_err(SpecError::Oci)?;
+    if let Some(linux) = spec.linux_mut().as_mut().filter(|_| !insecure) {
+        linux.set_seccomp(Some(usual(&capabilities)?));
+    }
+    Ok(spec)
 }
 
 fn resources(job: &Job, insecure: bool) -> Value {

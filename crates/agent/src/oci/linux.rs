@@ -31,7 +31,7 @@ pub(super) fn linux(input: &SpecInput<'_>) -> Value {
     if input.own_network {
         namespaces.push("network");
     }
-    let (mut masked, read_only): (Vec<String>, &[&str]) = if service.privileged {
+    let (mut masked, read_only): (Vec<String>, &[&str]) = if service.privileged || service.open_system_paths {
         (Vec::new(), &[])
     } else {
         (MASKED.iter().map(ToString::to_string).collect(), &READ_ONLY)

@@ -5,6 +5,7 @@ mod env;
 pub(crate) mod linux;
 pub(crate) mod mounts;
 pub(crate) mod process;
+pub(crate) mod seccomp;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -52,6 +53,9 @@ pub enum SpecError {
     /// Neither image nor service says what to run.
     #[error("nothing to run: neither the service nor its image names a command")]
     NoCommand,
+    /// No filter of system calls can be made for this machine.
+    #[error("there is no table of system calls for this machine's architecture, so they can't be filtered")]
+    NoCalls,
 }
 
 /// Writes the specification.
@@ -77,5 +81,11 @@ pub fn spec(input: &SpecInput<'_>) -> Result<Spec, SpecError> {
         "mounts": mounts::mounts(input)?,
         "linux": linux::linux(input),
     });
-    serde_json::from_value(document).map_err(SpecError::Oci)
+    let mut spec: Spec = serde_json::from_value(document).map_err(SpecError::Oci)?;
+    let filter =
+        seccomp::seccomp(&service.seccomp, service.privileged, &process::capabilities(input.template))?;
+    if let Some(linux) = spec.linux_mut() {
+        linux.set_seccomp(filter);
+    }
+    Ok(spec)
 }

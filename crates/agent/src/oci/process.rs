@@ -140,6 +140,9 @@ pub fn process(input: &ProcessInput<'_>) -> Result<Value, SpecError> {
         "noNewPrivileges": service.no_new_privileges,
         "rlimits": rlimits(&service.resources.ulimits),
     });
+    if let Some(profile) = &service.apparmor {
+        value["apparmorProfile"] = json!(profile);
+    }
     if let Some(adjustment) = service.resources.oom_score_adj {
         value["oomScoreAdj"] = json!(adjustment);
     }
@@ -148,7 +151,7 @@ pub fn process(input: &ProcessInput<'_>) -> Result<Value, SpecError> {
 
 /// The default set, or all with `privileged`, then `cap_add`, then `cap_drop`; `ALL` in either goes first, so
 /// that the other makes exceptions to it, as Docker reads them.
-fn capabilities(template: &Template) -> Vec<String> {
+pub(crate) fn capabilities(template: &Template) -> Vec<String> {
     let service = &template.service;
     let name = |name: &str| name.trim_start_matches("CAP_").to_ascii_uppercase();
     let added: Vec<String> = service.cap_add.iter().map(|cap| name(cap)).collect();

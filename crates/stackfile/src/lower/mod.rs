@@ -10,6 +10,7 @@ mod mounts;
 mod networks;
 mod process;
 mod resources;
+mod security;
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::node::{Node, Value};
@@ -124,6 +125,7 @@ impl<'a> Lowering<'a> {
         let restart = process::restart(&mut at);
         let logs = process::logs(&mut at);
         let ports = networks::ports(&mut at);
+        let security = security::security(&mut at, self.project, self.reader);
         let network_mode = networks::mode(&mut at);
         let attachments = networks::attachments(&mut at);
         let service = Service {
@@ -148,7 +150,10 @@ impl<'a> Lowering<'a> {
             replicas: process::replicas(&at),
             cap_add: process::capabilities(&at, "cap_add"),
             cap_drop: process::capabilities(&at, "cap_drop"),
-            no_new_privileges: process::no_new_privileges(&mut at),
+            no_new_privileges: security.no_new_privileges,
+            seccomp: security.seccomp,
+            apparmor: security.apparmor,
+            open_system_paths: security.open_system_paths,
             privileged: at.flag("privileged"),
             read_only: at.flag("read_only"),
             init: at.flag("init"),

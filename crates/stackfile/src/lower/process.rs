@@ -61,21 +61,6 @@ pub(super) fn capabilities(at: &Attributes<'_, '_>, key: &str) -> Vec<String> {
     at.texts(key).into_iter().map(bare).collect()
 }
 
-pub(super) fn no_new_privileges(at: &mut Attributes<'_, '_>) -> bool {
-    let mut on = false;
-    for option in at.list("security_opt") {
-        let text = option.as_text().unwrap_or_default();
-        match text.replace('=', ":").as_str() {
-            "no-new-privileges" | "no-new-privileges:true" => on = true,
-            "no-new-privileges:false" => on = false,
-            _ => {
-                at.warning("no-effect-yet", option.span, format!("`security_opt: {text}` has no effect yet"));
-            }
-        }
-    }
-    on
-}
-
 pub(super) fn devices(at: &Attributes<'_, '_>) -> Vec<(String, String, String)> {
     let text = |node: &Node, key: &str| node.get(key).and_then(Node::as_text).unwrap_or_default().to_owned();
     let permissions = |node: &Node| match text(node, "permissions") {

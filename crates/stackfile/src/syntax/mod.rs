@@ -8,6 +8,7 @@ pub mod duration;
 pub mod path;
 pub mod port;
 pub mod remote;
+pub mod seccomp;
 pub mod template;
 pub mod volume;
 pub mod words;
