@@ -15,6 +15,9 @@ pub struct Mount {
     pub kind: MountKind,
     /// Mounted read-only.
     pub read_only: bool,
+    /// Further mount options, as mount(8) names them (`noexec`, `nosuid`, …).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
 }
 
 /// What a mount shows.
@@ -31,6 +34,9 @@ pub enum MountKind {
         propagation: Option<String>,
         /// Take the mounts below the source along.
         recursive: bool,
+        /// Of a read-only mount: leave the mounts below it as they are.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        writable_below: bool,
     },
     /// A named volume.
     Volume {

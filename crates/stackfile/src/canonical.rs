@@ -3,6 +3,7 @@
 use crate::node::{Map, Node, Value};
 use crate::schema::{Form, PROJECT, Record};
 use crate::stages::environment::CONTENT_KEY;
+use crate::syntax::volume::OPTIONS_KEY;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 /// Which of the two.
@@ -62,7 +63,9 @@ fn record(node: &Node, record: &'static Record, dialect: Dialect) -> Node {
         }
     }
     if dialect == Dialect::Yaml {
-        for (key, node) in map.iter().filter(|(key, _)| key.starts_with("x-") && *key != CONTENT_KEY) {
+        let own = [CONTENT_KEY, OPTIONS_KEY];
+        for (key, node) in map.iter().filter(|(key, _)| key.starts_with("x-") && !own.contains(&key.as_str()))
+        {
             out.insert(key.clone(), node.clone());
         }
     }

@@ -76,7 +76,7 @@ fn a_shop() {
         .collect();
     expect![[r#"
         /data true Volume { id: VolumeId("shop_data"), subpath: None, no_copy: false }
-        /etc/conf false Bind { source: "/p/conf", create: true, propagation: None, recursive: true }
+        /etc/conf false Bind { source: "/p/conf", create: true, propagation: None, recursive: true, writable_below: false }
         /anonymous false Anonymous
         /t false Tmpfs(TmpfsOptions { size: Some(1048576), mode: None, uid: None, gid: None, flags: [] })
         /run false Tmpfs(TmpfsOptions { size: Some(65536), mode: Some(493), uid: None, gid: None, flags: [] })
@@ -87,12 +87,10 @@ fn a_shop() {
 
 #[test]
 fn keys_without_effect_are_named_with_their_line() {
-    let text = "services:\n  web:\n    image: x\n    ipc: host\n    runtime: runsc\n    isolation: process\n    deploy:\n      placement: { constraints: [a] }\n      replicas: 1\n    volumes:\n      - ./a:/a:z\nnetworks:\n  default:\n    driver: overlay\n";
+    let text = "services:\n  web:\n    image: x\n    ipc: host\n    runtime: runc\n    isolation: default\n    deploy:\n      placement: { constraints: [a] }\n      replicas: 1\n    volumes:\n      - ./a:/a:z\nnetworks:\n  default:\n    driver: overlay\n";
     expect![[r#"
         /p/stack.yaml:8:7: warning[no-effect-yet]: `services.web.deploy.placement` has no effect yet
         /p/stack.yaml:4:5: warning[no-effect-yet]: `services.web.ipc` has no effect yet
-        /p/stack.yaml:6:5: warning[no-effect]: `services.web.isolation` has no effect: it is for Windows
-        /p/stack.yaml:5:5: warning[no-effect]: `services.web.runtime` has no effect: Hoist is the runtime
         /p/stack.yaml:14:13: warning[no-effect]: the network `default` wants the driver `overlay`, which has no effect
         /p/stack.yaml:11:9: warning[no-effect]: `services.web`: `z` and `Z` have no effect: Hoist doesn't relabel files for SELinux
     "#]]
@@ -150,4 +148,54 @@ fn what_instances_may_send_is_declared() {
     ] {
         assert!(lower_text(&ROUTER.replace(wrong, message)).is_err(), "{message}");
     }
+}
+
+#[test]
+fn isolation_that_can_not_be_had_is_an_error_at_its_place() {
+    let text = "services:\n  a:\n    image: x\n    userns_mode: keep-id\n    runtime: runsc\n    isolation: hyperv\n    ipc: none\n    cap_drop: [NET_RAWW, all]\n    cap_add: [cap_sys_time]\n    devices: [\"vendor.com/gpu=all\", \"/dev/a:/dev/b:rx\", \"dev/c\", \"/dev/d\"]\n  b:\n    image: x\n    userns_mode: host\n    runtime: runc\n";
+    expect![[r#"
+        /p/stack.yaml:4:18: error[not-supported]: `services.a`: `userns_mode: keep-id` is not supported: instances have the host's users and groups; take it out if that is enough
+        /p/stack.yaml:5:14: error[not-supported]: `services.a`: `runtime: runsc` is not supported: Hoist is the runtime; take it out if that is enough
+        /p/stack.yaml:6:16: error[not-supported]: `services.a`: `isolation: hyperv` is not supported: it is for Windows; take it out if that is enough
+        /p/stack.yaml:7:10: error[not-supported]: `services.a`: `ipc: none` is not supported: every instance has a `/dev/shm` of its own; take it out
+        /p/stack.yaml:8:16: error[invalid-value]: `services.a`: `cap_drop`: there is no capability `NET_RAWW`
+        /p/stack.yaml:10:15: error[invalid-device]: `services.a`: `vendor.com/gpu=all` is a device of the Container Device Interface, which is not there: name its path
+        /p/stack.yaml:10:37: error[invalid-device]: `services.a`: `rx` of the device `/dev/a`: permissions are of r, w and m
+        /p/stack.yaml:10:57: error[invalid-device]: `services.a`: the device `dev/c` needs absolute paths on the host and inside
+        /p/stack.yaml:7:5: warning[no-effect-yet]: `services.a.ipc` has no effect yet
+    "#]].assert_eq(&lines(&lower_text(text).unwrap_err()));
+}
+
+#[test]
+fn mounts_that_lead_out_or_over_the_kernels_files_are_errors() {
+    let text = "services:\n  a:\n    image: x\n    volumes:\n      - { type: volume, source: vol, target: /c, volume: { subpath: a/../b } }\n      - vol:/proc\n      - /srv:/proc/sys\n      - /srv:/proc/../proc/1\n      - /proc:/proc:ro\n      - /srv/meminfo:/proc/meminfo:ro\n      - /sys:/sys:ro\n      - vol:/sys\n      - vol:/\n      - /:/rootfs:ro\n    tmpfs: [\"/proc/acpi\", \"/t:nosuch\", \"/u:size=1k,noexec\"]\n    configs: [{ source: c, target: /proc/self/attr/exec }]\nvolumes: { vol: {} }\nconfigs: { c: { content: x } }\n";
+    expect![[r#"
+        /p/stack.yaml:7:9: error[invalid-volume]: `services.a`: nothing can be mounted at `/proc/sys`: `/proc` is the kernel's
+        /p/stack.yaml:8:9: error[invalid-volume]: `services.a`: nothing can be mounted at `/proc/1`: `/proc` is the kernel's
+        /p/stack.yaml:12:9: error[invalid-volume]: `services.a`: only the host's own `/sys` can be mounted at `/sys`
+        /p/stack.yaml:13:9: error[invalid-volume]: `services.a`: a mount can't take the place of the root file system
+        /p/stack.yaml:15:13: error[invalid-volume]: `services.a`: nothing can be mounted at `/proc/acpi`: `/proc` is the kernel's
+        /p/stack.yaml:15:27: error[invalid-volume]: `services.a`: `nosuch` is no tmpfs option
+        /p/stack.yaml:16:36: error[invalid-volume]: `services.a`: nothing can be mounted at `/proc/self/attr/exec`: `/proc` is the kernel's
+    "#]].assert_eq(&lines(&lower_text(text).unwrap_err()));
+}
+
+#[test]
+fn what_a_bind_asks_for_is_done_or_refused() {
+    let text = "services:\n  a:\n    image: x\n    volumes:\n      - /srv:/a:ro,noexec,nosuid,cached,odd\n      - { type: bind, source: /srv, target: /b, bind: { recursive: readonly } }\n      - { type: bind, source: /srv, target: /c, bind: { recursive: writable } }\n      - { type: bind, source: /srv, target: /d, read_only: true, bind: { recursive: readonly, propagation: rslave } }\n      - { type: bind, source: /srv, target: /e, bind: { propagation: sideways } }\n";
+    expect![[r#"
+        /p/stack.yaml:6:68: error[invalid-volume]: `services.a`: `recursive: readonly` needs `read_only: true`
+        /p/stack.yaml:7:68: error[invalid-volume]: `services.a`: `recursive: writable` needs `read_only: true`
+        /p/stack.yaml:8:85: error[invalid-volume]: `services.a`: `recursive: readonly` needs `propagation: rprivate`: what comes later would be writable
+        /p/stack.yaml:9:70: error[invalid-volume]: `services.a`: `propagation: sideways` is unknown: private, rprivate, slave, rslave, shared or rshared
+        /p/stack.yaml:5:9: warning[no-effect]: `services.a`: the volume option `odd` has no effect
+    "#]].assert_eq(&lines(&lower_text(text).unwrap_err()));
+    let text = "services:\n  a:\n    image: x\n    volumes:\n      - /srv:/a:ro,noexec,nosuid\n      - { type: bind, source: /srv, target: /b, read_only: true, bind: { recursive: writable } }\n      - { type: bind, source: /srv, target: /c, bind: { recursive: disabled } }\n";
+    let stack = lower_text(text).unwrap().stack;
+    let mounts: Vec<String> = stack.services["a"].mounts.iter().map(|mount| format!("{mount:?}\n")).collect();
+    expect![[r#"
+        Mount { target: "/a", kind: Bind { source: "/srv", create: true, propagation: None, recursive: true, writable_below: false }, read_only: true, options: ["noexec", "nosuid"] }
+        Mount { target: "/b", kind: Bind { source: "/srv", create: true, propagation: None, recursive: true, writable_below: true }, read_only: true, options: [] }
+        Mount { target: "/c", kind: Bind { source: "/srv", create: true, propagation: None, recursive: false, writable_below: false }, read_only: false, options: [] }
+    "#]].assert_eq(&mounts.concat());
 }

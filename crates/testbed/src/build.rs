@@ -56,7 +56,7 @@ impl StackBuilder {
         for (key, target) in volumes {
             let id = VolumeId::new(format!("{stem}_{key}")).expect("tests use valid names");
             let kind = MountKind::Volume { id: id.clone(), subpath: None, no_copy: false };
-            service.mounts.push(Mount { target: target.into(), kind, read_only: false });
+            service.mounts.push(Mount { target: target.into(), kind, read_only: false, options: Vec::new() });
             let volume = Volume { id, external: false, options: BTreeMap::new(), labels: BTreeMap::new() };
             self.0.volumes.entry(VolumeName::new(key).expect("tests use valid names")).or_insert(volume);
         }

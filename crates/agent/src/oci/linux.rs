@@ -1,9 +1,12 @@
 //! The `linux` object: namespaces, limits, what is masked.
 
-use hoist_model::{Resources, Service};
+use std::collections::BTreeMap;
+
+use hoist_model::{NetworkMode, Resources, Service};
 use serde_json::{Map, Value, json};
 
 use super::SpecInput;
+use crate::devices::Device;
 
 /// Kernel interfaces that tell of or reach outside the container (Docker's list).
 pub(crate) const MASKED: [&str; 12] = [
@@ -31,49 +34,63 @@ pub(super) fn linux(input: &SpecInput<'_>) -> Value {
     if input.own_network {
         namespaces.push("network");
     }
-    let (mut masked, read_only): (Vec<String>, &[&str]) = if service.privileged || service.open_system_paths {
-        (Vec::new(), &[])
-    } else {
-        (MASKED.iter().map(ToString::to_string).collect(), &READ_ONLY)
-    };
-    masked.extend(input.masked.iter().map(|path| path.display().to_string()));
+    let open = service.privileged || service.open_system_paths;
+    let (masked, read_only): (&[&str], &[&str]) = if open { (&[], &[]) } else { (&MASKED, &READ_ONLY) };
     json!({
         "namespaces": namespaces.iter().map(|kind| json!({ "type": kind })).collect::<Vec<_>>(),
-        "resources": resources(service),
-        "sysctl": service.sysctls,
+        "resources": resources(service, input.devices),
+        "sysctl": sysctls(input),
         "maskedPaths": masked,
         "readonlyPaths": read_only,
-        "devices": devices(service),
+        "devices": nodes(input.devices),
         "rootfsPropagation": "private",
     })
 }
 
-/// Host devices given to the service: the number and kind are the host's, so the runtime looks them up.
-fn devices(service: &Service) -> Vec<Value> {
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    service
-        .devices
+/// What is declared, and in a network namespace of its own what Docker sets there: ports below 1024 and ping are for
+/// every user. A namespace that is another service's is that one's to set.
+fn sysctls(input: &SpecInput<'_>) -> BTreeMap<String, String> {
+    let service = &input.template.service;
+    let mut sysctls = service.sysctls.clone();
+    if !input.own_network || matches!(service.network_mode, NetworkMode::Service(_)) {
+        return sysctls;
+    }
+    let mut set = |name: &str, value: &str| {
+        // Both spellings of a name are known.
+        let declared = service.sysctls.keys().any(|key| key.replace('/', ".") == name);
+        if !declared {
+            sysctls.insert(name.to_owned(), value.to_owned());
+        }
+    };
+    set("net.ipv4.ip_unprivileged_port_start", "0");
+    // The kernel refuses groups that a user namespace doesn't have.
+    if input.all_users {
+        set("net.ipv4.ping_group_range", "0 2147483647");
+    }
+    sysctls
+}
+
+fn nodes(devices: &[Device]) -> Vec<Value> {
+    devices
         .iter()
-        .filter_map(|(source, target, _)| {
-            let meta = std::fs::metadata(source).ok()?;
-            let kind = if meta.file_type().is_block_device() { "b" } else { "c" };
-            Some(json!({
-                "type": kind,
-                "path": target,
-                "major": rustix::fs::major(meta.rdev()),
-                "minor": rustix::fs::minor(meta.rdev()),
-                "fileMode": meta.mode() & 0o7777,
-                "uid": meta.uid(),
-                "gid": meta.gid(),
-            }))
+        .map(|device| {
+            json!({
+                "type": device.kind,
+                "path": device.target,
+                "major": device.major,
+                "minor": device.minor,
+                "fileMode": device.mode,
+                "uid": device.uid,
+                "gid": device.gid,
+            })
         })
         .collect()
 }
 
-fn resources(service: &Service) -> Value {
+fn resources(service: &Service, devices: &[Device]) -> Value {
     let limits = &service.resources;
     let mut value = Map::new();
-    value.insert("devices".into(), Value::Array(device_rules(service)));
+    value.insert("devices".into(), Value::Array(device_rules(service, devices)));
     value.insert("cpu".into(), cpu(limits));
     value.insert("memory".into(), memory(limits));
     if let Some(pids) = limits.pids {
@@ -129,16 +146,21 @@ pub(crate) fn memory(limits: &Resources) -> Value {
 }
 
 /// Docker's device policy: nothing, except making nodes, the usual harmless devices, terminals, and what is given.
-fn device_rules(service: &Service) -> Vec<Value> {
+fn device_rules(service: &Service, devices: &[Device]) -> Vec<Value> {
     if service.privileged {
         return all_devices();
     }
     let mut rules = usual_devices();
-    for (device, (_, _, access)) in devices(service).iter().zip(&service.devices) {
-        rules.push(json!({
-            "allow": true, "type": device["type"], "major": device["major"], "minor": device["minor"], "access": access,
-        }));
-    }
+    let rule = |device: &Device| {
+        json!({
+            "allow": true,
+            "type": device.kind,
+            "major": device.major,
+            "minor": device.minor,
+            "access": device.access,
+        })
+    };
+    rules.extend(devices.iter().map(rule));
     rules
 }
 

@@ -8,8 +8,8 @@ pub(crate) mod process;
 pub(crate) mod seccomp;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
+use crate::devices::Device;
 use hoist_model::{InstanceUid, Slot, Template};
 use oci_spec::runtime::Spec;
 use serde_json::json;
@@ -35,8 +35,10 @@ pub struct SpecInput<'a> {
     pub own_network: bool,
     /// Paths behind its mounts.
     pub mounts: &'a MountInput,
-    /// Paths of the base to hide, for a base that is a folder of the host.
-    pub masked: &'a [PathBuf],
+    /// Devices of the host that it is given.
+    pub devices: &'a [Device],
+    /// The agent has all users of the machine, and not a part of them.
+    pub all_users: bool,
     /// Where `host-gateway` points.
     pub host_gateway: Option<IpAddr>,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hoist_model::{Mount, MountKind, TmpfsOptions};
+use hoist_runtime::launch::BENEATH;
 use serde_json::{Value, json};
 
 use super::{SpecError, SpecInput};
@@ -22,7 +23,12 @@ pub struct MountInput {
 
 /// A prepared host path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourcePath(pub PathBuf);
+pub struct SourcePath {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// A path below it that containers have a say in; what is mounted is there.
+    pub beneath: Option<PathBuf>,
+}
 
 pub(super) fn mounts(input: &SpecInput<'_>) -> Result<Vec<Value>, SpecError> {
     let service = &input.template.service;
@@ -35,7 +41,9 @@ pub(super) fn mounts(input: &SpecInput<'_>) -> Result<Vec<Value>, SpecError> {
     });
     for (target, source) in &input.mounts.files {
         if !declared.contains(&target.as_path()) {
-            list.push(bind(target, source, &["rbind", "rprivate"]));
+            // As Docker's: a read-only root has no writable files in it.
+            let access = if service.read_only { "ro" } else { "rw" };
+            list.push(bind(target, source, &["rbind", "rprivate", access].map(str::to_owned)));
         }
     }
     let mut own: Vec<&Mount> = service.mounts.iter().collect();
@@ -68,25 +76,41 @@ pub(crate) fn kernel_mounts(privileged: bool, shm: u64) -> Vec<Value> {
     ]
 }
 
-fn bind(target: &Path, source: &Path, options: &[&str]) -> Value {
+fn bind(target: &Path, source: &Path, options: &[String]) -> Value {
     json!({ "destination": target, "type": "bind", "source": source, "options": options })
 }
 
 fn declared_mount(input: &SpecInput<'_>, mount: &Mount) -> Result<Option<Value>, SpecError> {
-    let access = if mount.read_only { "ro" } else { "rw" };
     if let MountKind::Tmpfs(options) = &mount.kind {
         let options = tmpfs_options(options, mount.read_only)?;
         return Ok(Some(json!({
             "destination": mount.target, "type": "tmpfs", "source": "tmpfs", "options": options,
         })));
     }
-    let Some(SourcePath(source)) = input.mounts.sources.get(&mount.target) else { return Ok(None) };
-    let (recursive, propagation) = match &mount.kind {
-        MountKind::Bind { propagation, recursive, .. } => (*recursive, propagation.as_deref()),
-        _ => (true, None),
+    let Some(source) = input.mounts.sources.get(&mount.target) else { return Ok(None) };
+    Ok(Some(bind(&mount.target, &source.path, &bind_options(mount, source))))
+}
+
+/// With what is mounted below the source, the options hold for that too; a read-only mount can be told to leave it
+/// writable.
+fn bind_options(mount: &Mount, source: &SourcePath) -> Vec<String> {
+    let (recursive, writable_below, propagation) = match &mount.kind {
+        MountKind::Bind { propagation, recursive, writable_below, .. } => {
+            (*recursive, *writable_below, propagation.as_deref())
+        }
+        _ => (true, false, None),
     };
     let kind = if recursive { "rbind" } else { "bind" };
-    Ok(Some(bind(&mount.target, source, &[kind, propagation.unwrap_or("rprivate"), access])))
+    let access = match (mount.read_only, recursive && !writable_below) {
+        (false, _) => "rw",
+        (true, false) => "ro",
+        (true, true) => "rro",
+    };
+    let mut options = [kind, propagation.unwrap_or("rprivate"), access].map(str::to_owned).to_vec();
+    let all_below = if recursive { "r" } else { "" };
+    options.extend(mount.options.iter().map(|option| format!("{all_below}{option}")));
+    options.extend(source.beneath.iter().map(|path| format!("{BENEATH}{}", path.display())));
+    options
 }
 
 fn tmpfs_options(options: &TmpfsOptions, read_only: bool) -> Result<Vec<String>, SpecError> {
@@ -122,4 +146,29 @@ fn tmpfs_options(options: &TmpfsOptions, read_only: bool) -> Result<Vec<String>,
     list.extend(options.uid.map(|uid| format!("uid={uid}")));
     list.extend(options.gid.map(|gid| format!("gid={gid}")));
     Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_a_bind_reach_as_far_down_as_they_are_meant_to() {
+        let options = |read_only, recursive, writable_below, options: &[&str]| {
+            let kind = MountKind::Bind {
+                source: "/srv".into(),
+                create: false,
+                propagation: None,
+                recursive,
+                writable_below,
+            };
+            let options = options.iter().map(ToString::to_string).collect();
+            let mount = Mount { target: "/m".into(), kind, read_only, options };
+            bind_options(&mount, &SourcePath { path: "/srv".into(), beneath: None }).join(" ")
+        };
+        assert_eq!(options(false, true, false, &["noexec"]), "rbind rprivate rw rnoexec");
+        assert_eq!(options(true, true, false, &[]), "rbind rprivate rro");
+        assert_eq!(options(true, true, true, &[]), "rbind rprivate ro");
+        assert_eq!(options(true, false, false, &["nodev"]), "bind rprivate ro nodev");
+    }
 }

@@ -100,7 +100,8 @@ fn with_image_volumes(template: &Arc<Template>) -> Arc<Template> {
         return Arc::clone(template);
     }
     let mut filled = (**template).clone();
-    let anonymous = |target| Mount { target, kind: MountKind::Anonymous, read_only: false };
+    let anonymous =
+        |target| Mount { target, kind: MountKind::Anonymous, read_only: false, options: Vec::new() };
     filled.service.mounts.extend(missing.into_iter().map(anonymous));
     Arc::new(filled)
 }

@@ -7,6 +7,7 @@ mod create;
 mod prepare;
 mod remove;
 mod root;
+mod secrets;
 mod signal;
 mod start;
 

@@ -8,14 +8,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use hoist_model::{ImageSource, InstanceUid, MountKind, NetworkMode, Service};
+use hoist_model::{ImageSource, InstanceUid, MountKind, NetworkMode, ResolvedImage, Service, VolumeId};
 use hoist_planner::host::StepError;
+use hoist_runtime::rootfs::view::View;
 use hoist_runtime::rootfs::{self, Layers, Rootfs};
 use hoist_runtime::users::{self, Identity};
+use rustix::io::Errno;
 
 use super::context::InstanceContext;
-use super::root::masked;
 use super::{ensure_volume, failed, refused};
+use crate::devices::{self, Device};
 use crate::files;
 use crate::host::Host;
 use crate::layout::InstanceLayout;
@@ -33,8 +35,8 @@ pub(super) struct Prepared {
     pub(super) hostname: String,
     /// Paths behind its mounts.
     pub(super) mounts: MountInput,
-    /// Paths of the base to hide.
-    pub(super) masked: Vec<PathBuf>,
+    /// Devices of the host that it is given.
+    pub(super) devices: Vec<Device>,
     /// Where `host-gateway` points.
     pub(super) gateway: Option<IpAddr>,
 }
@@ -46,22 +48,36 @@ pub(super) fn prepare(
 ) -> Result<Prepared, StepError> {
     let template = &instance.template;
     let layout = host.layout.instance(&uid);
-    let lower = host.images.layers(&template.image)?;
-    let layers = Layers { lower, upper: layout.upper(), work: layout.work() };
-    let root = rootfs::assemble(&Rootfs::Layers(layers)).map_err(|error| failed(&error))?;
+    let root = root(host, &layout, &template.image)?;
     let wanted =
         template.service.user.as_deref().or(template.image.config.user.as_deref()).unwrap_or_default();
     let user = users::resolve(root.as_fd(), wanted, &template.service.group_add)
         .map_err(|error| refused(error.to_string(), "name a user of the image, or a number, in `user:`"))?;
+    let devices = devices::given(&template.service).map_err(|error| {
+        refused(error.to_string(), "correct the path under `devices:`, or connect the device")
+    })?;
     let hostname = hostname(&template.service, uid, host);
     let gateway = gateway(instance);
     let mut mounts = MountInput { files: Vec::new(), sources: sources(host, &layout, instance, &root)? };
     mounts.files = generated_files(&layout, instance, &hostname, gateway)?;
-    let masked = match &template.image.source {
-        ImageSource::Rootfs(dir) => masked(dir, host.layout.root()),
-        ImageSource::Reference(_) | ImageSource::OciLayout { .. } => Vec::new(),
+    Ok(Prepared { root, user, hostname, mounts, devices, gateway })
+}
+
+/// The root file system: the image's layers, or the part of a folder of the host that is to be seen.
+fn root(host: &Host, layout: &InstanceLayout, image: &ResolvedImage) -> Result<OwnedFd, StepError> {
+    let lower = host.images.layers(image)?;
+    let (upper, work) = (layout.upper(), layout.work());
+    let rootfs = match &image.source {
+        ImageSource::Rootfs(dir) => {
+            super::root::settle(&upper).map_err(|error| failed(&error))?;
+            let parts = super::root::parts(dir, host.layout.root());
+            Rootfs::View(View { base: dir.clone(), parts, upper, work })
+        }
+        ImageSource::Reference(_) | ImageSource::OciLayout { .. } => {
+            Rootfs::Layers(Layers { lower, upper, work })
+        }
     };
-    Ok(Prepared { root, user, hostname, mounts, masked, gateway })
+    rootfs::assemble(&rootfs).map_err(|error| failed(&error))
 }
 
 fn hostname(service: &Service, uid: InstanceUid, host: &Host) -> String {
@@ -88,35 +104,55 @@ fn sources(
 ) -> Result<BTreeMap<PathBuf, SourcePath>, StepError> {
     let mut sources = BTreeMap::new();
     for (number, mount) in instance.template.service.mounts.iter().enumerate() {
+        let whole = |path| SourcePath { path, beneath: None };
         let source = match &mount.kind {
             MountKind::Tmpfs(_) => continue,
-            MountKind::Bind { source, create, .. } => bind_source(source, *create)?,
+            MountKind::Bind { source, create, .. } => whole(bind_source(source, *create)?),
             MountKind::Volume { id, subpath, no_copy } => {
                 let data = host.layout.volume_data(id);
                 let data = match instance.volumes.get(id) {
                     Some(spec) => ensure_volume(&data, spec)?,
                     None => volume::ensure(&data).map(|()| data).map_err(|error| failed(&error))?,
                 };
-                if !no_copy && subpath.is_none() {
+                if let Some(subpath) = subpath {
+                    check_subpath(id, &data, subpath)?;
+                } else if !no_copy {
                     volume::copy_up(root.as_fd(), &mount.target, &data).map_err(|error| failed(&error))?;
                 }
-                subpath.as_ref().map_or(data.clone(), |subpath| data.join(subpath))
+                SourcePath { path: data, beneath: subpath.clone() }
             }
             MountKind::Anonymous => {
                 let data = layout.anonymous_volume(number);
                 volume::ensure(&data).map_err(|error| failed(&error))?;
                 volume::copy_up(root.as_fd(), &mount.target, &data).map_err(|error| failed(&error))?;
-                data
+                whole(data)
             }
             MountKind::Content { content, uid, gid, mode, .. } => {
                 let path = layout.file(&format!("content-{number}"));
                 write(&path, content, *mode, Some((*uid, *gid)))?;
-                path
+                whole(path)
             }
         };
-        sources.insert(mount.target.clone(), SourcePath(source));
+        sources.insert(mount.target.clone(), source);
     }
     Ok(sources)
+}
+
+/// Looks whether a subpath can be mounted. What is mounted is found once more by the launch, beneath the volume as
+/// well: the volume's content may change in between.
+fn check_subpath(id: &VolumeId, data: &Path, subpath: &Path) -> Result<(), StepError> {
+    let shown = subpath.display();
+    volume::check_subpath(data, subpath).map_err(|errno| match errno {
+        Errno::XDEV | Errno::LOOP => refused(
+            format!("the subpath {shown} of volume {id} leads out of the volume, over a link or `..`"),
+            "remove the link from the volume, or correct `subpath`",
+        ),
+        Errno::NOENT | Errno::NOTDIR => refused(
+            format!("the subpath {shown} of volume {id} is not there"),
+            "make it in the volume, or correct `subpath`",
+        ),
+        errno => failed(&errno),
+    })
 }
 
 fn bind_source(source: &Path, create: bool) -> Result<PathBuf, StepError> {

@@ -1,103 +1,185 @@
-//! What of a host folder used as a base (`x-hoist.rootfs`) is hidden from the instance: Hoist's own state, password
-//! hashes, private keys and credentials. The base runs what the machine has installed, not what its people keep.
+//! What of a host folder used as a base (`x-hoist.rootfs`) an instance sees: what is installed there, not what its
+//! people and services keep. What isn't named here as seen isn't, whenever it comes to be.
 
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Files and folders below the base that are hidden when they exist.
-const SECRETS: [&str; 12] = [
-    "etc/shadow",
-    "etc/shadow-",
-    "etc/gshadow",
-    "etc/gshadow-",
-    "etc/sudoers",
-    "etc/sudoers.d",
-    "etc/ssl/private",
-    "etc/wireguard",
-    "var/lib/docker",
-    "var/lib/containers",
-    "var/lib/private",
-    "var/lib/systemd/credential.secret",
+use hoist_runtime::rootfs::view::{Part, ROOT, Sight};
+
+use super::secrets;
+
+/// Seen at the top, beside everything that begins with "lib".
+const SHOWN: [&str; 5] = ["bin", "etc", "opt", "sbin", "usr"];
+
+/// Seen at the top, but empty.
+const EMPTY: [&str; 12] =
+    ["dev", "home", "media", "mnt", "proc", "root", "run", "run/lock", "srv", "sys", "tmp", "var"];
+
+/// Below `/var`, with the folders in them, which programs expect to be there; all of them empty.
+const FRAMES: [&str; 4] = ["var/cache", "var/lib", "var/log", "var/spool"];
+
+/// Below `/var`, what programs read that the package manager or a tool of it has written there.
+const VAR: [&str; 14] = [
+    "var/cache/fontconfig",
+    "var/lib/alternatives",
+    "var/lib/ca-certificates-java",
+    "var/lib/dictionaries-common",
+    "var/lib/dpkg",
+    "var/lib/emacsen-common",
+    "var/lib/gems",
+    "var/lib/ghc",
+    "var/lib/python",
+    "var/lib/rpm",
+    "var/lib/sgml-base",
+    "var/lib/texmf",
+    "var/lib/usbutils",
+    "var/lib/xml-core",
 ];
 
-/// Below each home folder.
-const HOME_SECRETS: [&str; 11] = [
-    ".ssh",
-    ".gnupg",
-    ".aws",
-    ".azure",
-    ".kube",
-    ".docker",
-    ".netrc",
-    ".git-credentials",
-    ".config/gcloud",
-    ".config/gh",
-    ".password-store",
-];
+/// Where state of Hoist is unless it is told otherwise.
+const DEFAULT_ROOT: &str = "/var/lib/hoist";
 
-/// The paths to mask, as the instance sees them, for a base at `dir` with Hoist's state at `root`.
-pub(super) fn masked(dir: &Path, root: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = SECRETS.iter().map(|name| dir.join(name)).collect();
-    found.extend(host_keys(&dir.join("etc/ssh")));
-    for home in homes(dir) {
-        found.extend(HOME_SECRETS.iter().map(|name| home.join(name)));
+/// What the folder of a root has, among others.
+const MARK: &str = "agent.lock";
+
+/// The parts of the base at `dir` that are seen, with Hoist's state at `root`.
+pub(super) fn parts(dir: &Path, root: &Path) -> Vec<Part> {
+    let mut parts: Vec<Part> = EMPTY.map(|name| part(name, Sight::Empty)).into();
+    let libraries = names(dir).into_iter().filter(|name| name.starts_with("lib"));
+    let shown = SHOWN.iter().map(ToString::to_string).chain(libraries).chain(VAR.map(str::to_owned));
+    parts.extend(shown.map(|name| part(name, Sight::Shown)));
+    for frame in FRAMES {
+        parts.push(part(frame, Sight::Empty));
+        let inside = names(&dir.join(frame)).into_iter().map(|name| format!("{frame}/{name}"));
+        parts
+            .extend(inside.filter(|name| !VAR.contains(&name.as_str())).map(|name| part(name, Sight::Empty)));
     }
-    if root.starts_with(dir) {
-        found.push(root.to_owned());
+    let var = names(&dir.join("var")).into_iter().map(|name| format!("var/{name}"));
+    parts.extend(var.filter(|name| !FRAMES.contains(&name.as_str())).map(|name| part(name, Sight::Empty)));
+    parts.extend(secrets::of(dir).into_iter().map(|path| Part { path, sight: Sight::Hidden }));
+    parts.extend(states(dir, root).into_iter().map(|path| Part { path, sight: Sight::Hidden }));
+    // A folder before what is in it; and what is shown is named once.
+    parts.sort();
+    parts.dedup_by(|later, earlier| later.path == earlier.path);
+    parts
+}
+
+fn part(path: impl Into<PathBuf>, sight: Sight) -> Part {
+    Part { path: path.into(), sight }
+}
+
+/// Roots of Hoist in what is shown. The rest of the base is not seen anyway.
+fn states(dir: &Path, root: &Path) -> Vec<PathBuf> {
+    let mut states = vec![root.to_owned(), PathBuf::from(DEFAULT_ROOT)];
+    for place in ["opt", "usr/local", "etc"] {
+        let place = dir.join(place);
+        let near = names(&place).into_iter().map(|name| place.join(name));
+        let near: Vec<PathBuf> = near.filter(|path| is_folder(path)).collect();
+        let further = near.iter().flat_map(|path| names(path).into_iter().map(|name| path.join(name)));
+        states.extend(further.chain(near.iter().cloned()).filter(|path| path.join(MARK).exists()));
     }
-    let exists = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok();
-    let inside = |path: PathBuf| Some(Path::new("/").join(path.strip_prefix(dir).ok()?));
-    found.into_iter().filter(exists).filter_map(inside).collect()
+    let inside = states.iter().filter_map(|path| path.strip_prefix(dir).ok());
+    let is_shown = |path: &&Path| path.iter().next().is_some_and(|top| is_shown(&top.to_string_lossy()));
+    inside.filter(is_shown).map(Path::to_owned).collect()
 }
 
-fn host_keys(dir: &Path) -> Vec<PathBuf> {
-    let private = |path: &PathBuf| {
-        path.file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.starts_with("ssh_host_") && name.ends_with("_key"))
-    };
-    children(dir).into_iter().filter(private).collect()
+fn is_shown(top: &str) -> bool {
+    SHOWN.contains(&top) || top.starts_with("lib")
 }
 
-fn homes(dir: &Path) -> Vec<PathBuf> {
-    let mut homes = children(&dir.join("home"));
-    homes.push(dir.join("root"));
-    homes
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
 }
 
-fn children(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten();
-    entries.flatten().map(|entry| entry.path()).collect()
+/// The names in a folder; none where there is no folder to read.
+pub(super) fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// Whether everybody on the host may read it.
+pub(super) fn is_public(meta: &Metadata) -> bool {
+    let needed = if meta.is_dir() { 0o005 } else { 0o004 };
+    meta.is_symlink() || meta.permissions().mode() & needed == needed
+}
+
+/// Moves what an instance has written, under an earlier version, to where its root now begins.
+pub(super) fn settle(upper: &Path) -> io::Result<()> {
+    let root = upper.join(ROOT);
+    for name in names(upper).into_iter().filter(|name| name != ROOT) {
+        if !is_folder(&root) {
+            fs::create_dir(&root)?;
+            fs::set_permissions(&root, fs::metadata(upper)?.permissions())?;
+        }
+        fs::rename(upper.join(&name), root.join(&name))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn keys_shadow_and_our_state_are_hidden() {
+    fn seen(files: &[&str], root: &str) -> Vec<String> {
         let base = tempfile::tempdir().unwrap();
-        let put = |path: &str| {
+        for path in files {
             let path = base.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, "").unwrap();
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let parts = parts(base.path(), &base.path().join(root));
+        let sight = |path: &str| {
+            let over = parts.iter().rev().find(|part| Path::new(path).starts_with(&part.path));
+            over.is_some_and(|part| part.sight == Sight::Shown)
         };
-        for path in
-            ["etc/shadow", "etc/passwd", "etc/ssh/ssh_host_ed25519_key", "etc/ssh/ssh_host_ed25519_key.pub"]
-        {
-            put(path);
-        }
-        for path in ["home/ann/.ssh/id", "root/.netrc", "var/lib/hoist/store.redb"] {
-            put(path);
-        }
-        let mut masked = masked(base.path(), &base.path().join("var/lib/hoist"));
-        masked.sort();
-        let want = [
-            "/etc/shadow",
-            "/etc/ssh/ssh_host_ed25519_key",
-            "/home/ann/.ssh",
-            "/root/.netrc",
-            "/var/lib/hoist",
+        files.iter().filter(|path| sight(path)).map(|path| (*path).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_installed_is_seen_and_nothing_else() {
+        let files = [
+            "usr/bin/env",
+            "lib64/ld.so",
+            "libx32/ld.so",
+            "opt/app/run",
+            "etc/passwd",
+            "var/lib/dpkg/status",
+            "etc/shadow",
+            "home/ann/.ssh/id",
+            "root/.netrc",
+            "srv/data/db",
+            "var/lib/postgresql/base",
+            "var/lib/hoist/store.redb",
+            "var/spool/cron/root",
+            "backup/dump.sql",
+            "run/secrets/x",
         ];
-        assert_eq!(masked, want.map(PathBuf::from));
+        assert_eq!(seen(&files, "var/lib/hoist"), files[..6]);
+    }
+
+    #[test]
+    fn roots_of_hoist_are_not_seen_wherever_they_are() {
+        let files = [
+            "opt/hoist/store.redb",
+            "opt/other/agent.lock",
+            "usr/local/deep/er/agent.lock",
+            "opt/app/run",
+            "usr/local/deep/run",
+        ];
+        assert_eq!(seen(&files, "opt/hoist"), files[3..]);
+        assert_eq!(seen(&["opt/store.redb", "usr/bin/env"], "opt"), ["usr/bin/env"]);
+    }
+
+    #[test]
+    fn what_was_written_under_an_earlier_version_is_kept() {
+        let upper = tempfile::tempdir().unwrap();
+        fs::create_dir_all(upper.path().join("etc")).unwrap();
+        fs::write(upper.path().join("etc/mine"), "1").unwrap();
+        settle(upper.path()).unwrap();
+        settle(upper.path()).unwrap();
+        assert_eq!(fs::read_to_string(upper.path().join(ROOT).join("etc/mine")).unwrap(), "1");
+        assert_eq!(names(upper.path()), [ROOT]);
     }
 }

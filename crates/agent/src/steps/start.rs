@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hoist_keeper::protocol::{Launch, Reply, Request};
-use hoist_model::{InstanceUid, NetworkMode};
+use hoist_model::{ImageSource, InstanceUid, NetworkMode, Template};
 use hoist_planner::host::{StepError, StepOk, StepResult};
 use hoist_runtime::cgroup::{self, Cgroup, CgroupError};
 use hoist_runtime::executable::{self, Search};
@@ -92,12 +92,13 @@ fn assemble(
         hostname: &prepared.hostname,
         own_network: netns.is_some(),
         mounts: &prepared.mounts,
-        masked: &prepared.masked,
+        devices: &prepared.devices,
+        all_users: has_all_users(),
         host_gateway: prepared.gateway,
     };
     let spec =
         oci::spec(&input).map_err(|error| refused(crate::chain::chain(&error), "correct the stack file"))?;
-    let executable = find(&spec, &prepared, !service.mounts.is_empty())?;
+    let executable = find(&spec, &prepared, &instance.template)?;
     let group = control_group(host, uid, &spec)?;
     let layout = host.layout.instance(&uid);
     let launch = Launch {
@@ -117,8 +118,18 @@ fn assemble(
     Ok((launch, fds))
 }
 
+/// Whether this process is in no user namespace, or in one that leaves no users out (user_namespaces(7)).
+fn has_all_users() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// Looks the program up before anything is launched, so that a misspelt command is a clear error.
-fn find(spec: &Spec, prepared: &Prepared, mounts: bool) -> Result<Option<std::path::PathBuf>, StepError> {
+fn find(
+    spec: &Spec,
+    prepared: &Prepared,
+    template: &Template,
+) -> Result<Option<std::path::PathBuf>, StepError> {
     let Some(process) = spec.process() else { return Ok(None) };
     let Some(argv0) = process.args().as_ref().and_then(|args| args.first()) else { return Ok(None) };
     let env = process.env().iter().flatten();
@@ -129,11 +140,15 @@ fn find(spec: &Spec, prepared: &Prepared, mounts: bool) -> Result<Option<std::pa
         path,
         cwd: Path::new(process.cwd()),
         identity: &prepared.user,
-        mounts,
+        mounts: !template.service.mounts.is_empty(),
     };
-    executable::find(&search).map_err(|error| {
-        refused(error.to_string(), "correct `command` or `entrypoint`, or use an image that has it")
-    })
+    let hint = match template.image.source {
+        ImageSource::Rootfs(_) => {
+            "correct `command` or `entrypoint`; a folder of `x-hoist.rootfs` shows its /usr, /bin, /sbin, /lib*, /opt and /etc: mount others under `volumes`"
+        }
+        _ => "correct `command` or `entrypoint`, or use an image that has it",
+    };
+    executable::find(&search).map_err(|error| refused(error.to_string(), hint))
 }
 
 fn control_group(host: &Host, uid: InstanceUid, spec: &Spec) -> Result<Cgroup, StepError> {
@@ -168,7 +183,7 @@ async fn launched(
             Ok(launched.identity.pid)
         }
         Ok((Reply::LaunchFailed(failure), _)) => {
-            Err(StepError { what: failure.message, hint: failure.advice, permanent: false })
+            Err(StepError { what: failure.message, hint: failure.advice, permanent: failure.lasting })
         }
         Ok((other, _)) => Err(StepError {
             what: format!("the keeper answered out of place: {other:?}"),

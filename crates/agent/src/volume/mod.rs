@@ -2,17 +2,19 @@
 //! `driver_opts` the data of a named one is elsewhere on the host, or on a file system mounted on its folder, which
 //! stays mounted until the volume is removed.
 
+mod copy;
 mod options;
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, StatxAttributes, StatxFlags, Uid, statx};
+use hoist_runtime::rootfs;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, statx};
 use rustix::mount::{UnmountFlags, mount, unmount};
 
+pub(crate) use copy::copy_up;
 pub(crate) use options::{FileSystem, Place};
 
 /// A volume that could not be made ready.
@@ -88,74 +90,18 @@ pub(crate) fn remove(data: &Path) -> Result<(), VolumeError> {
     }
 }
 
-/// Fills an empty volume from the folder `target` of the image, as Docker does: contents with owners, modes, times
-/// and links, and the folder's own owner and mode. Does nothing when the volume isn't empty or the image has nothing
-/// there.
+/// Opens a folder of a volume by a path that the volume's content has a say in. A path that leads out of the volume is
+/// an error, and so is one that isn't there.
 ///
 /// # Errors
-/// When something can't be copied.
-pub(crate) fn copy_up(root: BorrowedFd<'_>, target: &Path, data: &Path) -> Result<(), VolumeError> {
-    if fs::read_dir(data).map_err(at(data))?.next().is_some() {
-        return Ok(());
-    }
-    let inside = target.strip_prefix("/").unwrap_or(target);
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let resolve = rustix::fs::ResolveFlags::IN_ROOT | rustix::fs::ResolveFlags::NO_MAGICLINKS;
-    let Ok(source) = rustix::fs::openat2(root, inside, flags, Mode::empty(), resolve) else { return Ok(()) };
-    // Through /proc the tree is walked below the descriptor: names in it are opened without following links.
-    let source = PathBuf::from(format!("/proc/self/fd/{}", source.as_raw_fd()));
-    copy_folder(&source, data)
-}
-
-fn copy_folder(from: &Path, to: &Path) -> Result<(), VolumeError> {
-    for entry in fs::read_dir(from).map_err(at(from))? {
-        let entry = entry.map_err(at(from))?;
-        copy_entry(&entry.path(), &to.join(entry.file_name()))?;
-    }
-    let meta = fs::metadata(from).map_err(at(from))?;
-    copy_attributes(&meta, to)
-}
-
-fn copy_entry(from: &Path, to: &Path) -> Result<(), VolumeError> {
-    let meta = fs::symlink_metadata(from).map_err(at(from))?;
-    let kind = meta.file_type();
-    if kind.is_dir() {
-        fs::create_dir(to).map_err(at(to))?;
-        return copy_folder(from, to);
-    }
-    if kind.is_symlink() {
-        let link = fs::read_link(from).map_err(at(from))?;
-        std::os::unix::fs::symlink(link, to).map_err(at(to))?;
-    } else if kind.is_file() {
-        fs::copy(from, to).map_err(at(to))?;
-    } else {
-        let mode = Mode::from_raw_mode(meta.mode() & 0o7777);
-        let node = rustix::fs::FileType::from_raw_mode(meta.mode());
-        rustix::fs::mknodat(CWD, to, node, mode, meta.rdev()).map_err(io::Error::from).map_err(at(to))?;
-    }
-    copy_attributes(&meta, to)
-}
-
-/// Owner first: changing it clears the setuid bits that the mode then sets again.
-fn copy_attributes(meta: &fs::Metadata, to: &Path) -> Result<(), VolumeError> {
-    let owner = (Some(Uid::from_raw(meta.uid())), Some(Gid::from_raw(meta.gid())));
-    let no_follow = AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::chownat(CWD, to, owner.0, owner.1, no_follow).map_err(io::Error::from).map_err(at(to))?;
-    if !meta.file_type().is_symlink() {
-        fs::set_permissions(to, Permissions::from_mode(meta.mode() & 0o7777)).map_err(at(to))?;
-    }
-    let time = |seconds, nanoseconds| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
-    let times = rustix::fs::Timestamps {
-        last_access: time(meta.atime(), meta.atime_nsec()),
-        last_modification: time(meta.mtime(), meta.mtime_nsec()),
-    };
-    rustix::fs::utimensat(CWD, to, &times, no_follow).map_err(io::Error::from).map_err(at(to))
+/// What openat2(2) says: `EXDEV` or `ELOOP` for what leads out.
+pub(crate) fn check_subpath(data: &Path, subpath: &Path) -> Result<(), rustix::io::Errno> {
+    let volume = rustix::fs::open(data, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    rootfs::open_beneath(volume.as_fd(), subpath, OFlags::PATH).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
 
     #[test]
@@ -195,20 +141,25 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_volume_takes_the_images_content_once() {
-        let image = tempfile::tempdir().unwrap();
-        let volume = tempfile::tempdir().unwrap();
-        let inside = image.path().join("var/lib/db");
-        fs::create_dir_all(&inside).unwrap();
-        fs::write(inside.join("seed"), "1").unwrap();
-        std::os::unix::fs::symlink("seed", inside.join("link")).unwrap();
-        fs::set_permissions(&inside, Permissions::from_mode(0o1750)).unwrap();
-        let root = fs::File::open(image.path()).unwrap();
-        copy_up(root.as_fd(), Path::new("/var/lib/db"), volume.path()).unwrap();
-        assert_eq!(fs::read_to_string(volume.path().join("link")).unwrap(), "1");
-        assert_eq!(fs::metadata(volume.path()).unwrap().mode() & 0o7777, 0o1750);
-        fs::write(inside.join("seed"), "2").unwrap();
-        copy_up(root.as_fd(), Path::new("/var/lib/db"), volume.path()).unwrap();
-        assert_eq!(fs::read_to_string(volume.path().join("seed")).unwrap(), "1");
+    fn a_subpath_stays_in_its_volume() {
+        use rustix::io::Errno;
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        fs::create_dir_all(data.join("real/in")).unwrap();
+        fs::create_dir(dir.path().join("outside")).unwrap();
+        let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, data.join(name)).unwrap();
+        link("real", "inside");
+        link("/etc", "absolute");
+        link("../outside", "up");
+        link("absolute", "twice");
+        link("/proc/self/root", "magic");
+        let check = |subpath: &str| check_subpath(&data, Path::new(subpath));
+        for allowed in ["real", "inside/in", "real/../inside"] {
+            assert_eq!(check(allowed), Ok(()), "{allowed}");
+        }
+        for refused in ["absolute", "up", "twice", "real/../../outside", "..", "/etc", "magic"] {
+            assert!(matches!(check(refused), Err(Errno::XDEV | Errno::LOOP)), "{refused}");
+        }
+        assert_eq!(check("no/such"), Err(Errno::NOENT));
     }
 }

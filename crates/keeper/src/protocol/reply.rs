@@ -99,6 +99,9 @@ pub struct Failure {
     /// What to do about it, when that is known.
     #[serde(default)]
     pub advice: Option<String>,
+    /// Whether it would fail the same way if it were tried again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lasting: bool,
 }
 
 /// One instance as the keeper knows it.

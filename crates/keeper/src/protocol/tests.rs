@@ -117,7 +117,12 @@ fn messages() -> Vec<Message> {
             identity: identity.clone(),
             warnings: vec!["w".into()],
         }),
-        Reply::LaunchFailed(Failure { message: "can't".into(), errno: 2, advice: Some("do".into()) }),
+        Reply::LaunchFailed(Failure {
+            message: "can't".into(),
+            errno: 2,
+            advice: Some("do".into()),
+            lasting: false,
+        }),
         Reply::ExecStarted { pid: 4 },
         Reply::Instances(phases.map(status).to_vec()),
         Reply::Descriptors { pidfd: true },

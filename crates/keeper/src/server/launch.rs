@@ -182,7 +182,12 @@ fn launched(record: &Record, warnings: Vec<String>) -> Launched {
 }
 
 pub(super) fn io_failure(message: &str, error: &std::io::Error) -> Failure {
-    Failure { message: format!("{message}: {error}"), errno: error.raw_os_error().unwrap_or(0), advice: None }
+    Failure {
+        message: format!("{message}: {error}"),
+        errno: error.raw_os_error().unwrap_or(0),
+        advice: None,
+        lasting: false,
+    }
 }
 
 /// An error with its sources, as one sentence.
@@ -197,14 +202,14 @@ fn sentence(error: &dyn std::error::Error) -> String {
 }
 
 pub(super) fn prepare_failure(error: &PrepareError) -> Failure {
-    Failure { message: sentence(error), errno: 0, advice: None }
+    Failure { message: sentence(error), errno: 0, advice: None, lasting: error.is_lasting() }
 }
 
 pub(super) fn spawn_failure(error: &SpawnError) -> Failure {
-    Failure { message: sentence(error), errno: 0, advice: None }
+    Failure { message: sentence(error), errno: 0, advice: None, lasting: false }
 }
 
 pub(super) fn launch_failure(error: &LaunchError) -> Failure {
     let errno = error.source.map_or(0, Errno::raw_os_error);
-    Failure { message: error.to_string(), errno, advice: error.advice.clone() }
+    Failure { message: error.to_string(), errno, advice: error.advice.clone(), lasting: error.lasting }
 }

@@ -54,6 +54,11 @@ impl PrepareError {
         Self::Invalid { field: field.into(), problem: problem.into() }
     }
 
+    /// Whether it would fail the same way if it were tried again.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Self::Unsupported { .. } | Self::Invalid { .. } | Self::Lacking { .. })
+    }
+
     pub(crate) fn unsupported(what: impl Into<String>) -> Self {
         Self::Unsupported { what: what.into() }
     }
@@ -96,4 +101,6 @@ pub struct LaunchError {
     /// What the kernel said; nothing when the child was killed.
     #[source]
     pub source: Option<Errno>,
+    /// Whether it would fail the same way if it were tried again.
+    pub lasting: bool,
 }

@@ -23,6 +23,11 @@ pub use error::{LaunchError, PrepareError, SpawnError};
 pub use launching::{Launching, Progress, Running};
 pub(crate) use opening::{Cgroups, above_stdio, stdio};
 
+/// A mount option of our own, of a bind: what is mounted is not the source but a path below it, which whoever can
+/// write there may have filled with links; one that leads out is an error. The rest of the option is the path,
+/// commas included.
+pub const BENEATH: &str = "x-hoist.beneath=";
+
 /// Everything a launch needs. The descriptors may come from another process.
 #[derive(Debug)]
 pub struct LaunchInput {

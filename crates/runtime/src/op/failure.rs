@@ -25,6 +25,14 @@ pub(crate) enum Note {
     Symlink = 4,
     /// What is mounted is a directory and its target is not, or the other way round.
     KindMismatch = 5,
+    /// A path below a directory leads out of it, over a link or "..".
+    LeadsOut = 6,
+    /// What would be mounted on is the kernel's: `/proc` or `/sys`, reached over a link.
+    Kernel = 7,
+    /// What would be mounted on `/proc` or `/sys` is not the kernel's.
+    NotKernel = 8,
+    /// What would be mounted on is the root file system, reached over a link.
+    Root = 9,
 }
 
 /// The file system's own words, as fsconfig gives them; may be empty.
@@ -106,8 +114,17 @@ impl Record {
 
 impl Note {
     fn from_raw(raw: u32) -> Self {
-        let known =
-            [Self::Executing, Self::NoInterpreter, Self::IsDirectory, Self::Symlink, Self::KindMismatch];
+        let known = [
+            Self::Executing,
+            Self::NoInterpreter,
+            Self::IsDirectory,
+            Self::Symlink,
+            Self::KindMismatch,
+            Self::LeadsOut,
+            Self::Kernel,
+            Self::NotKernel,
+            Self::Root,
+        ];
         known.into_iter().find(|note| *note as u32 == raw).unwrap_or(Self::None)
     }
 }

@@ -12,13 +12,15 @@ mod init;
 mod mount;
 mod namespace;
 mod node;
+mod place;
 mod program;
 mod restrict;
 mod root;
 mod seccomp;
 mod settings;
 mod stdio;
-mod within;
+mod tree;
+pub(crate) mod within;
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -35,6 +37,7 @@ pub(crate) use mount::{Parameter, Source};
 pub use namespace::{JoinCgroup, JoinNamespace, JoinProcess, Unshare};
 pub(crate) use node::Rdev;
 pub use node::{Device, Directory, Symlink};
+pub(crate) use place::Place;
 pub(crate) use program::StringArray;
 pub use program::{Announce, Execute};
 pub use restrict::{Mask, ReadOnlyPath, ReadOnlyRoot};
@@ -42,6 +45,8 @@ pub use root::{AttachRoot, IsolateMounts, PivotRoot};
 pub use seccomp::Seccomp;
 pub use settings::{Conceal, Domainname, Hostname, Keyring, OomScoreAdj, ResourceLimit, Sysctl, Umask};
 pub use stdio::{ChangeDirectory, CloseDescriptors, ConnectStdio, LeadSession, ResetSignals, TakeTerminal};
+pub use tree::CloneTree;
+pub(crate) use tree::Tree;
 
 /// What the operations work on, besides what they own.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +111,7 @@ operations!(
     Sysctl,
     OomScoreAdj,
     ResourceLimit,
+    CloneTree,
     IsolateMounts,
     AttachRoot,
     Mount,

@@ -6,17 +6,20 @@
 use std::ffi::CString;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fchmod, fstat, openat};
+use rustix::fs::{FileType, Mode, OFlags, fchmod, fstat, openat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
 use super::failure::Message;
+use super::place::Place;
+use super::tree::Tree;
 use super::within::{self, Leaf};
-use super::{Child, Failure, Note, Step};
+use super::{Child, Failure, Step};
 use crate::sys::{MountAttr, Recursion, mount_setattr};
 
 /// Mounts something in the root; a missing target is created.
@@ -25,9 +28,8 @@ pub struct Mount {
     pub(crate) source: Source,
     /// A path of the root.
     pub(crate) target: CString,
-    /// Whether symbolic links on the way to the target are an error. For `/proc` and `/sys`: an image that
-    /// redirects them would leave its own files where the program looks for the kernel's.
-    pub(crate) plain_target: bool,
+    /// What the target may turn out to be.
+    pub(crate) place: Place,
     /// Changes the mount itself.
     pub(crate) attr: MountAttr,
     /// Changes the mount and, for a recursive bind, all below it.
@@ -39,8 +41,8 @@ pub struct Mount {
 /// Where a mount comes from.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// A directory or file of the host.
-    Bind { path: CString, recursive: bool },
+    /// A directory or file of the host, cloned by [`super::CloneTree`].
+    Bind(Arc<Tree>),
     /// A new instance of a file system.
     New { fstype: CString, parameters: Vec<Parameter>, mode_of_target: bool },
 }
@@ -55,11 +57,13 @@ pub(crate) struct Parameter {
 
 impl Step for Mount {
     fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
-        let (tree, leaf) = match &self.source {
-            Source::Bind { path, recursive } => clone_tree(path, *recursive)?,
-            Source::New { fstype, parameters, .. } => (new_tree(fstype, parameters)?, Leaf::Directory),
+        let tree = match &self.source {
+            Source::Bind(tree) => tree.take()?,
+            Source::New { fstype, parameters, .. } => new_tree(fstype, parameters)?,
         };
-        let target = self.target(child.root()?, leaf)?;
+        let is_directory = within::kind(&tree)? == FileType::Directory;
+        let leaf = if is_directory { Leaf::Directory } else { Leaf::File };
+        let target = self.place.open(child.root()?, &self.target, leaf, tree.as_fd())?;
         if let Source::New { mode_of_target: true, .. } = self.source {
             copy_mode(target.as_fd(), tree.as_fd())?;
         }
@@ -69,38 +73,10 @@ impl Step for Mount {
     }
 }
 
-impl Mount {
-    fn target(&self, root: BorrowedFd<'_>, leaf: Leaf) -> Result<OwnedFd, Failure> {
-        let target = if self.plain_target {
-            match within::locate_plain(root, &self.target) {
-                Err(Errno::LOOP) => return Err(Failure::noted(Errno::LOOP, Note::Symlink)),
-                Err(Errno::NOENT) => within::create(root, &self.target, leaf)?,
-                found => found?,
-            }
-        } else {
-            within::create(root, &self.target, leaf)?
-        };
-        let is_directory = within::kind(&target)? == FileType::Directory;
-        if is_directory != (leaf == Leaf::Directory) {
-            return Err(Failure::noted(Errno::NOTDIR, Note::KindMismatch));
-        }
-        Ok(target)
-    }
-}
-
 impl fmt::Display for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.label)
     }
-}
-
-/// A detached copy of what is at a path of the host, and what its target has to be.
-fn clone_tree(path: &std::ffi::CStr, recursive: bool) -> Result<(OwnedFd, Leaf), Failure> {
-    let below = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
-    let tree =
-        open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | below)?;
-    let is_directory = within::kind(&tree)? == FileType::Directory;
-    Ok((tree, if is_directory { Leaf::Directory } else { Leaf::File }))
 }
 
 /// A detached mount of a new file system.

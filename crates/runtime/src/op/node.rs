@@ -4,7 +4,9 @@ use std::ffi::{CStr, CString};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, chownat, makedev, mknodat, statat, symlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, Uid, chownat, fstat, makedev, mknodat, statat, symlinkat,
+};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -86,6 +88,12 @@ impl Device {
     fn bind(&self, root: BorrowedFd<'_>) -> Result<(), Failure> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let tree = open_tree(CWD, self.path.as_c_str(), flags)?;
+        // Under another name than the host's, it would be another device.
+        let found = fstat(&tree)?;
+        let rdev = makedev(self.rdev.major, self.rdev.minor);
+        if FileType::from_raw_mode(found.st_mode) != self.kind || found.st_rdev != rdev {
+            return Err(Errno::PERM.into());
+        }
         let target = within::create(root, &self.path, Leaf::File)?;
         attach(tree.as_fd(), target.as_fd())
     }

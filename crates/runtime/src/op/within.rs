@@ -10,11 +10,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2, readlinkat_raw};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 /// Longest path, with its NUL: `PATH_MAX`.
 const PATH_MAX: usize = 4096;
 /// As many symbolic links as the kernel follows in one path.
 const MAX_LINKS: usize = 40;
+/// How often a resolution that was disturbed is begun anew.
+const MAX_TRIES: usize = 128;
 
 /// What a missing last component is created as. An existing one is taken as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +28,29 @@ pub(crate) enum Leaf {
 
 /// Opens a path of the root.
 pub(crate) fn open(root: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let confined = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), confined)
+    resolve(root, path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// Opens a path below a directory as a place. A link or ".." that leads out of the directory is an error.
+pub(crate) fn beneath(directory: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+    resolve(directory, path, OFlags::PATH, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// Tries again when something was renamed or mounted anywhere while ".." was walked: the kernel can't tell then
+/// whether the path stays inside (openat2(2), EAGAIN). Not for ever: a container can rename without end.
+pub(crate) fn resolve(
+    root: BorrowedFd<'_>,
+    path: impl Arg + Copy,
+    flags: OFlags,
+    confined: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    let mut tries = 0;
+    loop {
+        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), confined) {
+            Err(Errno::AGAIN) if tries < MAX_TRIES => tries += 1,
+            opened => return opened,
+        }
+    }
 }
 
 /// Opens a path of the root as a place, without reading or writing it.
@@ -36,8 +60,7 @@ pub(crate) fn locate(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno
 
 /// Opens a path of the root as a place; no part of it may be a symbolic link.
 pub(crate) fn locate_plain(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
-    let confined = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-    openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), confined)
+    resolve(root, path, OFlags::PATH, ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)
 }
 
 /// Opens a path of the root as a place; what is missing of it is created, with the owner of the caller and

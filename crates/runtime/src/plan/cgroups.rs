@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::mounts::Entry;
 use super::{Plan, c_path, c_string};
 use crate::launch::PrepareError;
-use crate::op::{Mount, ReadOnlyPath, Source, Symlink};
+use crate::op::{Mount, Place, ReadOnlyPath, Source, Symlink, Tree};
 use crate::sys::MountAttr;
 
 /// One hierarchy as the container is to see it.
@@ -63,9 +63,9 @@ fn bind(entry: &Entry<'_>, from: &Path, at: &Path, attr: MountAttr) -> Result<Mo
     let path = c_string(&entry.field, from.as_os_str().as_bytes())?;
     let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
     Ok(Mount {
-        source: Source::Bind { path, recursive: false },
+        source: Source::Bind(Tree::new(path, None, false)),
         target: c_path(&entry.field, at)?,
-        plain_target: true,
+        place: Place::Plain,
         attr,
         attr_below: private,
         label: format!("bind cgroup {} at {}", from.display(), at.display()),
@@ -79,7 +79,7 @@ fn frame(entry: &Entry<'_>) -> Result<Mount, PrepareError> {
     Ok(Mount {
         source: Source::New { fstype: c"tmpfs".to_owned(), parameters: vec![mode], mode_of_target: false },
         target: c_path(&entry.field, &entry.target)?,
-        plain_target: true,
+        place: Place::Plain,
         attr,
         attr_below: MountAttr::default(),
         label: entry.label("mount a frame for cgroups"),

@@ -79,10 +79,12 @@ pub(crate) fn launch(spec: &Spec, parts: Parts, host: &Host) -> Result<Plan, Pre
     join(&mut plan, spec, parts.cgroups, parts.namespaces)?;
     // While the host's /proc is there: the image's may be missing or no procfs.
     limits::oom_score_adj(&mut plan, process, shortfall, host)?;
+    let mut mounted = Plan::default();
+    mounts::Mounts::new(&parts.cgroup_view, parts.console).plan(&mut mounted, spec)?;
+    plan.ops.extend(mounts::sources(&mounted.ops));
     plan.push(IsolateMounts);
     plan.push(AttachRoot);
-    let mut mounts = mounts::Mounts::new(&parts.cgroup_view, parts.console);
-    mounts.plan(&mut plan, spec)?;
+    plan.ops.extend(mounted.ops);
     plan.push(Directory { path: c_path("process.cwd", process.cwd())? });
     restrict(&mut plan, spec)?;
     plan.push(PivotRoot);

@@ -4,6 +4,7 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use oci_spec::runtime::{Mount as OciMount, Spec};
 
@@ -11,15 +12,43 @@ use super::cgroups::{self, CgroupView};
 use super::options::{Options, parameter};
 use super::{Plan, c_path, c_string, devices};
 use crate::launch::PrepareError;
-use crate::op::{Mount, MountConsole, Source};
+use crate::op::{CloneTree, Mount, MountConsole, Op, Place, Source, Tree};
 use crate::sys::MountAttr;
 
 const DEV: &str = "/dev";
+const PROC: &str = "/proc";
+const SYS: &str = "/sys";
+
+/// Files of `/proc` that another program than the kernel may stand in for (lxcfs), as runc allows them.
+const IN_PROC: [&str; 11] = [
+    "cpuinfo",
+    "diskstats",
+    "meminfo",
+    "stat",
+    "swaps",
+    "uptime",
+    "loadavg",
+    "slabinfo",
+    "net/dev",
+    "sys/kernel/ns_last_pid",
+    "sys/crypto/fips_enabled",
+];
 
 /// What the mounts need besides the specification.
 pub(super) struct Mounts<'a> {
     cgroup_view: &'a [CgroupView],
     console: Option<OwnedFd>,
+}
+
+/// What has to be cloned for a list of mounts, in its order.
+pub(super) fn sources(mounts: &[Op]) -> Vec<Op> {
+    let source = |op: &Op| match op {
+        Op::Mount(Mount { source: Source::Bind(tree), target, .. }) => {
+            Some(CloneTree { tree: Arc::clone(tree), target: target.clone() }.into())
+        }
+        _ => None,
+    };
+    mounts.iter().filter_map(source).collect()
 }
 
 /// A mount of the specification, read.
@@ -97,9 +126,9 @@ impl<'a> Entry<'a> {
             return Err(PrepareError::invalid(self.field, problem));
         }
         let path = c_path(&self.field, source)?;
-        let all = if recursive { "all of " } else { "" };
-        let label = self.label(&format!("bind {all}{}", source.display()));
-        let mut mount = self.finish(Source::Bind { path, recursive }, label)?;
+        let tree = Tree::new(path, self.options.beneath.clone(), recursive);
+        let label = self.label(&format!("bind {tree}"));
+        let mut mount = self.finish(Source::Bind(tree), label)?;
         // A clone starts as a slave of the host's mount. Unless that is wanted, it is cut off.
         if mount.attr.propagation == 0 && mount.attr_below.propagation == 0 {
             mount.attr_below.propagation = libc::MS_PRIVATE;
@@ -122,15 +151,25 @@ impl<'a> Entry<'a> {
     }
 
     fn finish(self, source: Source, label: String) -> Result<Mount, PrepareError> {
+        let place = self.place()?;
         let Options { attr, attr_below, .. } = self.options;
-        Ok(Mount {
-            source,
-            target: c_path(&self.field, &self.target)?,
-            plain_target: matches!(self.typ, "proc" | "sysfs"),
-            attr,
-            attr_below,
-            label,
-        })
+        Ok(Mount { source, target: c_path(&self.field, &self.target)?, place, attr, attr_below, label })
+    }
+
+    /// What the written target allows; over `/proc` and `/sys` nearly nothing.
+    fn place(&self) -> Result<Place, PrepareError> {
+        let is_bind = self.options.bind.is_some();
+        match (self.target.strip_prefix(PROC), self.target.strip_prefix(SYS)) {
+            _ if matches!(self.typ, "proc" | "sysfs") && !is_bind => Ok(Place::Plain),
+            (Ok(below), _) if below == Path::new("") && is_bind => Ok(Place::Proc),
+            (Ok(below), _) if IN_PROC.iter().any(|name| below == Path::new(name)) => Ok(Place::Plain),
+            (_, Ok(below)) if below != Path::new("") => Ok(Place::BelowSys),
+            (_, Ok(_)) if is_bind => Ok(Place::Sys),
+            (Err(_), Err(_)) => Ok(Place::Anywhere),
+            _ => {
+                Err(PrepareError::invalid(&self.field, "nothing may be mounted over the kernel's own files"))
+            }
+        }
     }
 
     pub(super) fn label(&self, what: &str) -> String {

@@ -1,6 +1,9 @@
 //! Mount options as the specification writes them: fstab words, mixed.
 
-use crate::launch::PrepareError;
+use std::ffi::CString;
+use std::path::{Component, Path};
+
+use crate::launch::{BENEATH, PrepareError};
 use crate::op::Parameter;
 use crate::sys::MountAttr;
 
@@ -11,6 +14,8 @@ use super::c_string;
 pub(super) struct Options {
     /// Some when it is a bind; true when it takes what is mounted below its source along.
     pub(super) bind: Option<bool>,
+    /// Of a bind: a path below its source to take in place of the source itself.
+    pub(super) beneath: Option<CString>,
     pub(super) attr: MountAttr,
     pub(super) attr_below: MountAttr,
     pub(super) parameters: Vec<Parameter>,
@@ -40,19 +45,25 @@ const ATTRIBUTES: [(&str, u64, u64); 17] = [
     ("atime", libc::MOUNT_ATTR_RELATIME, ATIME),
 ];
 
-/// Words for how mounts travel between copies of the mount. Making one shared with the host is not done:
-/// the container's mount table is cut off from it.
-const PROPAGATION: [(&str, u64); 3] =
-    [("private", libc::MS_PRIVATE), ("slave", libc::MS_SLAVE), ("unbindable", libc::MS_UNBINDABLE)];
+/// Words for how mounts travel between copies of the mount. A shared one is shared with the host only if the
+/// host's is shared: the caller has to look, before.
+const PROPAGATION: [(&str, u64); 4] = [
+    ("private", libc::MS_PRIVATE),
+    ("slave", libc::MS_SLAVE),
+    ("shared", libc::MS_SHARED),
+    ("unbindable", libc::MS_UNBINDABLE),
+];
 
-const REFUSED: [&str; 8] =
-    ["shared", "rshared", "idmap", "ridmap", "tmpcopyup", "copy-symlink", "remount", "loop"];
+const REFUSED: [&str; 6] = ["idmap", "ridmap", "tmpcopyup", "copy-symlink", "remount", "loop"];
 
 impl Options {
     pub(super) fn parse(field: &str, words: &[String]) -> Result<Self, PrepareError> {
         let mut options = Self::default();
-        for word in words.iter().flat_map(|word| word.split(',')) {
-            options.add(field, word)?;
+        for word in words {
+            match word.strip_prefix(BENEATH) {
+                Some(path) => options.beneath = Some(beneath(field, path)?),
+                None => word.split(',').try_for_each(|word| options.add(field, word))?,
+            }
         }
         Ok(options)
     }
@@ -79,6 +90,16 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// A path that is absolute, or begins with "..", is refused by the kernel as well; here it is named.
+fn beneath(field: &str, path: &str) -> Result<CString, PrepareError> {
+    let inside =
+        Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if path.is_empty() || !inside {
+        return Err(PrepareError::invalid(field, format!("{path} does not stay inside the volume")));
+    }
+    c_string(field, path.as_bytes())
 }
 
 fn find<'a>(table: &'a [(&str, u64, u64)], word: &str) -> Option<&'a (&'a str, u64, u64)> {

@@ -5,10 +5,11 @@ use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::RootfsError;
+use crate::op::within;
 
 /// Opens a path of the root, symbolic links and ".." taken from the root: nothing outside is reached.
 ///
@@ -27,7 +28,16 @@ pub(crate) fn locate(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result
     } else {
         OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY
     };
-    openat2(root, path, flags | harmless, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    within::resolve(root, path, flags | harmless, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// Opens a path below a directory that others may write to. A link, or "..", that leads out of it is an error.
+///
+/// # Errors
+///
+/// What openat2(2) says: `EXDEV` or `ELOOP` for what leads out.
+pub fn open_beneath(directory: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    within::resolve(directory, path, flags, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
 }
 
 /// Reads a regular file of the root, `None` if it is not there.

@@ -5,6 +5,7 @@
 
 mod look;
 mod overlay;
+pub mod view;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 pub(crate) use look::locate;
-pub use look::{open, read};
+pub use look::{open, open_beneath, read};
+use view::View;
 
 /// What a root file system is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub enum Rootfs {
     Layers(Layers),
     /// A directory as it is, with what is mounted below it; writes go into it.
     Directory(PathBuf),
+    /// Parts of a directory below a private writable layer.
+    View(View),
 }
 
 /// The parts of an overlay.
@@ -62,7 +66,19 @@ pub enum RootfsError {
         #[source]
         source: Errno,
     },
-    /// No throw-away thread for the mount calls of old kernels.
+    /// A mount namespace to make the mounts in can't be had, or refuses them.
+    #[error("can't make mounts apart from the host's")]
+    Namespace(#[source] Errno),
+    /// A part of a directory can't be shown or hidden.
+    #[error("can't show or hide {path}")]
+    View {
+        /// The part, on the host.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No throw-away thread to make mounts in.
     #[error("can't start a thread")]
     Thread(#[source] std::io::Error),
     /// A file of the root can't be read.
@@ -93,6 +109,7 @@ pub enum RootfsError {
 pub fn assemble(rootfs: &Rootfs) -> Result<OwnedFd, RootfsError> {
     match rootfs {
         Rootfs::Layers(layers) => overlay::mount_layers(layers),
+        Rootfs::View(view) => view::mount_view(view),
         Rootfs::Directory(path) => {
             let all = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
             open_tree(CWD, path, all | OpenTreeFlags::OPEN_TREE_CLOEXEC)

@@ -26,13 +26,13 @@ const LONGEST_VALUE: usize = 255;
 const LONGEST_OPTIONS: usize = 4095;
 
 /// The parts of an overlay, opened, with the names they are mounted by.
-struct Parts {
-    lower: Vec<Part>,
-    upper: Part,
-    work: Part,
+pub(super) struct Parts {
+    pub(super) lower: Vec<Part>,
+    pub(super) upper: Part,
+    pub(super) work: Part,
 }
 
-struct Part {
+pub(super) struct Part {
     /// Keeps `name` valid while the mount is made.
     _directory: OwnedFd,
     name: PathBuf,
@@ -94,6 +94,15 @@ impl Parts {
         finish(context.as_fd(), &[(c"lowerdir", &lower)], self)
     }
 
+    /// The layers in one string, with folders of upper ones leading to others of lower ones.
+    pub(super) fn mount_redirected(&self) -> Result<OwnedFd, RootfsError> {
+        let mounted = || -> Result<OwnedFd, Refusal> {
+            let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            finish(context.as_fd(), &[(c"lowerdir", &self.joined()), (c"redirect_dir", b"follow")], self)
+        };
+        mounted().map_err(|refusal| refusal.of(self))
+    }
+
     fn joined(&self) -> Vec<u8> {
         let names: Vec<_> = self.lower.iter().map(|part| part.name.as_os_str().as_bytes()).collect();
         names.join(&b':')
@@ -120,18 +129,28 @@ fn mount_old(layers: &Layers) -> Result<OwnedFd, RootfsError> {
     }
     // mount(2) needs a place: that of a throw-away thread in a mount namespace of its own. The parts are
     // opened there once more: overlayfs takes directories of the mounting namespace only.
-    let place = || {
-        enter_private().map_err(|errno| Refusal::from(errno).of(&parts))?;
+    in_own_namespace(|| {
         let parts = Parts::open(layers)?;
         parts
             .options()
             .and_then(|options| Ok(mount_over_root(&options)?))
             .map_err(|refusal| refusal.of(&parts))
-    };
+    })
+}
+
+/// Does work in a throw-away thread whose mount namespace ends with it: what is mounted there and not cloned out of
+/// it is gone then.
+pub(super) fn in_own_namespace(
+    work: impl FnOnce() -> Result<OwnedFd, RootfsError> + Send,
+) -> Result<OwnedFd, RootfsError> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("overlay".to_owned()).spawn_scoped(scope, place);
+        let thread = std::thread::Builder::new().name("overlay".to_owned());
+        let thread = thread.spawn_scoped(scope, || {
+            enter_private().map_err(RootfsError::Namespace)?;
+            work()
+        });
         let joined = thread.map_err(RootfsError::Thread)?.join();
-        joined.unwrap_or_else(|_| Err(Refusal::from(Errno::CANCELED).of(&parts)))
+        joined.unwrap_or(Err(RootfsError::Namespace(Errno::CANCELED)))
     })
 }
 
@@ -153,11 +172,11 @@ fn mount_over_root(options: &CString) -> Result<OwnedFd, Errno> {
 /// Adds what every overlay has, and makes it.
 fn finish(
     context: BorrowedFd<'_>,
-    lower: &[(&std::ffi::CStr, &[u8])],
+    own: &[(&std::ffi::CStr, &[u8])],
     parts: &Parts,
 ) -> Result<OwnedFd, Refusal> {
     let configure = || {
-        for (key, value) in lower {
+        for (key, value) in own {
             fsconfig_set_string(context, *key, *value)?;
         }
         fsconfig_set_string(context, c"upperdir", &parts.upper.name)?;
@@ -179,18 +198,22 @@ fn said(context: BorrowedFd<'_>) -> String {
 }
 
 impl Part {
-    fn open(path: &Path) -> Result<Self, RootfsError> {
+    /// A directory by its descriptor: it has no path, or its path may be long.
+    pub(super) fn unnamed(directory: OwnedFd) -> Self {
+        let name = format!("/proc/self/fd/{}", directory.as_raw_fd()).into();
+        Self { _directory: directory, name }
+    }
+
+    pub(super) fn open(path: &Path) -> Result<Self, RootfsError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, path, flags, Mode::empty())
             .map_err(|source| RootfsError::Open { path: path.to_owned(), source })?;
         let bytes = path.as_os_str().as_bytes();
         let plain = path.is_absolute() && !bytes.iter().any(|byte| b":,\\".contains(byte));
-        let name = if plain && bytes.len() <= LONGEST_VALUE {
-            path.to_owned()
-        } else {
-            format!("/proc/self/fd/{}", directory.as_raw_fd()).into()
-        };
-        Ok(Self { _directory: directory, name })
+        if plain && bytes.len() <= LONGEST_VALUE {
+            return Ok(Self { _directory: directory, name: path.to_owned() });
+        }
+        Ok(Self::unnamed(directory))
     }
 }
 

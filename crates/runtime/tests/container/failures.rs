@@ -52,7 +52,7 @@ fn a_mount_that_fails_is_named_with_the_kernels_words() {
     let mut spec = shell("true");
     add_mount(&mut spec, defaults::mount("/data", "bind", "/no/such/source", &["rbind"]));
     let (error, advice) = failure(&world, spec);
-    assert_eq!(error, "can't bind all of /no/such/source at /data");
+    assert_eq!(error, "can't clone all of /no/such/source for /data");
     assert_eq!(advice.as_deref(), Some("create the source on this host"));
 
     let mut spec = shell("true");
@@ -78,9 +78,9 @@ fn what_is_not_done_is_refused_before_anything_happens() {
     assert_eq!(error.to_string(), "process.selinuxLabel is not supported by this runtime");
 
     let mut spec = shell("true");
-    add_mount(&mut spec, defaults::mount("/x", "bind", "/etc", &["rbind", "rshared"]));
+    add_mount(&mut spec, defaults::mount("/x", "bind", "/etc", &["rbind", "ridmap"]));
     let error = launch::prepare(world.input(spec).0).unwrap_err();
-    assert_eq!(error.to_string(), "mounts: /x: the mount option rshared is not supported by this runtime");
+    assert_eq!(error.to_string(), "mounts: /x: the mount option ridmap is not supported by this runtime");
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn a_default_launch_as_text() {
         join a new session keyring
         set the host name to box
         set oom_score_adj to 1000
+        clone all of /srv/data for /data
         keep mounts from reaching the host
         attach the root file system
         mount proc at /proc (nosuid,noexec,nodev)

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on ends here")]
 
+mod binds;
 mod confinement;
 mod credentials;
 mod execs;

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use hoist_runtime::launch;
+use hoist_runtime::rootfs::view::{Part, ROOT, Sight, View};
 use hoist_runtime::rootfs::{self, Layers, Rootfs};
 
 use crate::world::*;
@@ -70,6 +71,66 @@ fn a_look_into_the_root_stays_there() {
     assert!(rootfs::read(root.as_fd(), Path::new("/etc/fifo"), 10).is_err());
     let error = rootfs::read(root.as_fd(), Path::new("/etc/passwd"), 10).unwrap_err();
     assert_eq!(error.to_string(), "/etc/passwd of the root file system is larger than 10 bytes");
+}
+
+#[test]
+fn a_view_shows_its_parts_and_never_what_comes_later() {
+    let Some(world) = World::new("a_view_shows_its_parts_and_never_what_comes_later") else { return };
+    let base = world.base();
+    for folder in ["home/ann", "srv/db", "etc/app", "etc/keys", "opt/hoist"] {
+        fs::create_dir_all(base.join(folder)).unwrap();
+        fs::write(base.join(folder).join("secret"), "").unwrap();
+    }
+    fs::write(base.join("etc/app/conf"), "shown\n").unwrap();
+    fs::write(base.join("etc/shadow"), "").unwrap();
+    fs::set_permissions(base.join("tmp"), std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
+    std::os::unix::fs::symlink("bin", base.join("sbin")).unwrap();
+    let part = |path: &str, sight| Part { path: path.into(), sight };
+    let parts = vec![
+        part("bin", Sight::Shown),
+        part("etc", Sight::Shown),
+        part("etc/app/secret", Sight::Hidden),
+        part("etc/keys", Sight::Hidden),
+        part("etc/later", Sight::Hidden),
+        part("etc/no/such", Sight::Hidden),
+        part("etc/shadow", Sight::Hidden),
+        part("home", Sight::Empty),
+        part("opt", Sight::Shown),
+        part("opt/hoist", Sight::Hidden),
+        part("proc", Sight::Empty),
+        part("sbin", Sight::Shown),
+        part("tmp", Sight::Empty),
+    ];
+    let Layers { upper, work, .. } = world.layers();
+    let view = Rootfs::View(View { base: base.clone(), parts, upper: upper.clone(), work });
+    let script = "echo ready; read go; find / -xdev -name 'secret*' -o -xdev -name shadow -o -xdev -name later; ls /
+        stat -c %a /tmp; ls /home /etc/keys; cat /etc/app/conf; echo mine > /etc/app/conf; echo mine > /tmp/file; /sbin/true && echo ran";
+    let (mut input, output) = world.input(shell(script));
+    let (reading, writing) = rustix::pipe::pipe().unwrap();
+    input.stdio[0] = reading;
+    input.rootfs = rootfs::assemble(&view).unwrap();
+    let started = start(launch::prepare(input).unwrap()).unwrap();
+    assert_eq!(read_line(&output), "ready");
+    // What comes while it runs.
+    fs::create_dir_all(base.join("data")).unwrap();
+    for path in [
+        "data/secret",
+        "secret",
+        "home/ann/secret2",
+        "home/secret",
+        "etc/keys/secret2",
+        "etc/later",
+        "opt/hoist/secret2",
+    ] {
+        fs::write(base.join(path), "").unwrap();
+    }
+    rustix::io::write(&writing, b"go\n").unwrap();
+    assert_eq!(wait(&started), 0);
+    let expected = "bin\ndev\netc\nhome\nopt\nproc\nsbin\nsys\ntmp\n1777\n/etc/keys:\n\n/home:\nshown\nran\n";
+    assert_eq!(read_all(output), expected);
+    assert_eq!(fs::read_to_string(base.join("etc/app/conf")).unwrap(), "shown\n");
+    assert_eq!(fs::read_to_string(upper.join(ROOT).join("etc/app/conf")).unwrap(), "mine\n");
+    assert_eq!(fs::read_to_string(upper.join(ROOT).join("tmp/file")).unwrap(), "mine\n");
 }
 
 #[test]

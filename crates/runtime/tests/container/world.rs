@@ -21,9 +21,9 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 /// Longest wait for anything, far above what is needed.
 pub(crate) const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 
-const APPLETS: [&str; 24] = [
+const APPLETS: [&str; 25] = [
     "sh", "cat", "ls", "id", "mount", "hostname", "sleep", "stat", "readlink", "touch", "mkdir", "env", "ps",
-    "kill", "grep", "head", "echo", "true", "false", "test", "tty", "wc", "sort", "ip",
+    "kill", "grep", "head", "echo", "true", "false", "test", "tty", "wc", "sort", "ip", "find",
 ];
 
 /// A root file system to launch in, private to the calling test.

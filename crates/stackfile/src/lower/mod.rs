@@ -3,14 +3,18 @@
 //! What a file says and Hoist doesn't do is a warning at its line, never silence ([`effects`]).
 
 mod attributes;
+mod binds;
 mod build;
 pub mod effects;
 mod image;
+mod isolation;
 mod mounts;
 mod networks;
 mod process;
+mod propagation;
 mod resources;
 mod security;
+mod targets;
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::node::{Node, Value};
@@ -119,6 +123,7 @@ impl<'a> Lowering<'a> {
     ) -> Option<(ServiceName, Service)> {
         let id = self.named(ServiceName::new(name), node)?;
         let mut at = Attributes { name, node, report: self.report };
+        isolation::check(&mut at);
         let image = image::image(&mut at, self.project)?;
         let resources = resources::resources(&mut at);
         let healthcheck = process::healthcheck(&mut at);
@@ -160,7 +165,7 @@ impl<'a> Lowering<'a> {
             tty: at.flag("tty"),
             stdin_open: at.flag("stdin_open"),
             sysctls: at.pairs("sysctls"),
-            devices: process::devices(&at),
+            devices: isolation::devices(&mut at),
             stop_signal: at.text("stop_signal"),
             stop_grace_period: at.duration("stop_grace_period").unwrap_or(process::GRACE_PERIOD),
             attach: at.flag_or("attach", true),

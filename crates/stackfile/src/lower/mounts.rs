@@ -1,14 +1,31 @@
 //! What is mounted into an instance: `volumes`, `tmpfs`, `configs`, `secrets`.
 
-use super::Lowering;
 use super::attributes::Attributes;
+use super::{Lowering, binds, targets};
 use crate::node::{Node, Value};
+use crate::reader::FileReader;
 use crate::scalar::spell;
 use crate::stages::environment::CONTENT_KEY;
 use crate::syntax::{bytes, path};
 use hoist_model::{Mount, MountKind, TmpfsOptions, Volume, VolumeName};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// Mount options that a tmpfs takes besides its own.
+const TMPFS_FLAGS: [&str; 12] = [
+    "ro",
+    "rw",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "atime",
+    "noatime",
+    "strictatime",
+    "relatime",
+];
 
 type Volumes = BTreeMap<VolumeName, Volume>;
 
@@ -17,7 +34,7 @@ impl Lowering<'_> {
         let mut mounts = Vec::new();
         let mut at = Attributes { name, node, report: self.report };
         for volume in at.list("volumes") {
-            mounts.extend(mount(&mut at, volume, volumes));
+            mounts.extend(mount(&mut at, volume, volumes, self.reader));
         }
         for entry in at.list("tmpfs") {
             mounts.extend(tmpfs(&mut at, entry));
@@ -53,8 +70,10 @@ impl Lowering<'_> {
         };
         let (uid, gid) = (id(&mut at, "uid"), id(&mut at, "gid"));
         let mode = at.text("mode").and_then(|mode| u32::from_str_radix(&mode, 8).ok()).unwrap_or(0o444);
+        let place = at.get("target").map_or(reference.place(), |node| node.span);
+        targets::check(&mut at, place, &target, false).then_some(())?;
         let kind = MountKind::Content { content, uid, gid, mode, sensitive: secret };
-        Some(Mount { target: PathBuf::from(target), kind, read_only: true })
+        Some(Mount { target: PathBuf::from(target), kind, read_only: true, options: Vec::new() })
     }
 
     fn content_of(&mut self, section: &str, name: &str, declared: &Node) -> Option<Vec<u8>> {
@@ -83,7 +102,12 @@ impl Lowering<'_> {
     }
 }
 
-fn mount(at: &mut Attributes<'_, '_>, node: &Node, volumes: &Volumes) -> Option<Mount> {
+fn mount(
+    at: &mut Attributes<'_, '_>,
+    node: &Node,
+    volumes: &Volumes,
+    reader: &dyn FileReader,
+) -> Option<Mount> {
     let text = |key: &str| node.get(key).and_then(Node::as_text).unwrap_or_default();
     let flag = |path: &[&str]| node.at_path(path).is_some_and(|node| node.value == Value::Bool(true));
     let target = text("target");
@@ -91,17 +115,16 @@ fn mount(at: &mut Attributes<'_, '_>, node: &Node, volumes: &Volumes) -> Option<
         at.error("invalid-volume", node.place(), format!("the target `{target}` is not absolute"));
         return None;
     }
+    let target = path::clean(target);
+    let place = node.get("target").map_or(node.place(), |node| node.span);
+    targets::check(at, place, &target, text("type") == "bind").then_some(())?;
     let kind = match text("type") {
-        "bind" => bind(at, node, text("source"))?,
+        "bind" => binds::bind(at, node, text("source"), reader)?,
         "volume" if text("source").is_empty() => MountKind::Anonymous,
         "volume" => {
             let volume = volumes.get(text("source"))?;
-            let subpath = node.at_path(&["volume", "subpath"]).and_then(Node::as_text);
-            MountKind::Volume {
-                id: volume.id.clone(),
-                subpath: subpath.map(PathBuf::from),
-                no_copy: flag(&["volume", "nocopy"]),
-            }
+            let no_copy = flag(&["volume", "nocopy"]);
+            MountKind::Volume { id: volume.id.clone(), subpath: subpath(node), no_copy }
         }
         "tmpfs" => {
             let size = node.at_path(&["tmpfs", "size"]).and_then(Node::as_text);
@@ -117,29 +140,16 @@ fn mount(at: &mut Attributes<'_, '_>, node: &Node, volumes: &Volumes) -> Option<
             return None;
         }
     };
-    Some(Mount { target: PathBuf::from(path::clean(target)), kind, read_only: flag(&["read_only"]) })
+    let options = binds::options(at, node);
+    Some(Mount { target: PathBuf::from(target), kind, read_only: flag(&["read_only"]), options })
 }
 
-fn bind(at: &mut Attributes<'_, '_>, node: &Node, source: &str) -> Option<MountKind> {
-    if !path::is_absolute(source) {
-        at.error("invalid-volume", node.place(), format!("the source `{source}` is no absolute path"));
-        return None;
-    }
-    let bind = |key: &str| node.at_path(&["bind", key]);
-    if let Some(selinux) = bind("selinux") {
-        let message = "`z` and `Z` have no effect: Hoist doesn't relabel files for SELinux";
-        at.warning("no-effect", selinux.span, message);
-    }
-    let recursive = bind("recursive").and_then(Node::as_text);
-    if let (Some(how @ ("writable" | "readonly")), Some(place)) = (recursive, bind("recursive")) {
-        at.warning("no-effect-yet", place.span, format!("`recursive: {how}` has no effect yet"));
-    }
-    Some(MountKind::Bind {
-        source: PathBuf::from(path::clean(source)),
-        create: bind("create_host_path").is_none_or(|node| node.value != Value::Bool(false)),
-        propagation: bind("propagation").and_then(Node::as_text).map(str::to_owned),
-        recursive: recursive != Some("disabled"),
-    })
+/// A path inside the volume. Whether it stays inside is seen at the start, when the links in the volume are there.
+fn subpath(node: &Node) -> Option<PathBuf> {
+    let text =
+        node.at_path(&["volume", "subpath"]).and_then(Node::as_text).filter(|text| !text.is_empty())?;
+    let clean = path::clean(text);
+    (clean != ".").then(|| PathBuf::from(clean))
 }
 
 /// `PATH[:OPTION,...]`.
@@ -150,6 +160,8 @@ fn tmpfs(at: &mut Attributes<'_, '_>, node: &Node) -> Option<Mount> {
         at.error("invalid-volume", node.span, format!("the tmpfs `{target}` is not absolute"));
         return None;
     }
+    let clean = path::clean(target);
+    targets::check(at, node.span, &clean, false).then_some(())?;
     let mut options = TmpfsOptions::default();
     let mut read_only = false;
     for option in list.split(',').filter(|option| !option.is_empty()) {
@@ -170,19 +182,17 @@ fn tmpfs(at: &mut Attributes<'_, '_>, node: &Node) -> Option<Mount> {
                 options.gid = gid.parse().ok();
                 options.gid.is_some()
             }
-            Some(_) => {
-                options.flags.push(option.to_owned());
-                true
-            }
+            Some(_) => false,
             None => {
                 read_only |= option == "ro";
                 options.flags.push(option.to_owned());
-                true
+                TMPFS_FLAGS.contains(&option)
             }
         };
         if !known {
             at.error("invalid-volume", node.span, format!("`{option}` is no tmpfs option"));
         }
     }
-    Some(Mount { target: PathBuf::from(path::clean(target)), kind: MountKind::Tmpfs(options), read_only })
+    let (target, kind) = (PathBuf::from(clean), MountKind::Tmpfs(options));
+    Some(Mount { target, kind, read_only, options: Vec::new() })
 }

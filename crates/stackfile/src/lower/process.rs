@@ -61,15 +61,6 @@ pub(super) fn capabilities(at: &Attributes<'_, '_>, key: &str) -> Vec<String> {
     at.texts(key).into_iter().map(bare).collect()
 }
 
-pub(super) fn devices(at: &Attributes<'_, '_>) -> Vec<(String, String, String)> {
-    let text = |node: &Node, key: &str| node.get(key).and_then(Node::as_text).unwrap_or_default().to_owned();
-    let permissions = |node: &Node| match text(node, "permissions") {
-        empty if empty.is_empty() => "rwm".to_owned(),
-        given => given,
-    };
-    at.list("devices").iter().map(|d| (text(d, "source"), text(d, "target"), permissions(d))).collect()
-}
-
 pub(super) fn condition(text: Option<&str>) -> Condition {
     match text {
         Some("service_healthy") => Condition::ServiceHealthy,

@@ -209,6 +209,10 @@ fn volume_entries(volume: &volume::Volume, at: Span) -> Vec<(&'static str, Node)
     if is_bind || !bind.is_empty() {
         entries.push(("bind", implied(Value::Map(bind), at)));
     }
+    if !volume.options.is_empty() {
+        let words = volume.options.iter().map(|option| text_at(&**option, at)).collect();
+        entries.push((volume::OPTIONS_KEY, implied(Value::List(words), at)));
+    }
     entries
 }
 

@@ -15,7 +15,15 @@ pub struct Volume {
     pub propagation: Option<String>,
     /// `z` or `Z`.
     pub selinux: Option<String>,
+    /// Other options, as written: `noexec`, …
+    pub options: Vec<String>,
 }
+
+/// Where the options of the short form that the long one has no key for are kept. No file has such a key.
+pub const OPTIONS_KEY: &str = "x-#options";
+
+/// How virtual machines on other systems keep files in step: nothing here.
+const CONSISTENCY: [&str; 4] = ["cached", "delegated", "consistent", "default"];
 
 impl Volume {
     /// Whether the source is a path of the host.
@@ -92,7 +100,7 @@ fn fill(volume: &mut Volume, section: &str, last: bool) -> Result<(), &'static s
     Ok(())
 }
 
-/// Unknown options are passed over, as the reference does; a lint names them.
+/// Unknown options are kept, so that what isn't done can be said; the reference passes them over.
 fn set_option(volume: &mut Volume, option: &str) {
     match option {
         "ro" => volume.read_only = true,
@@ -102,7 +110,9 @@ fn set_option(volume: &mut Volume, option: &str) {
             volume.propagation = Some(option.to_owned());
         }
         "z" | "Z" => volume.selinux = Some(option.to_owned()),
-        _ => {}
+        "" => {}
+        consistency if CONSISTENCY.contains(&consistency) => {}
+        _ => volume.options.push(option.to_owned()),
     }
 }
 
@@ -117,6 +127,7 @@ mod tests {
         assert_eq!((bind.selinux.as_deref(), bind.propagation.as_deref()), (Some("z"), Some("rshared")));
         let named = parse("data:/b:nocopy").unwrap();
         assert!(!named.is_bind() && named.no_copy);
+        assert_eq!(parse("./a:/b:noexec,cached,ro,nodev").unwrap().options, ["noexec", "nodev"]);
         assert_eq!(parse("/b").unwrap().target, "/b");
         assert_eq!(parse("C:\\a:D:\\b").unwrap().source, "C:\\a");
         assert_eq!(parse("${A:-x:y}:/b").unwrap().source, "${A:-x:y}");
