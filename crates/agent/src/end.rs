@@ -12,7 +12,7 @@ use crate::api::Agent;
 use crate::groups;
 use crate::host::Host;
 use crate::shell::Message;
-use crate::steps::signal_number;
+use crate::steps::{kill, signal_number};
 
 /// How long dns may take to end once its sockets are gone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ impl Agent {
                 return Ok(());
             }
             for status in alive.iter().filter(|status| began.elapsed() > self.grace(status)) {
-                self.signal(status, 9).await;
+                self.kill(status).await;
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -82,6 +82,17 @@ impl Agent {
             .link
             .tell(Request::Signal { key: status.key.clone(), exec: None, signal }, Vec::new())
             .await;
+    }
+
+    async fn kill(&self, status: &Status) {
+        match status.key.as_str().parse() {
+            Ok(uid) => {
+                if let Err(error) = kill(&self.host, uid).await {
+                    tracing::warn!("{} can't be killed: {}", status.key, error.what);
+                }
+            }
+            Err(_) => self.signal(status, 9).await,
+        }
     }
 
     fn template(&self, status: &Status) -> Option<std::sync::Arc<hoist_model::Template>> {

@@ -49,7 +49,9 @@ fn plan(host: &Host, request: &ExecRequest) -> Result<Plan, ApiError> {
     let (process, uid) = process(&template, pid, request)?;
     let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let group = Cgroup::open(&host.hierarchy, &host.cgroup(request.instance));
-    let cgroup_dirs = group.map(|group| group.directories()).unwrap_or_default();
+    // The first process says which of the container's groups takes others, when there are several.
+    let first = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let cgroup_dirs = group.map(|group| group.entrances_beside(&first)).unwrap_or_default();
     let terminal = request.tty.map(|(columns, rows)| WindowSize { rows, columns });
     let key = Host::key(request.instance);
     // The instance's own rules: a privileged exec has more capabilities, and no more system calls.

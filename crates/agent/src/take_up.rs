@@ -91,7 +91,7 @@ fn request(
         stdio: stdio(&template.service, &layout, owner.uid(), owner.gid()),
         log: log(&template.service, &layout),
         cgroup: Some(path),
-        cgroup_dirs: group.directories(),
+        cgroup_dirs: group.entrances(),
     };
     Ok(Some((request, pidfd)))
 }

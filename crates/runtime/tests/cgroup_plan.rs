@@ -6,8 +6,8 @@ use std::path::Path;
 
 use expect_test::{Expect, expect};
 use hoist_runtime::cgroup::{
-    Anchor, Ceiling, CgroupPath, CpuLimits, DeviceNumber, DeviceRate, DeviceRule, Hierarchy, Layout, Limits,
-    MemoryLimits, plan, plan_update,
+    Anchor, Ceiling, CgroupError, CgroupPath, CpuLimits, DeviceNumber, DeviceRate, DeviceRule, Hierarchy,
+    Layout, Limits, MemoryLimits, Plan, plan, plan_contained, plan_update,
 };
 
 const V1_MOUNTS: &str = "\
@@ -65,7 +65,15 @@ fn usual() -> Limits {
 }
 
 fn check_plan(hierarchy: &Hierarchy, path: &CgroupPath, limits: &Limits, expected: Expect) {
-    let text = match plan(hierarchy, path, limits) {
+    check(plan(hierarchy, path, limits), expected);
+}
+
+fn check_contained(hierarchy: &Hierarchy, limits: &Limits, expected: Expect) {
+    check(plan_contained(hierarchy, &root("web-1"), limits), expected);
+}
+
+fn check(plan: Result<Plan, CgroupError>, expected: Expect) {
+    let text = match plan {
         Ok(plan) => plan.to_string(),
         Err(error) => format!("error: {error}\n"),
     };
@@ -73,11 +81,7 @@ fn check_plan(hierarchy: &Hierarchy, path: &CgroupPath, limits: &Limits, expecte
 }
 
 fn check_update(hierarchy: &Hierarchy, from: &Limits, to: &Limits, expected: Expect) {
-    let text = match plan_update(hierarchy, &root("a"), from, to) {
-        Ok(plan) => plan.to_string(),
-        Err(error) => format!("error: {error}\n"),
-    };
-    expected.assert_eq(&text);
+    check(plan_update(hierarchy, &root("a"), from, to), expected);
 }
 
 #[test]
@@ -173,6 +177,111 @@ fn unified_limits() {
         write /cg/hoist/web-1/memory.swap.max = 33554432
         write /cg/hoist/web-1/pids.max = 100
         write /cg/hoist/web-1/memory.high = 60000000
+    "#]],
+    );
+}
+
+#[test]
+fn a_containers_limits_stand_above_its_own_group() {
+    let rate = DeviceRate { device: DeviceNumber { major: 8, minor: 0 }, per_second: 1 << 20 };
+    let mut limits = usual();
+    limits.io.read_bps.push(rate);
+    limits.io.weight = Some(500);
+    limits.cpu.cpus = Some("0".to_owned());
+    limits.devices = DeviceRule::defaults()[1..2].to_vec();
+    let blkio = "42 31 0:39 / /cg/blkio rw - cgroup cgroup rw,blkio\n43 31 0:40 / /cg/freezer rw - cgroup cgroup rw,freezer\n";
+    let v1 = hierarchy(&format!("{V1_MOUNTS}{blkio}{UNIFIED_MOUNT}"), "");
+    check_contained(
+        &v1,
+        &limits,
+        expect![[r#"
+        mkdir /cg/cpu,cpuacct/web-1
+        mkdir /cg/cpuset/web-1
+        inherit cpuset in /cg/cpuset/web-1
+        mkdir /cg/memory/web-1
+        count memory below /cg/memory/web-1
+        mkdir /cg/devices/web-1
+        mkdir /cg/pids/web-1
+        mkdir /cg/systemd/web-1
+        mkdir /cg/blkio/web-1
+        mkdir /cg/freezer/web-1
+        mkdir /cg/unified/web-1
+        write /cg/cpu,cpuacct/web-1/cpu.cfs_period_us = 100000
+        write /cg/cpu,cpuacct/web-1/cpu.cfs_quota_us = 150000
+        try /cg/cpu,cpuacct/web-1/cpu.shares = 512
+        write /cg/cpuset/web-1/cpuset.cpus = 0
+        write /cg/memory/web-1/memory.limit_in_bytes = 67108864
+        write /cg/memory/web-1/memory.memsw.limit_in_bytes = 100663296
+        write /cg/pids/web-1/pids.max = 100
+        try /cg/blkio/web-1/blkio.bfq.weight = 500 else /cg/blkio/web-1/blkio.weight = 500
+        write /cg/devices/web-1/devices.deny = a *:* rwm
+        write /cg/devices/web-1/devices.allow = b *:* m
+        mkdir /cg/cpu,cpuacct/web-1/container
+        mkdir /cg/cpuset/web-1/container
+        inherit cpuset in /cg/cpuset/web-1/container
+        mkdir /cg/memory/web-1/container
+        mkdir /cg/devices/web-1/container
+        mkdir /cg/pids/web-1/container
+        mkdir /cg/blkio/web-1/container
+        write /cg/cpu,cpuacct/web-1/container/cpu.cfs_period_us = 100000
+        write /cg/cpu,cpuacct/web-1/container/cpu.cfs_quota_us = 150000
+        try /cg/cpu,cpuacct/web-1/container/cpu.shares = 512
+        write /cg/cpuset/web-1/container/cpuset.cpus = 0
+        write /cg/memory/web-1/container/memory.limit_in_bytes = 67108864
+        write /cg/memory/web-1/container/memory.memsw.limit_in_bytes = 100663296
+        write /cg/pids/web-1/container/pids.max = 100
+        try /cg/blkio/web-1/container/blkio.bfq.weight = 500 else /cg/blkio/web-1/container/blkio.weight = 500
+        write /cg/blkio/web-1/container/blkio.throttle.read_bps_device = 8:0 1048576
+    "#]],
+    );
+    limits.unified =
+        [("memory.high".to_owned(), "60000000".to_owned()), ("cgroup.max.depth".to_owned(), "3".to_owned())]
+            .into();
+    check_contained(
+        &unified(),
+        &limits,
+        expect![[r#"
+        enable cpu cpuset memory pids io in /cg
+        mkdir /cg/web-1
+        write /cg/web-1/cpu.max = 150000 100000
+        try /cg/web-1/cpu.weight = 59
+        write /cg/web-1/cpuset.cpus = 0
+        write /cg/web-1/memory.max = 67108864
+        write /cg/web-1/memory.swap.max = 33554432
+        write /cg/web-1/pids.max = 100
+        try /cg/web-1/io.bfq.weight = 500 else /cg/web-1/io.weight = 4950
+        write /cg/web-1/io.max = 8:0 rbps=1048576
+        write /cg/web-1/cgroup.max.depth = 3
+        write /cg/web-1/memory.high = 60000000
+        filter devices in /cg/web-1: +[b *:* m]
+        enable cpu cpuset memory pids io in /cg/web-1
+        mkdir /cg/web-1/container
+        write /cg/web-1/container/cpu.max = 150000 100000
+        try /cg/web-1/container/cpu.weight = 59
+        write /cg/web-1/container/cpuset.cpus = 0
+        write /cg/web-1/container/memory.max = 67108864
+        write /cg/web-1/container/memory.swap.max = 33554432
+        write /cg/web-1/container/pids.max = 100
+        try /cg/web-1/container/io.bfq.weight = 500 else /cg/web-1/container/io.weight = 4950
+        write /cg/web-1/container/io.max = 8:0 rbps=1048576
+        write /cg/web-1/container/memory.high = 60000000
+    "#]],
+    );
+}
+
+#[test]
+fn a_preference_without_effect_on_two_groups_is_told_once() {
+    let mut limits = Limits::default();
+    limits.memory.swappiness = Some(10);
+    check_contained(
+        &unified(),
+        &limits,
+        expect![[r#"
+        enable cpu memory pids io in /cg
+        mkdir /cg/web-1
+        enable cpu memory pids io in /cg/web-1
+        mkdir /cg/web-1/container
+        warning: memory.swappiness = 10 can't be enforced on this host: cgroup version 2 has no such setting
     "#]],
     );
 }

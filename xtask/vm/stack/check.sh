@@ -27,14 +27,22 @@ done
 
 view=$("$hoist" -f "$here/stack.yaml" exec limited cat /proc/self/cgroup)
 [ "$view" = 0::/ ] || fail "an instance sees more than its own control group: $view"
+seen=$("$hoist" -f "$here/stack.yaml" exec limited cat /sys/fs/cgroup/{memory,pids,cpu}.max | tr '\n' ' ')
+[ "$seen" = "67108864 20 50000 100000 " ] || fail "an instance doesn't see its limits: $seen"
+for _ in $(seq 20); do
+  beside=$("$hoist" -f "$here/stack.yaml" exec manages cat /proc/self/cgroup || true)
+  [ "$beside" = 0::/init ] && break
+  sleep 0.5
+done
+[ "$beside" = 0::/init ] || fail "nothing can be run beside a manager of control groups: $beside"
 found=0
 for group in $(groups); do
   [ -f "$group/pids.max" ] && [ "$(cat "$group/pids.max")" = 20 ] || continue
   [ "$(cat "$group/memory.max")" = 67108864 ] || fail "memory.max is $(cat "$group/memory.max")"
   [ "$(cat "$group/cpu.max")" = "50000 100000" ] || fail "cpu.max is $(cat "$group/cpu.max")"
-  found=1
+  found=$((found + 1))
 done
-[ "$found" = 1 ] || fail "no control group has the limits of 'limited'"
+[ "$found" = 2 ] || fail "not two control groups have the limits of 'limited', but $found"
 
 "$hoist" -f "$here/stack.yaml" down -v
 "$hoist" agent stop

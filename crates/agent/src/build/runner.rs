@@ -104,7 +104,7 @@ impl Containers {
             spec,
             rootfs,
             netns,
-            cgroups: group.0.directories(),
+            cgroups: group.0.entrances(),
             stdio,
             terminal: None,
             executable,
@@ -118,16 +118,17 @@ impl Containers {
         let mut launched = launch.spawn()?;
         // Nothing has to be noted before it runs: it is this thread's alone.
         launched.release();
-        follow(launched, reading.into(), listener)
+        follow(launched, &group.0, reading.into(), listener)
     }
 
-    /// A control group of the command's own: it says which devices may be used, and ends with it.
+    /// A control group of the command's own: it has its limits, says which devices may be used, and ends with it.
     fn group(&self, spec: &oci_spec::runtime::Spec) -> Result<Group, Failure> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
         let (limits, _) = cgroup::Limits::from_oci(&resources)?;
         let name = format!("{PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let (group, _) = Cgroup::create(&self.hierarchy, &self.groups.child(name)?, &limits)?;
+        let path = self.groups.child(name)?;
+        let (group, _) = Cgroup::create_contained(&self.hierarchy, &path, &limits)?;
         Ok(Group(group))
     }
 }
@@ -145,6 +146,7 @@ impl Drop for Group {
 
 fn follow(
     mut launching: hoist_runtime::launch::Launching,
+    group: &Cgroup,
     output: OwnedFd,
     listener: &dyn Listener,
 ) -> Result<Ended, Failure> {
@@ -161,7 +163,7 @@ fn follow(
     let mut ended = None;
     while ended.is_none() || open {
         if ended.is_none() && listener.is_cancelled() {
-            rustix::process::pidfd_send_signal(&running.pidfd, rustix::process::Signal::KILL)?;
+            group.kill()?; // Also what has frozen itself.
         }
         open = open && hear(&mut output, &mut buffer, listener)?;
         if ended.is_some() {

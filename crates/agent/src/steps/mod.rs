@@ -21,7 +21,7 @@ use crate::host::Host;
 use crate::volume::{self, Place};
 
 pub(crate) use context::{InstanceContext, StepContext};
-pub(crate) use signal::number as signal_number;
+pub(crate) use signal::{kill, number as signal_number};
 
 /// Performs a step.
 pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> StepResult {
@@ -48,7 +48,7 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
             attach::run(host, *uid, *instance).await.map(done)
         }
         (Step::SignalInstance { uid, signal }, _) => signal::run(host, *uid, signal).await.map(done),
-        (Step::KillInstance(uid), _) => signal::kill(host, *uid).await.map(done),
+        (Step::KillInstance(uid), _) => kill(host, *uid).await.map(done),
         (Step::ClearInstance(uid), _) => clear::run(host, *uid).await.map(done),
         (Step::RemoveInstance(uid), _) => remove::run(host, *uid).await.map(done),
         // Its spec went between plan and step: the next plan knows.

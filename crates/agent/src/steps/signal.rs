@@ -88,8 +88,8 @@ pub(super) async fn send(host: &Host, uid: InstanceUid, signal: i32) -> Result<(
 }
 
 /// Kills everything in the instance's control group: the first process alone would leave what has escaped its pid
-/// namespace's end, and a group takes all at once.
-pub(super) async fn kill(host: &Host, uid: InstanceUid) -> Result<(), StepError> {
+/// namespace's end, one that is frozen dies only with its group, and a group takes all at once.
+pub(crate) async fn kill(host: &Host, uid: InstanceUid) -> Result<(), StepError> {
     let (hierarchy, path) = (host.hierarchy.clone(), host.cgroup(uid));
     blocking(move || match Cgroup::open(&hierarchy, &path) {
         Ok(group) => group.kill().map_err(|error| failed(&error)),

@@ -108,7 +108,7 @@ fn assemble(
         stdio: take_up::stdio(service, &layout, prepared.user.uid, prepared.user.gid),
         log: take_up::log(service, &layout),
         cgroup: Some(group.path().clone()),
-        cgroup_dirs: group.directories(),
+        cgroup_dirs: group.entrances(),
         executable,
         init: service.init,
         best_effort: true,
@@ -154,7 +154,7 @@ fn find(
 fn control_group(host: &Host, uid: InstanceUid, spec: &Spec) -> Result<Cgroup, StepError> {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
     let (limits, ignored) = cgroup::Limits::from_oci(&resources).map_err(|error| failed(&error))?;
-    let made = Cgroup::create(&host.hierarchy, &host.cgroup(uid), &limits);
+    let made = Cgroup::create_contained(&host.hierarchy, &host.cgroup(uid), &limits);
     let (group, unenforced) = made.map_err(|error| match error {
         // What was killed a moment ago leaves its group a moment later.
         CgroupError::InUse { .. } => failed(&error),

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
+use hoist_runtime::cgroup::oom_kills_below;
 use hoist_runtime::identity::{Exit, ExitInfo, ProcessIdentity, exit_info};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
@@ -113,13 +114,7 @@ fn of_zombie(identity: &ProcessIdentity) -> Option<ExitInfo> {
     is_it.then(|| ExitInfo { exit: Exit::from_wait_status(status), core_dumped: status & 0x80 != 0 })
 }
 
-/// Whether the kernel has killed a process of the control group: version 2 counts in one file, version 1 in
-/// another, both in a line `oom_kill N`.
+/// Whether the kernel has killed a process of the control groups, or of those that the container made below them.
 fn was_oom_killed(cgroup_dirs: &[PathBuf]) -> bool {
-    let count = |dir: &PathBuf, file: &str| -> Option<u64> {
-        let text = fs::read_to_string(dir.join(file)).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
-    };
-    let files = ["memory.events", "memory.oom_control"];
-    cgroup_dirs.iter().any(|dir| files.iter().any(|file| count(dir, file).is_some_and(|kills| kills > 0)))
+    cgroup_dirs.iter().any(|dir| matches!(oom_kills_below(dir), Ok(Some(kills)) if kills > 0))
 }

@@ -28,6 +28,7 @@ fn step(op: &Op, warnings: &mut Vec<Unenforced>) -> Result<(), CgroupError> {
         },
         Op::EnableControllers { dir, controllers } => enable(dir, controllers),
         Op::InheritCpuset { dir } => inherit_cpuset(dir),
+        Op::CountBelow { dir } => count_below(dir),
         Op::RefuseIfAbove { key, file, limit } => refuse_if_above(key, file, *limit),
         Op::Write { key, need, choices } => {
             let refusal = match write_first(key, choices) {
@@ -37,7 +38,11 @@ fn step(op: &Op, warnings: &mut Vec<Unenforced>) -> Result<(), CgroupError> {
             match (need, refusal) {
                 (Need::Must, refusal) => Err(refusal),
                 (Need::Wish, refusal) => {
-                    warnings.push(as_warning(refusal)?);
+                    let warning = as_warning(refusal)?;
+                    // A container's inner group is refused what the outer one was: told once.
+                    if !warnings.iter().any(|told| (told.key, &told.value) == (warning.key, &warning.value)) {
+                        warnings.push(warning);
+                    }
                     Ok(())
                 }
             }
@@ -85,6 +90,17 @@ fn inherit_cpuset(dir: &Path) -> Result<(), CgroupError> {
         })?;
     }
     Ok(())
+}
+
+fn count_below(dir: &Path) -> Result<(), CgroupError> {
+    let file = dir.join("memory.use_hierarchy");
+    match write(&file, "1") {
+        // Kernels that always count so may have no such file.
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(CgroupError::File { action: "write", file, source })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn refuse_if_above(key: &'static str, file: &Path, limit: u64) -> Result<(), CgroupError> {

@@ -3,16 +3,22 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::apply::{apply, write};
-use super::remove::{children, gone_is_fine, is_gone, remove_trees};
+use super::op::Plan;
+use super::remove::{gone_is_fine, remove_trees};
 use super::stats::{self, Stats};
-use super::{CgroupError, CgroupPath, Controller, Hierarchy, Home, Limits, Unenforced, plan, plan_update};
+use super::walk::{Visitor, gone_is_none, read_at, walk};
+use super::{
+    CgroupError, CgroupPath, Controller, Hierarchy, Home, INNER, Limits, Unenforced, plan, plan_contained,
+    plan_update,
+};
 
 /// A group of processes: one directory in every hierarchy, under the same name.
 #[derive(Debug, Clone)]
@@ -32,17 +38,19 @@ impl Cgroup {
         path: &CgroupPath,
         limits: &Limits,
     ) -> Result<(Cgroup, Vec<Unenforced>), CgroupError> {
-        let plan = plan(hierarchy, path, limits)?;
-        let group = Cgroup { hierarchy: Arc::clone(hierarchy), path: path.clone() };
-        group.remove()?;
-        match apply(&plan) {
-            Ok(warnings) => Ok((group, warnings)),
-            Err(error) => {
-                // The first error is the one to tell.
-                let _ = group.remove();
-                Err(error)
-            }
-        }
+        make(hierarchy, path, &plan(hierarchy, path, limits)?)
+    }
+
+    /// Makes the group as [`Cgroup::create`] does, and one below it, for a container: its processes join the inner
+    /// one ([`Cgroup::entrances`]), and its cgroup namespace begins there. The limits are the outer one's, where the
+    /// container can't change them; the inner one shows them. Only rates of block devices on version 1 are the
+    /// inner one's alone, as groups there don't hand them down.
+    pub fn create_contained(
+        hierarchy: &Arc<Hierarchy>,
+        path: &CgroupPath,
+        limits: &Limits,
+    ) -> Result<(Cgroup, Vec<Unenforced>), CgroupError> {
+        make(hierarchy, path, &plan_contained(hierarchy, path, limits)?)
     }
 
     /// The group as it is, when at least one hierarchy has it.
@@ -65,7 +73,33 @@ impl Cgroup {
         self.hierarchy.directories(&self.path)
     }
 
-    /// Changes limits; `from` is what was set last and says in which order the kernel accepts the new
+    /// The directories that a process joins to be in the group, one in every hierarchy: those of the inner group
+    /// where there is one.
+    pub fn entrances(&self) -> Vec<PathBuf> {
+        let inner = |dir: PathBuf| Some(dir.join(INNER)).filter(|inner| inner.is_dir()).unwrap_or(dir);
+        self.directories().into_iter().map(inner).collect()
+    }
+
+    /// The directories that a process joins beside another one of the group, whose /proc/PID/cgroup is given.
+    ///
+    /// They are [`Cgroup::entrances`], unless the container has made groups with controllers below its own on
+    /// version 2, as systemd does: then its own takes no processes any more.
+    pub fn entrances_beside(&self, proc_cgroup: &str) -> Vec<PathBuf> {
+        let mut entrances = self.entrances();
+        let unified = self.hierarchy.unified().and(entrances.last_mut());
+        if let Some(dir) = unified
+            && fs::read_to_string(dir.join("cgroup.subtree_control"))
+                .is_ok_and(|passed_on| !passed_on.trim().is_empty())
+            && let Some(below) =
+                proc_cgroup.lines().find_map(|line| self.path.below_in(line.strip_prefix("0::")?))
+            && let Some(outer) = self.unified_dir()
+        {
+            *dir = outer.join(below);
+        }
+        entrances
+    }
+
+    /// Changes limits of a group without an inner one; `from` is what was set last and says in which order the kernel accepts the new
     /// ones. After an error some of the new limits may be in force.
     pub fn update(&self, from: &Limits, to: &Limits) -> Result<Vec<Unenforced>, CgroupError> {
         apply(&plan_update(&self.hierarchy, &self.path, from, to)?)
@@ -100,14 +134,26 @@ impl Cgroup {
 
     /// Kills every process of the group and of all below it, and doesn't wait for them to be gone.
     pub fn kill(&self) -> Result<(), CgroupError> {
-        if self.kill_unified()? {
+        let swept = if self.kill_unified()? {
             // A process caught between joining version 1's groups and the unified one was not hit.
-            return self.sweep();
-        }
-        // Without it, a process may fork faster than we can list.
-        let frozen = self.freeze().is_ok();
-        let swept = self.sweep();
-        if frozen { swept.and(self.thaw()) } else { swept }
+            self.sweep()
+        } else {
+            // Without it, a process may fork faster than we can list.
+            let frozen = self.freeze().is_ok();
+            let swept = self.sweep();
+            if frozen { swept.and(self.thaw()) } else { swept }
+        };
+        swept.and(self.thaw_below_v1())
+    }
+
+    /// A process that is frozen on version 1 doesn't die before it thaws, and a container may have frozen groups below
+    /// its own.
+    fn thaw_below_v1(&self) -> Result<(), CgroupError> {
+        let Some(home @ Home::V1(_)) = self.hierarchy.home(Controller::Freezer, self.path.anchor()) else {
+            return Ok(());
+        };
+        let dir = home.directory(&self.path);
+        walk(&dir, &mut Thaw).map_err(failed("thaw", &dir))
     }
 
     /// `cgroup.kill` (kernel 5.14); false where it doesn't exist.
@@ -237,6 +283,23 @@ impl Cgroup {
     }
 }
 
+fn make(
+    hierarchy: &Arc<Hierarchy>,
+    path: &CgroupPath,
+    plan: &Plan,
+) -> Result<(Cgroup, Vec<Unenforced>), CgroupError> {
+    let group = Cgroup { hierarchy: Arc::clone(hierarchy), path: path.clone() };
+    group.remove()?;
+    match apply(plan) {
+        Ok(warnings) => Ok((group, warnings)),
+        Err(error) => {
+            // The first error is the one to tell.
+            let _ = group.remove();
+            Err(error)
+        }
+    }
+}
+
 enum Freezer {
     Unified(PathBuf),
     V1(PathBuf),
@@ -247,18 +310,36 @@ fn failed(action: &'static str, file: &Path) -> impl FnOnce(io::Error) -> Cgroup
     move |source| CgroupError::File { action, file, source }
 }
 
+struct Thaw;
+
+impl Visitor for Thaw {
+    fn enter(&mut self, group: BorrowedFd<'_>) -> io::Result<()> {
+        let opened = openat(group, c"freezer.state", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+        let Some(file) = gone_is_none(opened.map_err(io::Error::from))? else { return Ok(()) };
+        gone_is_none(rustix::io::write(file, b"THAWED").map_err(io::Error::from)).map(drop)
+    }
+}
+
 /// The processes of one directory and all below it; none when it is not there.
 pub(super) fn pids_below(dir: &Path) -> Result<BTreeSet<i32>, CgroupError> {
-    let file = dir.join("cgroup.procs");
-    let text = match fs::read_to_string(&file) {
-        Err(error) if is_gone(&error) => return Ok(BTreeSet::new()),
-        text => text.map_err(failed("read", &file))?,
-    };
-    // 0 stands for a process outside our PID namespace.
-    let mut pids: BTreeSet<i32> =
-        text.lines().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid > 0).collect();
-    for child in children(dir).map_err(failed("list", dir))? {
-        pids.extend(pids_below(&child)?);
+    let mut pids = Pids::default();
+    walk(dir, &mut pids).map_err(failed("read the processes of", dir))?;
+    Ok(pids.0)
+}
+
+#[derive(Default)]
+struct Pids(BTreeSet<i32>);
+
+impl Visitor for Pids {
+    fn enter(&mut self, group: BorrowedFd<'_>) -> io::Result<()> {
+        let text = match read_at(group, c"cgroup.procs") {
+            // A threaded group lists threads alone; their processes are those of a group above it.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => None,
+            text => text?,
+        };
+        // 0 stands for a process outside our PID namespace.
+        let pids = text.iter().flat_map(|text| text.lines()).filter_map(|pid| pid.parse::<i32>().ok());
+        self.0.extend(pids.filter(|pid| *pid > 0));
+        Ok(())
     }
-    Ok(pids)
 }

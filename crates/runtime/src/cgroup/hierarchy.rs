@@ -166,6 +166,15 @@ impl Hierarchy {
     }
 }
 
+impl V1Mount {
+    /// Whether groups of this hierarchy limit anything. Freezing and counting time bound nothing.
+    pub(super) fn bounds(&self) -> bool {
+        let counts_only =
+            |controller: &Controller| matches!(controller, Controller::Cpuacct | Controller::Freezer);
+        !self.controllers.iter().all(counts_only)
+    }
+}
+
 impl UnifiedMount {
     /// The controllers that groups below the anchor may have.
     pub fn offered(&self, anchor: Anchor) -> &BTreeSet<String> {

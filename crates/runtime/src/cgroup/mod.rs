@@ -6,6 +6,11 @@
 //! and the hybrid of both are equal citizens; each controller is spoken to in the dialect of the
 //! hierarchy it is mounted in, so "hybrid" needs no code of its own.
 //!
+//! A container's group is two, one in the other ([`Cgroup::create_contained`]). The outer one has the limits. The
+//! inner one has the processes and is the root of the container's cgroup namespace, and whoever is root in a user
+//! namespace may write to what such a namespace contains: so it only shows the limits, to programs that size
+//! themselves by them.
+//!
 //! Does not own: choosing paths or limits, waiting for processes, or anything through systemd's D-Bus
 //! interface.
 //!
@@ -26,6 +31,7 @@ mod path;
 mod plan;
 mod remove;
 mod stats;
+mod walk;
 
 pub use apply::apply;
 pub use devices::{Access, DeviceKind, DeviceRule};
@@ -37,5 +43,8 @@ pub use limits::{
 };
 pub use op::{Need, Op, Plan};
 pub use path::{Anchor, CgroupPath};
-pub use plan::{plan, plan_update};
-pub use stats::Stats;
+pub use plan::{plan, plan_contained, plan_update};
+pub use stats::{Stats, oom_kills_below};
+
+/// What a container's own group is called, below the one that bounds it.
+const INNER: &str = "container";

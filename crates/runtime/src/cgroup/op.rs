@@ -21,6 +21,8 @@ pub enum Op {
     EnableControllers { dir: PathBuf, controllers: Vec<&'static str> },
     /// Version 1: a new cpuset is empty and no process may join it, so it takes what its parent has.
     InheritCpuset { dir: PathBuf },
+    /// Version 1 before Linux 5.11: has memory of the groups below `dir` count as its own.
+    CountBelow { dir: PathBuf },
     /// Fails when more than `limit` bytes are in use.
     RefuseIfAbove { key: &'static str, file: PathBuf, limit: u64 },
     /// Writes a value; where kernels differ in the file's name, the first choice that exists counts.
@@ -56,6 +58,7 @@ impl fmt::Display for Op {
                 write!(f, "enable {} in {}", controllers.join(" "), dir.display())
             }
             Op::InheritCpuset { dir } => write!(f, "inherit cpuset in {}", dir.display()),
+            Op::CountBelow { dir } => write!(f, "count memory below {}", dir.display()),
             Op::RefuseIfAbove { file, limit, .. } => write!(f, "refuse if {} > {limit}", file.display()),
             Op::Write { need, choices, .. } => {
                 f.write_str(if *need == Need::Must { "write" } else { "try" })?;

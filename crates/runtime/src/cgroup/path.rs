@@ -69,13 +69,17 @@ impl CgroupPath {
     /// Only the path below the anchor is compared: what is above it depends on the reader's cgroup
     /// namespace.
     pub fn is_named_in(&self, proc_cgroup: &str) -> bool {
+        let path = |line: &'_ str| line.splitn(3, ':').nth(2).map(str::to_owned);
+        proc_cgroup.lines().filter_map(path).any(|path| self.below_in(&path).is_some())
+    }
+
+    /// What follows this group in the path of one of a line of /proc/PID/cgroup: empty for the group itself, and
+    /// `None` for one that isn't below it.
+    pub(super) fn below_in(&self, path: &str) -> Option<PathBuf> {
         let ours: Vec<Component<'_>> = self.path.components().collect();
-        let names_ours = |line: &str| {
-            let path = line.splitn(3, ':').nth(2).unwrap_or_default();
-            let theirs: Vec<Component<'_>> = Path::new(path).components().collect();
-            theirs.windows(ours.len()).any(|part| part == ours)
-        };
-        proc_cgroup.lines().any(names_ours)
+        let theirs: Vec<Component<'_>> = Path::new(path).components().collect();
+        let at = theirs.windows(ours.len()).position(|part| part == ours)?;
+        Some(theirs[at + ours.len()..].iter().collect())
     }
 
     /// The path and those above it, the outermost first: `a`, `a/b`, `a/b/c`.

@@ -1,12 +1,17 @@
 //! Removal of a group's directories.
 
+use std::ffi::CStr;
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::CgroupError;
+use rustix::fs::{AtFlags, unlinkat};
+
+use super::walk::{Visitor, is_gone, walk};
+use super::{CgroupError, INNER};
 
 /// Processes that were killed leave their groups a moment later than they die. Together about 60 ms: the
 /// caller is not held up for longer, and tries again when it next has a reason to.
@@ -37,12 +42,32 @@ pub(super) fn remove_trees(dirs: &[PathBuf]) -> Result<(), CgroupError> {
     }
 }
 
-/// Children first. The files in a group's directory are not entries to remove; rmdir takes them along.
+/// The files in a group's directory are not entries to remove; rmdir takes them along.
 fn remove_tree(dir: &Path) -> io::Result<()> {
-    for child in children(dir)? {
-        remove_tree(&child)?;
+    // As mostly: a container's own group and nothing below that.
+    let _ = fs::remove_dir(dir.join(INNER));
+    match gone_is_fine(fs::remove_dir(dir)) {
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
+        removed => return removed,
     }
+    walk(dir, &mut Removal)?;
     gone_is_fine(fs::remove_dir(dir))
+}
+
+/// Takes those below first. One with processes stays, and so do those above it.
+struct Removal;
+
+impl Visitor for Removal {
+    fn find(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
+        match gone_is_fine(unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(io::Error::from)) {
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(true),
+            removed => removed.map(|()| false),
+        }
+    }
+
+    fn leave(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+        self.find(parent, name).map(drop)
+    }
 }
 
 pub(super) fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
@@ -50,25 +75,4 @@ pub(super) fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
         Err(error) if is_gone(&error) => Ok(()),
         other => other,
     }
-}
-
-/// The groups directly below one; none when it is not there.
-pub(super) fn children(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if is_gone(&error) => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut children = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            children.push(entry.path());
-        }
-    }
-    Ok(children)
-}
-
-/// Not there, or (ENODEV) removed while its file was open.
-pub(super) fn is_gone(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
 }

@@ -1,13 +1,16 @@
 //! What a group uses.
 
+use std::ffi::CStr;
 use std::fs;
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::limits::Ceiling;
-use super::remove::{children, is_gone};
-use super::{CgroupError, CgroupPath, Controller, Hierarchy, Home};
+use super::walk::{Visitor, is_gone, read_at, walk};
+use super::{CgroupError, CgroupPath, Controller, Hierarchy, Home, INNER};
 
 /// Counters of one group and all below it. `None`: this host doesn't count it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,21 +54,40 @@ pub(super) fn read(hierarchy: &Hierarchy, path: &CgroupPath) -> Result<Stats, Cg
 
 pub(super) fn oom_kills(hierarchy: &Hierarchy, path: &CgroupPath) -> Result<Option<u64>, CgroupError> {
     match hierarchy.home(Controller::Memory, path.anchor()) {
-        Some(home @ Home::Unified(_)) => keyed(&home.directory(path).join("memory.events"), "oom_kill"),
-        Some(home @ Home::V1(_)) => v1_oom_kills(&home.directory(path)),
+        Some(home) => oom_kills_below(&home.directory(path)),
         None => Ok(None),
     }
 }
 
-/// Version 1 counts a kill in the victim's own group only.
-fn v1_oom_kills(dir: &Path) -> Result<Option<u64>, CgroupError> {
-    let Some(mut kills) = keyed(&dir.join("memory.oom_control"), "oom_kill")? else { return Ok(None) };
-    let below =
-        children(dir).map_err(|source| CgroupError::File { action: "list", file: dir.to_owned(), source })?;
-    for child in below {
-        kills += v1_oom_kills(&child)?.unwrap_or(0);
+/// How many processes of a group's directory and of all below it the kernel killed for want of memory; `None` where
+/// this directory's hierarchy doesn't count.
+pub fn oom_kills_below(dir: &Path) -> Result<Option<u64>, CgroupError> {
+    if let Some(kills) = keyed(&dir.join("memory.events"), "oom_kill")? {
+        return Ok(Some(kills));
     }
-    Ok(Some(kills))
+    let mut kills = OomKills(None);
+    walk(dir, &mut kills).map_err(|source| CgroupError::File {
+        action: "count the kills in",
+        file: dir.to_owned(),
+        source,
+    })?;
+    Ok(kills.0)
+}
+
+/// Version 1 counts a kill in the victim's own group only.
+struct OomKills(Option<u64>);
+
+impl Visitor for OomKills {
+    fn find(&mut self, _: BorrowedFd<'_>, _: &CStr) -> io::Result<bool> {
+        Ok(self.0.is_some())
+    }
+
+    fn enter(&mut self, group: BorrowedFd<'_>) -> io::Result<()> {
+        let text = read_at(group, c"memory.oom_control")?;
+        let count = text.as_deref().and_then(|text| value_of(text, "oom_kill")?.parse::<u64>().ok());
+        self.0 = self.0.map_or(count, |kills| Some(kills + count.unwrap_or(0)));
+        Ok(())
+    }
 }
 
 fn cpu(
@@ -85,12 +107,17 @@ fn cpu(
         None => {}
     }
     let Some(home) = cpu else { return Ok(()) };
-    let file = home.directory(path).join("cpu.stat");
-    stats.throttled_periods = keyed(&file, "nr_throttled")?;
-    stats.throttled_usec = match home {
-        Home::V1(_) => keyed(&file, "throttled_time")?.map(|nanos| nanos / 1000),
-        Home::Unified(_) => keyed(&file, "throttled_usec")?,
+    let dir = home.directory(path);
+    let (name, unit) = match home {
+        Home::V1(_) => ("throttled_time", 1000),
+        Home::Unified(_) => ("throttled_usec", 1),
     };
+    // Of two groups with the same quota, the inner one is stopped, the outer one or both.
+    for file in [dir.join("cpu.stat"), dir.join(INNER).join("cpu.stat")] {
+        let (periods, time) = (keyed(&file, "nr_throttled")?, keyed(&file, name)?);
+        stats.throttled_periods = stats.throttled_periods.max(periods);
+        stats.throttled_usec = stats.throttled_usec.max(time.map(|time| time / unit));
+    }
     Ok(())
 }
 
@@ -164,8 +191,12 @@ fn ceiling(file: &Path) -> Result<Option<Ceiling>, CgroupError> {
 /// The value of the line `key value`.
 fn keyed(file: &Path, key: &str) -> Result<Option<u64>, CgroupError> {
     let Some(text) = text(file)? else { return Ok(None) };
-    let value = text.lines().find_map(|line| line.split_once(' ').filter(|(found, _)| *found == key));
-    value.map(|(_, value)| parse(file, value.trim())).transpose()
+    value_of(&text, key).map(|value| parse(file, value)).transpose()
+}
+
+fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let found = text.lines().find_map(|line| line.split_once(' ').filter(|(found, _)| *found == key));
+    found.map(|(_, value)| value.trim())
 }
 
 fn parse(file: &Path, text: &str) -> Result<u64, CgroupError> {

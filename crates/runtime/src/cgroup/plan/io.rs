@@ -2,7 +2,7 @@
 
 use super::super::convert::io_weight;
 use super::super::limits::{DeviceRate, DeviceWeight, IoLimits};
-use super::{CgroupError, Controller, Dialect, Need, Op, Planner, Target};
+use super::{CgroupError, Controller, Dialect, Level, Need, Op, Planner, Target};
 
 /// Key, version 1 file and version 2 word of one kind of rate.
 type Rate = (&'static str, &'static str, &'static str);
@@ -34,6 +34,10 @@ impl Planner<'_> {
     fn rates(&mut self, (key, v1_file, v2_word): Rate, rates: &[DeviceRate]) -> Result<(), CgroupError> {
         for DeviceRate { device, per_second } in rates {
             let target = self.need(Controller::Blkio, key, &format!("{device} {per_second}"))?;
+            // Version 1 holds a group's own processes to a rate, not those of the groups below.
+            if self.level == Level::Outer && target.dialect == Dialect::V1 {
+                continue;
+            }
             let value = match (target.dialect, per_second) {
                 (Dialect::V1, rate) => format!("{device} {rate}"),
                 // Zero lifts the bound, which version 1 writes as 0.

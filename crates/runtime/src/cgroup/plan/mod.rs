@@ -14,11 +14,28 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::op::{Need, Op, Plan};
-use super::{CgroupError, CgroupPath, Controller, Hierarchy, Home, Limits, Unenforced};
+use super::{CgroupError, CgroupPath, Controller, Hierarchy, Home, INNER, Limits, Unenforced};
 
 /// The operations that make the group `path` and give it `limits`.
 pub fn plan(hierarchy: &Hierarchy, path: &CgroupPath, limits: &Limits) -> Result<Plan, CgroupError> {
-    let mut planner = Planner { hierarchy, path, plan: Plan::default() };
+    make(Planner { hierarchy, path, level: Level::Alone, plan: Plan::default() }, limits)
+}
+
+/// The operations that make the group `path` with `limits`, and a container's own group below it that shows them.
+pub fn plan_contained(
+    hierarchy: &Hierarchy,
+    path: &CgroupPath,
+    limits: &Limits,
+) -> Result<Plan, CgroupError> {
+    let plan = make(Planner { hierarchy, path, level: Level::Outer, plan: Plan::default() }, limits)?;
+    // Now that the outer one has its limits, since on version 1 the inner one takes its CPUs and devices from it.
+    let mut inner = Planner { hierarchy, path: &path.child(INNER)?, level: Level::Inner, plan };
+    inner.make_inner(limits);
+    inner.limit(&Limits::default(), limits)?;
+    Ok(inner.plan)
+}
+
+fn make(mut planner: Planner<'_>, limits: &Limits) -> Result<Plan, CgroupError> {
     planner.make_v1();
     planner.make_unified(limits);
     planner.limit(&Limits::default(), limits)?;
@@ -34,7 +51,7 @@ pub fn plan_update(
     from: &Limits,
     to: &Limits,
 ) -> Result<Plan, CgroupError> {
-    let mut planner = Planner { hierarchy, path, plan: Plan::default() };
+    let mut planner = Planner { hierarchy, path, level: Level::Alone, plan: Plan::default() };
     planner.enable_unified(to);
     planner.limit(from, to)?;
     if !to.devices.is_empty() && to.devices != from.devices {
@@ -50,7 +67,19 @@ pub fn plan_update(
 struct Planner<'a> {
     hierarchy: &'a Hierarchy,
     path: &'a CgroupPath,
+    level: Level,
     plan: Plan,
+}
+
+/// Which group of a container's two is planned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// It has no other.
+    Alone,
+    /// Bounds the container, out of its reach.
+    Outer,
+    /// The container's own: within its reach where it is root of a user namespace.
+    Inner,
 }
 
 /// The group's directory in one hierarchy, and how to speak there.
@@ -83,6 +112,28 @@ impl Planner<'_> {
                     self.push(Op::InheritCpuset { dir });
                 }
             }
+            if self.level == Level::Outer && mount.controllers.contains(&Controller::Memory) {
+                self.push(Op::CountBelow { dir: Home::V1(mount).directory(self.path) });
+            }
+        }
+    }
+
+    /// In hierarchies that bound something: what has no limits needs no second group to keep them out of reach.
+    fn make_inner(&mut self, limits: &Limits) {
+        for mount in self.hierarchy.v1().iter().filter(|mount| mount.bounds()) {
+            let dir = Home::V1(mount).directory(self.path);
+            self.push(Op::MakeDir { dir: dir.clone() });
+            if mount.controllers.contains(&Controller::Cpuset) {
+                self.push(Op::InheritCpuset { dir });
+            }
+        }
+        let Some(mount) = self.hierarchy.unified() else { return };
+        if !mount.offered(self.path.anchor()).is_empty() {
+            let dir = Home::Unified(mount).directory(self.path);
+            if let Some(outer) = dir.parent() {
+                self.enable(outer, limits);
+            }
+            self.push(Op::MakeDir { dir });
         }
     }
 
@@ -154,6 +205,10 @@ impl Planner<'_> {
             if name.contains('/') || !name.contains('.') {
                 return Err(invalid("unified", &name, "the name of one file of the group is wanted"));
             }
+            // Those of the group itself (its type, its room for others) are no limits to show.
+            if self.level == Level::Inner && name.starts_with("cgroup.") {
+                continue;
+            }
             let file = Home::Unified(mount).directory(self.path).join(name);
             self.push(Op::write("unified", file, value));
         }
@@ -195,6 +250,9 @@ impl Planner<'_> {
     }
 
     fn warn(&mut self, key: &'static str, value: &dyn fmt::Display, why: impl Into<String>) {
+        if self.level == Level::Inner {
+            return; // The outer group had the same.
+        }
         self.plan.warnings.push(Unenforced { key, value: value.to_string(), why: why.into() });
     }
 }
