@@ -81,7 +81,7 @@ impl Host {
 
     /// Hands the names to the DNS server.
     pub(crate) fn publish_zone(&self, zone: &Zone) {
-        if let Err(error) = crate::zone::publish(&self.layout.zone(), zone) {
+        if let Err(error) = crate::zone::publish(&self.layout.zone(), zone, self.fabric.host_address()) {
             tracing::error!("names can't be published: {}", crate::chain::chain(&error));
         }
     }

@@ -33,8 +33,8 @@ pub(crate) fn run(root: PathBuf) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let zone = layout.zone();
-    let config = Config { zone, resolvers: Resolvers::File(PathBuf::from("/etc/resolv.conf")) };
+    let (zone, fabric) = (layout.zone(), Some(layout.fabric_netns()));
+    let config = Config { zone, resolvers: Resolvers::File(PathBuf::from("/etc/resolv.conf")), fabric };
     match serve(sockets, config, |notice| {
         if let Notice::ZoneRejected(error) = notice {
             eprintln!("dns: the zone stays as it was: {error}");

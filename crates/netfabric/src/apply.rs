@@ -1,14 +1,14 @@
 //! Carrying operations out, in order. No decisions.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
 use netlink_packet_netfilter::NetfilterMessage;
 
-use crate::family::{Family, TableFamily};
+use crate::family::{Family, TableFamily, with_prefix};
 use crate::netlink::link::{self, Peer, Veth};
 use crate::netlink::neighbour;
 use crate::netlink::route::{self, Hop, Prefix};
@@ -118,6 +118,12 @@ impl Places<'_> {
             | Op::RemoveAddress { side, .. }
             | Op::AddRoute { side, .. }
             | Op::RemoveRoute { side, .. } => change_ip(&mut self.place(*side).sockets().route, op),
+            Op::AdmitLoopback { link } => {
+                let mut sockets = self.host.sockets();
+                let link = link::index(&mut sockets.route, link)?;
+                let loopback = with_prefix(Ipv6Addr::LOCALHOST.into(), 128);
+                sockets.route.request(route::add_local(loopback, link)).map(drop)
+            }
             Op::AddNeighbour(neighbour) | Op::RemoveNeighbour(neighbour) => {
                 let mut sockets = self.fabric.sockets();
                 let link = link::index(&mut sockets.route, &neighbour.link)?;

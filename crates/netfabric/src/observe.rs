@@ -1,7 +1,7 @@
 //! Reading the kernel's state.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
@@ -92,12 +92,18 @@ pub(crate) fn observe(config: &FabricConfig, host: &Place, fabric: &Place) -> Re
         *observed.side_mut(side) = SideObserved { sysctls, ..state };
     }
     observed.joined = are_each_others(&ends);
-    read_others(config, host, &mut observed)?;
+    let link = ends.get(&Side::Host).and_then(Option::as_ref).map(|link| link.index);
+    read_others(config, host, link, &mut observed)?;
     Ok(observed)
 }
 
-/// What others of the host do that matters to us.
-fn read_others(config: &FabricConfig, host: &Place, observed: &mut Observed) -> Result<(), ObserveError> {
+/// What others of the host do that matters to us, and what of ours is beside theirs. `link` is our link's index.
+fn read_others(
+    config: &FabricConfig,
+    host: &Place,
+    link: Option<u32>,
+    observed: &mut Observed,
+) -> Result<(), ObserveError> {
     let kernel = |source| ObserveError::Kernel { side: Side::Host, source };
     let netns = |source| ObserveError::Netns { side: Side::Host, source };
     let name = config.tag.name();
@@ -113,6 +119,9 @@ fn read_others(config: &FabricConfig, host: &Place, observed: &mut Observed) -> 
     observed.foreign.retain(|chain| chain.family != "ip6" || config.uplink6.is_some());
     if observed.ipv6 && config.uplink6.is_some() {
         let routes = route::list(&mut sockets.route, Family::V6).map_err(kernel)?;
+        let loopback = |route: &ListedRoute| route.local && route.to.ip() == Ipv6Addr::LOCALHOST;
+        observed.loopback =
+            link.is_some() && routes.iter().any(|route| loopback(route) && route.link == link);
         observed.advertised = routes.iter().any(|route| route.by_advertisement && route.to.prefix() == 0);
     }
     Ok(())

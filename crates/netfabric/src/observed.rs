@@ -28,6 +28,8 @@ pub struct Observed {
     /// The host's IPv6 way out comes from router advertisements, which stop counting when forwarding
     /// is switched on.
     pub advertised: bool,
+    /// Packets to `::1` that come in by our link on the host are the host's own.
+    pub loopback: bool,
     /// Chains of others that every forwarded packet of the host goes through.
     pub foreign: Vec<ForeignChain>,
     /// Families in which the legacy iptables of the host drop forwarded packets.

@@ -81,6 +81,12 @@ pub enum Op {
         /// The route.
         route: RouteObserved,
     },
+    /// Has the host take packets to `::1` in by our link: answers to connections of `::1` that were translated. For IPv6
+    /// the kernel looks for the way to a loopback address on the link by which a packet came in.
+    AdmitLoopback {
+        /// Our link.
+        link: String,
+    },
     /// Removes a route.
     RemoveRoute {
         /// Where.
@@ -212,6 +218,7 @@ impl Op {
             Self::RemoveNeighbour(neighbour) => {
                 observed.fabric.neighbours.remove(neighbour);
             }
+            Self::AdmitLoopback { .. } => observed.loopback = true,
             _ => self.project_rules(observed),
         }
     }
@@ -245,6 +252,9 @@ impl Op {
 }
 
 fn project_removal(observed: &mut Observed, side: Side, name: &str) {
+    if side == Side::Host || name == UPLINK {
+        observed.loopback = false;
+    }
     observed.side_mut(side).forget_link(name);
     let other_end = match side {
         Side::Host => Some((Side::Fabric, UPLINK.to_owned())),
@@ -276,6 +286,7 @@ impl fmt::Display for Op {
             }
             Self::AddRoute { side, route } => write!(f, "{side}: route {route}"),
             Self::RemoveRoute { side, route } => write!(f, "{side}: stop routing {route}"),
+            Self::AdmitLoopback { link } => write!(f, "host: take packets to ::1 in by {link}"),
             Self::AddNeighbour(NeighbourObserved { link, address, .. }) => {
                 write!(f, "fabric: note where {address} is on {link}")
             }

@@ -25,6 +25,7 @@ pub fn plan(config: &FabricConfig, spec: &FabricSpec, observed: &Observed) -> Ve
         plan.addresses(side);
         plan.routes(side);
     }
+    plan.loopback();
     plan.neighbours();
     // The fabric's rules first: a port must not be published before what it leads to is guarded.
     for side in [Side::Fabric, Side::Host] {
@@ -140,6 +141,13 @@ impl Plan<'_> {
             if self.has(Family::of(route.to.ip())) {
                 self.push(Op::AddRoute { side, route });
             }
+        }
+    }
+
+    /// Connections from `::1` to published ports are translated, and their answers come in by our link.
+    fn loopback(&mut self) {
+        if !self.observed.loopback && self.has(Family::V6) && self.config.uplink_pair(Family::V6).is_some() {
+            self.push(Op::AdmitLoopback { link: self.config.tag.name() });
         }
     }
 

@@ -191,12 +191,7 @@ fn host_sets(family: Family) -> (Set, Set) {
 /// Published ports: first those of one address, then those of every address.
 fn publish(family: Family) -> Vec<Vec<Expr>> {
     let width = registers(family);
-    let mut to_host = vec![Expr::DestinationType { to: 0 }, equal(LOCAL.to_ne_bytes().to_vec())];
-    if family == Family::V6 {
-        // A packet from ::1 can't leave the host under any address; the port's reservation serves it.
-        to_host.push(Expr::Load { field: Field::destination(family), to: 0 });
-        to_host.push(Expr::NotEqual { register: 0, value: octets(IpAddr::V6(Ipv6Addr::LOCALHOST)) });
-    }
+    let to_host = vec![Expr::DestinationType { to: 0 }, equal(LOCAL.to_ne_bytes().to_vec())];
     let port_after = |register: u32| {
         [
             Expr::Meta { key: Meta::Protocol, to: register },
@@ -234,17 +229,17 @@ fn masquerade(family: Family, link: &str) -> Vec<Vec<Expr>> {
     // Also what comes back in through a published port: it must return through the host.
     let mut rules =
         vec![vec![Expr::Meta { key: Meta::InName, to: 0 }, equal(link_name(link)), Expr::Masquerade]];
-    if family == Family::V4 {
-        let mut from_localhost = vec![Expr::Meta { key: Meta::OutName, to: 0 }, equal(link_name(link))];
-        from_localhost.extend(within(Field::source(family), loopback()));
-        from_localhost.push(Expr::Masquerade);
-        rules.push(from_localhost);
-    }
+    // No answer to a loopback address would find its way back.
+    let mut from_localhost = vec![Expr::Meta { key: Meta::OutName, to: 0 }, equal(link_name(link))];
+    from_localhost.extend(within(Field::source(family), loopback(family)));
+    from_localhost.push(Expr::Masquerade);
+    rules.push(from_localhost);
     rules
 }
 
 /// `route_localnet` lets 127/8 out of our link, so translation could let it in from any: a neighbour
-/// that addresses 127.0.0.1 to this machine would reach ports published on localhost only.
+/// that addresses 127.0.0.1 to this machine would reach ports published on localhost only. Of IPv6 the kernel itself
+/// drops what comes from or to `::1` by any link but loopback's.
 fn guard() -> Vec<Vec<Expr>> {
     [Field::destination(Family::V4), Field::source(Family::V4)]
         .into_iter()
@@ -253,15 +248,18 @@ fn guard() -> Vec<Vec<Expr>> {
                 Expr::Meta { key: Meta::InName, to: 0 },
                 Expr::NotEqual { register: 0, value: link_name("lo") },
             ];
-            rule.extend(within(field, loopback()));
+            rule.extend(within(field, loopback(Family::V4)));
             rule.push(Expr::Drop);
             rule
         })
         .collect()
 }
 
-fn loopback() -> IpNetwork {
-    with_prefix(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8)
+fn loopback(family: Family) -> IpNetwork {
+    match family {
+        Family::V4 => with_prefix(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+        Family::V6 => with_prefix(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+    }
 }
 
 fn chain(

@@ -125,6 +125,11 @@ impl FabricLink {
             .collect()
     }
 
+    /// An address of the host that its instances reach: the host's end of the link that joins it to the fabric.
+    pub(crate) fn host_address(&self) -> Option<IpAddr> {
+        self.inner.config.uplink_pair(net::Family::V4).map(|pair| pair.host.ip())
+    }
+
     /// What the host's own routes and links use.
     pub(crate) fn routes(&self) -> Vec<IpNetwork> {
         net::host_networks()

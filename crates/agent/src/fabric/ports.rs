@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use hoist_keeper::protocol::{Reply, Request};
-use hoist_model::{Port, Protocol, PublishedReport};
+use hoist_model::{Port, PublishedReport};
 use hoist_netfabric as net;
 use hoist_planner::host::{PublishKey, PublishWanted, StepError};
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ impl Reservation {
     fn splice(&mut self, key: &PublishKey, wanted: &PublishWanted) {
         let six = wanted.targets.iter().any(SocketAddr::is_ipv6);
         let four = wanted.targets.iter().find(|target| target.is_ipv4()).filter(|_| !six);
-        let Some(target) = four.filter(|_| key.port.protocol == Protocol::Tcp) else {
+        let Some(target) = four else {
             self.splicer = None;
             return;
         };
@@ -58,7 +58,7 @@ impl Reservation {
         };
         self.splicer = None;
         let Some(socket) = self.sockets.iter().find(v6) else { return };
-        match net::Splicer::start(socket, *target) {
+        match net::Splicer::start(socket, *target, protocol(key.port.protocol)) {
             Ok(splicer) => self.splicer = Some((*target, splicer)),
             Err(error) => tracing::warn!("port {} is not published for IPv6: {error}", self.port),
         }

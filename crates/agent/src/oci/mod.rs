@@ -7,8 +7,6 @@ pub(crate) mod mounts;
 pub(crate) mod process;
 pub(crate) mod seccomp;
 
-use std::net::IpAddr;
-
 use crate::devices::Device;
 use hoist_model::{InstanceUid, Slot, Template};
 use oci_spec::runtime::Spec;
@@ -39,8 +37,6 @@ pub struct SpecInput<'a> {
     pub devices: &'a [Device],
     /// The agent has all users of the machine, and not a part of them.
     pub all_users: bool,
-    /// Where `host-gateway` points.
-    pub host_gateway: Option<IpAddr>,
 }
 
 /// A template that asks for something OCI has no form for.

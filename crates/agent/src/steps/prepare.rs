@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use hoist_model::{ImageSource, InstanceUid, MountKind, NetworkMode, ResolvedImage, Service, VolumeId};
+use hoist_model::{
+    HOST_GATEWAY, ImageSource, InstanceUid, MountKind, NetworkMode, ResolvedImage, Service, VolumeId,
+};
 use hoist_planner::host::StepError;
 use hoist_runtime::rootfs::view::View;
 use hoist_runtime::rootfs::{self, Layers, Rootfs};
@@ -37,8 +39,6 @@ pub(super) struct Prepared {
     pub(super) mounts: MountInput,
     /// Devices of the host that it is given.
     pub(super) devices: Vec<Device>,
-    /// Where `host-gateway` points.
-    pub(super) gateway: Option<IpAddr>,
 }
 
 pub(super) fn prepare(
@@ -57,10 +57,9 @@ pub(super) fn prepare(
         refused(error.to_string(), "correct the path under `devices:`, or connect the device")
     })?;
     let hostname = hostname(&template.service, uid, host);
-    let gateway = gateway(instance);
     let mut mounts = MountInput { files: Vec::new(), sources: sources(host, &layout, instance, &root)? };
-    mounts.files = generated_files(&layout, instance, &hostname, gateway)?;
-    Ok(Prepared { root, user, hostname, mounts, devices, gateway })
+    mounts.files = generated_files(host, &layout, instance, &hostname)?;
+    Ok(Prepared { root, user, hostname, mounts, devices })
 }
 
 /// The root file system: the image's layers, or the part of a folder of the host that is to be seen.
@@ -172,24 +171,33 @@ fn bind_source(source: &Path, create: bool) -> Result<PathBuf, StepError> {
     Ok(source.to_owned())
 }
 
+/// Where `host-gateway` points: an address where what listens on the host, and its published ports, answer.
+fn host_gateway(host: &Host, mode: &NetworkMode) -> Option<IpAddr> {
+    match mode {
+        NetworkMode::Host => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        _ => host.fabric.host_address(),
+    }
+}
+
 fn generated_files(
+    host: &Host,
     layout: &InstanceLayout,
     instance: &InstanceContext,
     hostname: &str,
-    gateway: Option<IpAddr>,
 ) -> Result<Vec<(PathBuf, PathBuf)>, StepError> {
     let service = &instance.template.service;
     let addresses: Vec<IpAddr> = instance.spec.addresses.values().flatten().copied().collect();
+    let behind = host_gateway(host, &service.network_mode);
     let extra: Vec<(String, IpAddr)> = service
         .extra_hosts
         .iter()
         .filter_map(|(name, address)| {
-            let address = if address == "host-gateway" { gateway } else { address.parse().ok() };
+            let address = if address == HOST_GATEWAY { behind } else { address.parse().ok() };
             Some((name.clone(), address?))
         })
         .collect();
     let hosts = files::hosts(hostname, service.domainname.as_deref(), &addresses, &extra);
-    let resolv = match (&service.network_mode, gateway) {
+    let resolv = match (&service.network_mode, gateway(instance)) {
         (NetworkMode::Own, Some(gateway)) => {
             // dns: is who our server asks for other names, not whom the instance asks.
             files::resolv_conf(&[gateway], &service.dns_search, &service.dns_opt)

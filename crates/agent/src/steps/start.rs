@@ -94,7 +94,6 @@ fn assemble(
         mounts: &prepared.mounts,
         devices: &prepared.devices,
         all_users: has_all_users(),
-        host_gateway: prepared.gateway,
     };
     let spec =
         oci::spec(&input).map_err(|error| refused(crate::chain::chain(&error), "correct the stack file"))?;

@@ -4,9 +4,10 @@
 //! would have many (RFC 5452, 5), and ends loops: a question that comes back to us, through whatever
 //! resolver, finds itself under way and waits for itself, until its time is over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::link::Link;
@@ -37,8 +38,16 @@ pub(super) struct Settled {
 }
 
 /// What makes two questions one: all the asker sent but the id and the case of the name, the way it
-/// travels, and who is asked.
-type Key = (Vec<u8>, Transport, Upstream);
+/// travels, who is asked, and which of those on a network of the asker's: others must not share what only they reach.
+type Key = (Vec<u8>, Transport, Upstream, BTreeSet<SocketAddr>);
+
+/// A server to ask, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) server: SocketAddr,
+    /// It is on a network of the asker's, which may have no way in from the host: asked from inside the fabric.
+    pub(super) inside: bool,
+}
 
 #[derive(Debug)]
 struct Exchange {
@@ -46,7 +55,7 @@ struct Exchange {
     packet: Vec<u8>,
     transport: Transport,
     waiters: Vec<Waiter>,
-    servers: std::vec::IntoIter<SocketAddr>,
+    servers: std::vec::IntoIter<Way>,
     server: SocketAddr,
     link: Link,
     deadline: Instant,
@@ -57,12 +66,18 @@ struct Exchange {
 /// All questions under way.
 #[derive(Debug, Default)]
 pub(super) struct Forwarder {
+    /// The fabric's network namespace, if servers inside it can be asked.
+    fabric: Option<PathBuf>,
     exchanges: HashMap<u64, Exchange>,
     under_way: HashMap<Key, u64>,
     last: u64,
 }
 
 impl Forwarder {
+    pub(super) fn new(fabric: Option<PathBuf>) -> Self {
+        Self { fabric, ..Self::default() }
+    }
+
     /// Asks `servers` on behalf of `waiter`, or lets it wait with others for the same question. Gives
     /// it back when there is no room for it, or no server to ask.
     pub(super) fn ask(
@@ -71,13 +86,14 @@ impl Forwarder {
         now: Instant,
         waiter: Waiter,
         upstream: Upstream,
-        servers: Vec<SocketAddr>,
+        servers: Vec<Way>,
     ) -> Option<Waiter> {
         if self.is_full_for(waiter.client.address()) {
             return Some(waiter);
         }
         let transport = waiter.client.transport();
-        let key = (waiter.query.essence(), transport, upstream);
+        let inside = servers.iter().filter(|way| way.inside).map(|way| way.server).collect();
+        let key = (waiter.query.essence(), transport, upstream, inside);
         if let Some(exchange) = self.under_way.get(&key).and_then(|serial| self.exchanges.get_mut(serial)) {
             exchange.join(waiter);
             return None;
@@ -88,7 +104,8 @@ impl Forwarder {
         let serial = self.last + 1;
         let mut packet = waiter.query.packet.clone();
         let mut servers = servers.into_iter();
-        let Some((server, link)) = open_next(poll, serial, transport, &mut packet, &mut servers) else {
+        let opened = open_next(poll, serial, transport, &mut packet, &mut servers, self.fabric.as_deref());
+        let Some((server, link)) = opened else {
             return Some(waiter);
         };
         self.last = serial;
@@ -157,7 +174,7 @@ impl Forwarder {
     fn try_next(&mut self, poll: &Poll, now: Instant, serial: u64) -> Option<Settled> {
         let exchange = self.exchanges.get_mut(&serial)?;
         let Exchange { transport, packet, servers, .. } = exchange;
-        match open_next(poll, serial, *transport, packet, servers) {
+        match open_next(poll, serial, *transport, packet, servers, self.fabric.as_deref()) {
             Some((server, link)) => {
                 (exchange.server, exchange.link) = (server, link);
                 exchange.deadline = now + PATIENCE;
@@ -197,12 +214,16 @@ fn open_next(
     serial: u64,
     transport: Transport,
     packet: &mut [u8],
-    servers: &mut std::vec::IntoIter<SocketAddr>,
+    servers: &mut std::vec::IntoIter<Way>,
+    fabric: Option<&Path>,
 ) -> Option<(SocketAddr, Link)> {
-    servers.find_map(|server| {
+    servers.find_map(|Way { server, inside }| {
         let mut open = || -> io::Result<Link> {
             rustix::rand::getrandom(&mut packet[..2], rustix::rand::GetRandomFlags::empty())?;
-            let link = Link::open(transport, server, packet)?;
+            let link = match fabric.filter(|_| inside) {
+                Some(fabric) => Link::open_inside(fabric, transport, server, packet)?,
+                None => Link::open(transport, server, packet)?,
+            };
             poll.add(link.fd(), Token::Exchange(serial), link.interest())?;
             Ok(link)
         };

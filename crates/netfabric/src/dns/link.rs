@@ -4,14 +4,17 @@
 //! comes from anybody else (RFC 5452, 9). It also hands over ICMP errors, so a resolver that is not
 //! there costs no time-out.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use rustix::event::epoll::EventFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
 use super::message::Transport;
+use crate::netns;
 
 #[derive(Debug)]
 pub(super) enum Link {
@@ -31,6 +34,18 @@ impl Link {
             Transport::Udp => Self::open_udp(server, packet),
             Transport::Tcp => Self::open_tcp(server, packet),
         }
+    }
+
+    /// The same from inside the network namespace at `netns`. It is opened anew each time: a fabric that was removed and
+    /// made again is another one.
+    pub(super) fn open_inside(
+        netns: &Path,
+        transport: Transport,
+        server: SocketAddr,
+        packet: &[u8],
+    ) -> io::Result<Self> {
+        let netns = File::open(netns)?;
+        netns::enter(netns.as_fd(), || Self::open(transport, server, packet)).map_err(io::Error::other)?
     }
 
     fn open_udp(server: SocketAddr, packet: &[u8]) -> io::Result<Self> {

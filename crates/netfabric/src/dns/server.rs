@@ -9,16 +9,20 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::EventFlags;
 
 use super::connections::Connections;
-use super::forward::{Forwarder, Settled};
+use super::forward::{Forwarder, Settled, Way};
 use super::message::{Query, Unusable};
 use super::poll::{Poll, Token};
 use super::resolve::{Answer, resolve};
-use super::sockets::{Datagram, DnsSockets, Take, receive, send};
+use super::sockets::DnsSockets;
 use super::turns::Turns;
 use super::upstream::{Resolvers, Servers};
 use super::waiter::{Client, Waiter};
 use super::watch::ZoneFile;
-use super::zone::{Upstream, ZoneError};
+use super::zone::{Table, Upstream, ZoneError};
+use crate::datagram::{Datagram, Take, receive, send};
+
+/// Longer than any question; what is longer is cut by the kernel and then found malformed.
+const QUESTION_MAX: usize = 4096;
 
 /// How often the zone is looked for where nothing tells of it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,6 +34,9 @@ pub struct Config {
     pub zone: PathBuf,
     /// Who knows what the fabric does not.
     pub resolvers: Resolvers,
+    /// The file of the fabric's network namespace: servers on an asker's own network are asked from inside it, since an
+    /// internal network can't be reached from the host. None: they are asked from the host like others.
+    pub fabric: Option<PathBuf>,
 }
 
 /// Something the person who runs the server may want to know.
@@ -93,7 +100,7 @@ impl Server {
             open: false,
             zone,
             servers: Servers::new(config.resolvers),
-            forwarder: Forwarder::default(),
+            forwarder: Forwarder::new(config.fabric),
             connections: Connections::default(),
             turns: Turns::default(),
         })
@@ -174,11 +181,11 @@ impl Server {
     /// share the sockets.
     fn read_datagram(&mut self, at: usize, now: Instant) {
         let first = !std::mem::replace(&mut self.has_read[at], true);
-        let seen = if first { None } else { receive(&self.sockets.udp[at], Take::Look) };
+        let seen = if first { None } else { receive(&self.sockets.udp[at], Take::Look, QUESTION_MAX) };
         if let Some(datagram) = &seen {
             self.take_datagram(at, datagram, now);
         }
-        match receive(&self.sockets.udp[at], Take::Off) {
+        match receive(&self.sockets.udp[at], Take::Off, QUESTION_MAX) {
             Some(taken) if Some(&taken) != seen.as_ref() => self.take_datagram(at, &taken, now),
             _ => {}
         }
@@ -213,8 +220,9 @@ impl Server {
                 let mut ours = table.zone().listen.clone();
                 ours.push(local);
                 let servers = self.servers.choose(upstream, &ours, now);
+                let ways = ways(table, client.address(), servers);
                 let upstream = upstream.clone();
-                return self.pass_on(Waiter { client, query }, upstream, servers, now);
+                return self.pass_on(Waiter { client, query }, upstream, ways, now);
             }
             answer => {
                 let turn = self.turns.next(&answer, &query.question);
@@ -224,7 +232,7 @@ impl Server {
         self.deliver(&client, &reply);
     }
 
-    fn pass_on(&mut self, waiter: Waiter, upstream: Upstream, servers: Vec<SocketAddr>, now: Instant) {
+    fn pass_on(&mut self, waiter: Waiter, upstream: Upstream, servers: Vec<Way>, now: Instant) {
         let client = waiter.client.clone();
         if let Some(turned_away) = self.forwarder.ask(&self.poll, now, waiter, upstream, servers) {
             self.deliver(&client, &turned_away.reply(None));
@@ -269,4 +277,12 @@ impl Server {
         self.conclude(late, now);
         self.connections.expire(now);
     }
+}
+
+/// From where each server is asked on behalf of the instance at `asker`.
+fn ways(table: &Table, asker: IpAddr, servers: Vec<SocketAddr>) -> Vec<Way> {
+    let networks: Vec<_> =
+        table.asker(asker).into_iter().flat_map(|asker| table.networks_of(asker)).map(|(_, n)| n).collect();
+    let around = |ip: IpAddr| networks.iter().any(|n| n.subnets.iter().any(|subnet| subnet.contains(ip)));
+    servers.into_iter().map(|server| Way { server, inside: around(server.ip()) }).collect()
 }

@@ -2,18 +2,16 @@
 //! to process.
 //!
 //! Two per family, each on the wildcard address, so that a network added later needs no socket of its
-//! own. An answer must leave from the address that was asked (a resolver takes no other), so each
-//! datagram's local address is read and given back (`IP_PKTINFO`, ip(7); `IPV6_PKTINFO`, ipv6(7)).
+//! own. How an answer leaves from the address that was asked is `crate::datagram`'s matter.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::libc;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg};
-use nix::sys::socket::{setsockopt, sockopt};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::datagram;
 
 const PORT: u16 = 53;
 
@@ -23,9 +21,6 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Connections that wait while no server runs.
 const BACKLOG: i32 = 256;
-
-/// Longer than any question; what is longer is cut by the kernel and then found malformed.
-const QUESTION_MAX: usize = 4096;
 
 /// The server's listening sockets.
 #[derive(Debug)]
@@ -114,11 +109,7 @@ fn open(address: SocketAddr, kind: SocketType) -> rustix::io::Result<OwnedFd> {
 
 fn udp_socket(address: SocketAddr) -> rustix::io::Result<OwnedFd> {
     let fd = open(address, SocketType::DGRAM)?;
-    if address.is_ipv4() {
-        setsockopt(&fd, sockopt::Ipv4PacketInfo, &true).map_err(errno)?;
-    } else {
-        setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true).map_err(errno)?;
-    }
+    datagram::note_local_addresses(&fd)?;
     // Beyond the host's limit where we may, up to it where we may not.
     if rustix::net::sockopt::set_socket_recv_buffer_size_force(&fd, RECEIVE_BUFFER).is_err() {
         rustix::net::sockopt::set_socket_recv_buffer_size(&fd, RECEIVE_BUFFER)?;
@@ -134,92 +125,4 @@ fn tcp_listener(address: SocketAddr) -> rustix::io::Result<OwnedFd> {
     bind(&fd, &address)?;
     listen(&fd, BACKLOG)?;
     Ok(fd)
-}
-
-fn errno(errno: nix::errno::Errno) -> rustix::io::Errno {
-    rustix::io::Errno::from_raw_os_error(errno as i32)
-}
-
-/// A packet and the way it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Datagram {
-    pub(super) packet: Vec<u8>,
-    pub(super) path: Path,
-}
-
-/// What happens to a datagram that is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Take {
-    /// It stays where it is.
-    Look,
-    Off,
-}
-
-/// The two ends of one datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Path {
-    pub(super) peer: SocketAddr,
-    pub(super) local: IpAddr,
-    /// The interface it came in on: needed to answer a link-local address.
-    interface: u32,
-}
-
-#[cfg(test)]
-impl Path {
-    pub(super) fn between(peer: SocketAddr, local: IpAddr) -> Self {
-        Self { peer, local, interface: 0 }
-    }
-}
-
-/// Reads the first datagram that waits. `None`: there is none, or none that can be answered.
-pub(super) fn receive(socket: &UdpSocket, take: Take) -> Option<Datagram> {
-    let mut flags = MsgFlags::MSG_DONTWAIT;
-    flags.set(MsgFlags::MSG_PEEK, take == Take::Look);
-    let mut packet = [0; QUESTION_MAX];
-    let mut control = nix::cmsg_space!(libc::in6_pktinfo);
-    let mut parts = [IoSliceMut::new(&mut packet)];
-    let fd = socket.as_raw_fd();
-    let received = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut control), flags).ok()?;
-    let length = received.bytes;
-    let peer = socket_address(received.address.as_ref()?)?;
-    let (local, interface) = received.cmsgs().ok()?.find_map(|message| match message {
-        ControlMessageOwned::Ipv4PacketInfo(info) => {
-            let local = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
-            Some((IpAddr::V4(local), info.ipi_ifindex.cast_unsigned()))
-        }
-        ControlMessageOwned::Ipv6PacketInfo(info) => {
-            Some((IpAddr::V6(info.ipi6_addr.s6_addr.into()), info.ipi6_ifindex))
-        }
-        _ => None,
-    })?;
-    Some(Datagram { packet: packet[..length].to_vec(), path: Path { peer, local, interface } })
-}
-
-/// Sends `packet` back along `path`.
-pub(super) fn send(socket: &UdpSocket, packet: &[u8], path: &Path) -> io::Result<()> {
-    let parts = [IoSlice::new(packet)];
-    let to = SockaddrStorage::from(path.peer);
-    let fd = socket.as_raw_fd();
-    match path.local {
-        IpAddr::V4(local) => {
-            // The route decides on the interface; the address alone is given.
-            let source = libc::in_addr { s_addr: u32::from(local).to_be() };
-            let info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: source, ipi_addr: source };
-            let control = [ControlMessage::Ipv4PacketInfo(&info)];
-            sendmsg(fd, &parts, &control, MsgFlags::MSG_DONTWAIT, Some(&to))?;
-        }
-        IpAddr::V6(local) => {
-            let interface = if local.is_unicast_link_local() { path.interface } else { 0 };
-            let source = libc::in6_addr { s6_addr: local.octets() };
-            let info = libc::in6_pktinfo { ipi6_addr: source, ipi6_ifindex: interface };
-            let control = [ControlMessage::Ipv6PacketInfo(&info)];
-            sendmsg(fd, &parts, &control, MsgFlags::MSG_DONTWAIT, Some(&to))?;
-        }
-    }
-    Ok(())
-}
-
-fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
-    v4.or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::message::{Query, Transport};
-use super::sockets::Path;
+use crate::datagram::Path;
 
 /// To whom an answer goes.
 #[derive(Clone, Debug)]

@@ -13,6 +13,11 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::{KernelError, Request, Socket};
 use crate::family::{Family, canonical, with_prefix};
 
+/// `RT_TABLE_LOCAL`, linux/rtnetlink.h.
+const LOCAL_TABLE: u8 = 255;
+/// The kernel's own local routes have priority 0, and the least comes first.
+const BEHIND: u32 = 1;
+
 /// An address as the kernel lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListedAddress {
@@ -34,6 +39,8 @@ pub(crate) struct ListedRoute {
     pub(crate) by_advertisement: bool,
     /// Of the main table, and an ordinary one: neither local nor broadcast nor unreachable.
     pub(crate) unicast: bool,
+    /// Of the local table: packets to it that come in by its link are the namespace's own.
+    pub(crate) local: bool,
 }
 
 /// What an address on a link brings with it.
@@ -86,6 +93,17 @@ pub(crate) struct Hop {
 pub(crate) fn add(to: IpNetwork, hop: Hop) -> Request<RouteNetlinkMessage> {
     let message = RouteNetlinkMessage::NewRoute(route_message(to, hop));
     Request::new(format!("add route to {to}"), message, NLM_F_CREATE | NLM_F_REPLACE)
+}
+
+/// Takes packets to a local address in by another link, too. Behind the kernel's own route, so that what the namespace
+/// sends to that address stays on its loopback.
+pub(crate) fn add_local(to: IpNetwork, link: u32) -> Request<RouteNetlinkMessage> {
+    let mut message = route_message(to, Hop { link, via: None, source: None });
+    message.header.table = LOCAL_TABLE;
+    message.header.kind = RouteType::Local;
+    message.attributes.push(RouteAttribute::Priority(BEHIND));
+    let message = RouteNetlinkMessage::NewRoute(message);
+    Request::new(format!("take packets to {to} in"), message, NLM_F_CREATE | NLM_F_REPLACE)
 }
 
 /// Removes a route.
@@ -186,6 +204,7 @@ fn listed_route(message: RouteNetlinkMessage, family: Family) -> Option<ListedRo
         by_kernel: header.protocol == RouteProtocol::Kernel,
         by_advertisement: header.protocol == RouteProtocol::Ra,
         unicast: header.kind == RouteType::Unicast && header.table == RouteHeader::RT_TABLE_MAIN,
+        local: header.kind == RouteType::Local && header.table == LOCAL_TABLE,
     };
     for attribute in message.attributes {
         match attribute {

@@ -12,8 +12,8 @@ use std::time::Duration;
 use hoist_netfabric::dns::{Config, DnsSockets, Resolvers, Zone, bind_sockets, serve};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
-/// The environment variables that make this executable a server: descriptors, zone, resolv.conf.
-const SERVE: [&str; 3] = ["DNS_TEST_DESCRIPTORS", "DNS_TEST_ZONE", "DNS_TEST_RESOLV_CONF"];
+/// The environment variables that make this executable a server: descriptors, zone, resolv.conf, the fabric.
+const SERVE: [&str; 4] = ["DNS_TEST_DESCRIPTORS", "DNS_TEST_ZONE", "DNS_TEST_RESOLV_CONF", "DNS_TEST_FABRIC"];
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -124,8 +124,7 @@ impl Drop for Server {
 /// with an address on the link to the fabric (10.255.0.1), and instances.
 pub(crate) struct Bed {
     pub(crate) host: Namespace,
-    /// Kept: the sockets live in it.
-    _fabric: Namespace,
+    fabric: Namespace,
     /// Attached to front and back.
     pub(crate) web: Namespace,
     /// Attached to back only.
@@ -162,7 +161,7 @@ impl Bed {
         web.ip(&["route add default via 10.1.0.1"]);
         let sockets = bind_sockets(fabric.0.as_fd()).unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let bed = Self { host, _fabric: fabric, web, db, stranger, sockets, directory };
+        let bed = Self { host, fabric, web, db, stranger, sockets, directory };
         bed.write_zone(zone);
         bed.write_resolv_conf(&[]);
         bed
@@ -200,6 +199,7 @@ impl Bed {
             .env(SERVE[0], numbers.join(","))
             .env(SERVE[1], self.zone_path())
             .env(SERVE[2], self.directory.path().join("resolv.conf"))
+            .env(SERVE[3], self.fabric.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = self.host.inside(|| command.spawn().unwrap());
@@ -228,13 +228,14 @@ fn attach(fabric: &Namespace, bridge: &str, instance: &Namespace, addresses: &[&
 
 /// Becomes the server, in the process that [`Bed::spawn`] starts.
 pub(crate) fn serve_if_asked() {
-    let [Ok(descriptors), Ok(zone), Ok(resolv_conf)] = SERVE.map(std::env::var) else { return };
+    let [Ok(descriptors), Ok(zone), Ok(resolv_conf), Ok(fabric)] = SERVE.map(std::env::var) else { return };
     let descriptors = descriptors.split(',').map(|number| {
         // SAFETY: the process was started with these descriptors open, and nothing else knows them.
         unsafe { OwnedFd::from_raw_fd(number.parse().unwrap()) }
     });
     let sockets = DnsSockets::from_descriptors(descriptors).unwrap();
-    let config = Config { zone: zone.into(), resolvers: Resolvers::File(resolv_conf.into()) };
+    let resolvers = Resolvers::File(resolv_conf.into());
+    let config = Config { zone: zone.into(), resolvers, fabric: Some(fabric.into()) };
     let Err(error) = serve(sockets, config, |notice| eprintln!("{notice:?}"));
     panic!("{error}");
 }

@@ -108,3 +108,27 @@ fn a_question_that_comes_back_ends() {
     assert!(answer.contains("status: SERVFAIL"), "{answer}");
     assert_eq!(stub.times_asked("loop.example.com."), 1);
 }
+
+#[test]
+fn a_server_on_a_network_of_the_askers_is_asked_from_inside_and_no_other() {
+    if !can_run("a_server_on_a_network_of_the_askers_is_asked_from_inside_and_no_other") {
+        return;
+    }
+    let mut zone = zone();
+    for instance in &mut zone.instances {
+        instance.upstream = Upstream::Servers(vec![ip("10.2.0.3")]);
+    }
+    let bed = Bed::new(&zone);
+    // The host has no way to this network, as to an internal one.
+    let stub = Stub::start(&bed.db, "10.2.0.3");
+    let server = bed.serve();
+    assert_eq!(bed.web.dig("@10.1.0.1 one.example.com +short"), "192.0.2.10");
+    assert_eq!(bed.web.dig("@10.1.0.1 two.example.com +short +tcp"), "192.0.2.10");
+    zone.instances[0].networks.retain(|network| network == "front");
+    zone.generation += 1;
+    bed.write_zone(&zone);
+    server.wait_for_notice("ZoneLoaded");
+    let elsewhere = bed.web.dig("@10.1.0.1 three.example.com +tries=1 +time=9");
+    assert!(elsewhere.contains("status: SERVFAIL"), "{elsewhere}");
+    assert_eq!(stub.times_asked("three.example.com."), 0);
+}

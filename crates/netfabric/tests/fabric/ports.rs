@@ -165,6 +165,65 @@ fn connections_that_ended_lately_do_not_keep_a_port() {
 }
 
 #[test]
+fn ipv6_localhost_is_translated_by_the_kernel() {
+    if !ready("ipv6_localhost_is_translated_by_the_kernel", &["ip"]) {
+        return;
+    }
+    let mut world = World::new();
+    let web = world.instance("a");
+    web.ns.serve("web", &format!("[{}]:80", web.v6));
+    web.ns.serve_udp("web", &format!("[{}]:80", web.v6));
+    let target = format!("[{}]:80", web.v6);
+    let _held: Vec<_> = [Protocol::Tcp, Protocol::Udp]
+        .map(|protocol| reserve(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 8080, protocol).unwrap())
+        .into();
+    world.publish(published(None, 8080, Protocol::Tcp, &[&target]));
+    world.publish(published(None, 8080, Protocol::Udp, &[&target]));
+    world.publish(published(Some("::1"), 9090, Protocol::Tcp, &[&target]));
+    let (host, outside) = (&world.host.ns, &world.host.outside);
+    // No source can be kept from localhost; it is our link's address.
+    for address in ["[::1]:8080", "[::1]:9090"] {
+        assert!(host.ask(address).unwrap().starts_with("web fd13:"), "{address}");
+    }
+    assert!(datagram(&host.udp("[::1]:8080")).unwrap().starts_with("web fd13:"));
+    assert!(host.ask("[2001:db8::1]:9090").is_err(), "published on localhost alone");
+    // A neighbour that addresses ::1 to this machine is not the machine itself.
+    outside.run("ip -6 addr del ::1/128 dev lo; ip -6 route add ::1 via 2001:db8::1 dev ext0");
+    let patience = std::time::Duration::from_millis(500);
+    assert!(outside.connect_within("[::1]:9090", patience).is_err());
+    // What the host sends to itself stays on its loopback.
+    host.serve("own", "[::1]:81");
+    assert_eq!(host.ask("[::1]:81").unwrap(), "own ::1");
+    // Somebody takes the route away: the next look puts it back.
+    world.host.ns.run("ip -6 route del local ::1 metric 1 table local");
+    world.fabric.distrust();
+    world.converge();
+    assert!(world.host.ns.ask("[::1]:8080").is_ok());
+}
+
+#[test]
+fn ipv6_datagrams_are_spliced_to_an_ipv4_target() {
+    if !ready("ipv6_datagrams_are_spliced_to_an_ipv4_target", &["ip"]) {
+        return;
+    }
+    let mut world = World::new();
+    let web = world.instance("a");
+    web.ns.serve_udp("web", "0.0.0.0:53");
+    let target: SocketAddr = format!("{}:53", web.v4).parse().unwrap();
+    let reservation = reserve(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 5353, Protocol::Udp).unwrap().unwrap();
+    world.publish(published(None, 5353, Protocol::Udp, &[&target.to_string()]));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let splicer = runtime.block_on(async { Splicer::start(&reservation, target, Protocol::Udp) }).unwrap();
+    // Connected clients take an answer from the address alone that they asked.
+    let clients = [world.host.ns.udp("[::1]:5353"), world.host.outside.udp("[2001:db8::1]:5353")];
+    for client in clients.iter().cycle().take(6) {
+        assert!(datagram(client).unwrap().starts_with("web "));
+    }
+    drop(splicer);
+    assert!(datagram(&clients[0]).is_err());
+}
+
+#[test]
 fn ipv6_localhost_is_spliced_to_an_ipv4_target() {
     if !ready("ipv6_localhost_is_spliced_to_an_ipv4_target", &["ip"]) {
         return;
@@ -177,7 +236,7 @@ fn ipv6_localhost_is_spliced_to_an_ipv4_target() {
     world.publish(published(None, 8080, Protocol::Tcp, &[&target.to_string()]));
     // The runtime's threads are in the host's namespace because this one is.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let splicer = runtime.block_on(async { Splicer::start(&reservation, target) }).unwrap();
+    let splicer = runtime.block_on(async { Splicer::start(&reservation, target, Protocol::Tcp) }).unwrap();
     for (ns, address) in [(&world.host.ns, "[::1]:8080"), (&world.host.outside, "[2001:db8::1]:8080")] {
         let mut stream = ns.connect(address).unwrap();
         assert!(greeting(&mut stream).unwrap().starts_with("web "));

@@ -1,8 +1,8 @@
 use std::net::UdpSocket;
 
 use super::*;
+use crate::datagram::Path;
 use crate::dns::message::Query;
-use crate::dns::sockets::Path;
 use crate::dns::upstream::Resolvers;
 
 const QUESTION: &[u8] =
@@ -72,7 +72,8 @@ impl Bench {
 
     fn ask(&mut self, now: Instant, waiter: Waiter) -> Option<Waiter> {
         let servers = vec![self.resolver.local_addr().unwrap()];
-        self.forwarder.ask(&self.poll, now, waiter, Upstream::Host, servers)
+        let ways = servers.into_iter().map(|server| Way { server, inside: false }).collect();
+        self.forwarder.ask(&self.poll, now, waiter, Upstream::Host, ways)
     }
 
     /// What the resolver was asked, and by whom.
