@@ -15,6 +15,7 @@ use crate::syntax::dotenv::{self, Variables};
 use crate::syntax::template;
 use crate::yaml;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::path::Path;
 
 /// Which stages run.
@@ -222,11 +223,22 @@ impl<'a> Loader<'a> {
 
     /// A file's text; an error at the place that named it when it can't be read.
     pub(crate) fn read_text(&mut self, path: &str, at: Span) -> Option<String> {
+        let bytes = self.read(path, at)?;
+        yaml::decode_utf8(path, bytes, &mut self.report)
+    }
+
+    /// The same of a stack file.
+    pub(crate) fn read_stack_file(&mut self, path: &str, at: Span) -> Option<String> {
+        let bytes = self.read(path, at)?;
+        yaml::decode(path, bytes, &mut self.report)
+    }
+
+    fn read(&mut self, path: &str, at: Span) -> Option<Vec<u8>> {
         match self.reader.read(Path::new(path)) {
-            Ok(bytes) if !self.report.afford(bytes.len() * 4, at) => None,
-            Ok(bytes) => yaml::decode(path, bytes, &mut self.report),
+            Ok(bytes) => self.report.afford(bytes.len() * 4, at).then_some(bytes),
             Err(error) => {
-                self.report.error("file-not-found", at, format!("can't read {path}: {error}"));
+                let message = format!("can't read {path}: {error}");
+                self.report.error(unreadable(&error), at, message);
                 None
             }
         }
@@ -258,4 +270,9 @@ impl<'a> Loader<'a> {
         let finding = Diagnostic::error("invalid-env-file", error.reason.clone()).label(span, "");
         self.report.push(finding.label(at, "read from here"));
     }
+}
+
+/// The code of an error where a file can't be read.
+pub(crate) fn unreadable(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::FileTooLarge { "file-too-large" } else { "file-not-found" }
 }

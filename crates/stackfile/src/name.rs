@@ -36,8 +36,10 @@ pub(crate) fn project_name(
         }
         return Some(name);
     }
-    if let Some(written) = written_name(files) {
-        return Some(interpolate(&written, sources, environment));
+    // A name that a variable without a value leaves empty is none.
+    let written = written_name(files).map(|written| interpolate(&written, sources, environment));
+    if let Some(name) = written.filter(|name| !name.is_empty()) {
+        return Some(name);
     }
     if sources.name_from_folder {
         let folder = sources.name_folder.as_ref().unwrap_or(&sources.project_dir);

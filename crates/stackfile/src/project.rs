@@ -222,7 +222,8 @@ fn profiles(sources: &Sources, environment: &Environment) -> Vec<String> {
         return sources.profiles.clone();
     }
     let listed = environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
-    listed.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    // Where nothing is listed, an empty profile is what a variable without a value leaves: such a service runs.
+    listed.split(',').map(|name| name.trim().to_owned()).collect()
 }
 
 /// The process's environment over the variables of files.
@@ -254,10 +255,10 @@ fn open(sources: &Sources, loader: &mut Loader<'_>) -> Option<Vec<Opened>> {
     let mut files = Vec::with_capacity(sources.files.len());
     for file in &sources.files {
         let opened = match &file.text {
-            Some(text) => yaml::decode(&file.path, text.clone().into_bytes(), &mut loader.report)
+            Some(text) => yaml::decode_utf8(&file.path, text.clone().into_bytes(), &mut loader.report)
                 .and_then(|text| loader.open(&file.path, &text, Span::NONE)),
             None => place(file, loader).and_then(|path| {
-                let text = loader.read_text(&path, Span::NONE)?;
+                let text = loader.read_stack_file(&path, Span::NONE)?;
                 loader.open(&path, &text, Span::NONE)
             }),
         };

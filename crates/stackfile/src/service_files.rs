@@ -72,9 +72,15 @@ impl Loader<'_> {
         outer: &Environment,
         own: &Map,
     ) -> Option<String> {
-        let path = file.get("path").and_then(Node::as_text)?;
-        let at = file.get("path").map_or(file.span, |node| node.span);
         let required = file.get("required").is_none_or(|node| node.value != Value::Bool(false));
+        let Some(path) = file.get("path").and_then(Node::as_text) else {
+            if required {
+                let finding = Diagnostic::error("file-not-found", "an env file has an empty name");
+                self.report.push(finding.label(file.span, "").help("name it, or leave the entry out"));
+            }
+            return None;
+        };
+        let at = file.get("path").map_or(file.span, |node| node.span);
         if self.reader.kind(Path::new(path)).is_none() {
             if required {
                 let finding = Diagnostic::error("file-not-found", format!("there is no env file {path}"));

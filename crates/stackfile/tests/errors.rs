@@ -50,7 +50,7 @@ fn malformed_files_give_distinct_errors_with_their_place() {
         all += &format!("{first}\n");
     }
     expect![[r#"
-        /p/stack.yaml:3:14: error[yaml-syntax]: invalid YAML: while parsing a flow sequence, expected ',' or ']'
+        /p/stack.yaml:3:12: error[yaml-syntax]: invalid YAML: this bracket is never closed: `]` is missing
         /p/stack.yaml:3:5: error[unknown-key]: unknown key `imaeg` in services.web
         /p/stack.yaml:4:5: error[duplicate-key]: the key `image` is given twice
         /p/stack.yaml:3:12: error[wrong-type]: `services.web.image` must be a string, not an integer
@@ -72,7 +72,7 @@ fn malformed_files_give_distinct_errors_with_their_place() {
         /p/stack.yaml:4:14: error[invalid-value]: `services.web.command`: a quote or parenthesis in this command is never closed
         /p/stack.yaml:4:5: error[exclusive-keys]: `services.web`: `network_mode` and `networks` exclude each other
         /p/stack.yaml:4:17: error[wrong-type]: `services.web.privileged`: `perhaps` is no boolean: expected true or false
-        /p/stack.yaml:3:12: error[yaml-syntax]: invalid YAML: while parsing node, found unknown anchor
+        /p/stack.yaml:3:12: error[unknown-anchor]: unknown anchor: no `&nothing` comes before this alias
         /p/stack.yaml:1:11: error[file-not-found]: can't read /p/other.yaml: entity not found
         /p/stack.yaml:1:11: error[remote-file]: oci://registry.example/stack:1: there is no such thing
         /p/stack.yaml:4:24: error[out-of-range]: `services.web.deploy.replicas` is below zero

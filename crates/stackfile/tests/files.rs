@@ -220,7 +220,7 @@ fn a_circle_of_extends_is_shown_whole() {
           |              ^ `a` extends from here
         5 |   b:
         6 |     extends: {service: a}
-          |              ----------- `b` extends from here"#]]
+          |              ------------ `b` extends from here"#]]
     .assert_eq(&errors[0].render(false));
 }
 

@@ -26,9 +26,17 @@ fn alias_bombs_are_refused() {
 
 #[test]
 fn deep_nesting_is_refused() {
-    // The YAML parser has a limit of its own for brackets.
     let brackets = format!("x-a: {}{}", "[".repeat(100_000), "]".repeat(100_000));
-    assert!(["too-deep", "yaml-syntax"].contains(&code_of(&brackets)));
+    assert_eq!(code_of(&brackets), "too-deep");
+    let lines = format!("x-a: {}", "[\n{a: ".repeat(50_000));
+    assert_eq!(code_of(&lines), "too-deep");
+    let dashes = format!("x-a:\n  {}a\n", "- ".repeat(50_000));
+    assert_eq!(code_of(&dashes), "too-deep");
+    let keys = format!("x-a:\n  {}a\n", "? ".repeat(50_000));
+    assert_eq!(code_of(&keys), "too-deep");
+    // What is just allowed goes through every stage.
+    let allowed = format!("services: {{a: {{image: x}}}}\nx-a: {}{}\n", "{a: ".repeat(290), "}".repeat(290));
+    assert!(load_text(&allowed).is_ok());
     let block: String = (0..5_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
     assert_eq!(code_of(&block), "too-deep");
 }
@@ -43,6 +51,21 @@ fn huge_scalars_and_files_are_bounded() {
     let mut sources = sources("services:\n  a:\n    image: ${A}${A}${A}${A}${A}\n");
     sources.environment.insert("A".to_owned(), "z".repeat(1 << 20));
     assert_eq!(load(&sources, &MemoryReader::default()).unwrap_err()[0].code, "too-long");
+}
+
+/// Time grows with the text, not with its square: a second each, were it otherwise minutes.
+#[test]
+fn odd_tokens_in_number_take_no_long() {
+    let start = std::time::Instant::now();
+    for part in [
+        "a ", "&a ", "!a ", "*", "? ", "- ", ": ", ", ", "[],", "{},", "a,\n", "# c\n", "#\n\t", "\"a\n",
+        "'", "|\n", "\n", "\u{2028}", "%a\n", "---\n", "[a,\n",
+    ] {
+        let _refused_or_not = load_text(&format!("x-a: {}", part.repeat(100_000)));
+        let _in_brackets = load_text(&format!("x-a: [[[{}", part.repeat(100_000)));
+        let _in_a_block = load_text(&format!("x-a:\n  {}", part.repeat(100_000)));
+    }
+    assert!(start.elapsed().as_secs() < 240, "{:?}", start.elapsed());
 }
 
 #[test]

@@ -21,8 +21,9 @@ impl<'a> Attributes<'a, '_> {
         path.split('.').try_fold(self.node, |node, key| node.get(key))
     }
 
+    /// A text; an empty one, as a variable without a value leaves it, counts as not given.
     pub(super) fn text(&self, path: &str) -> Option<String> {
-        self.get(path)?.as_text().map(str::to_owned)
+        self.get(path)?.as_text().filter(|text| !text.is_empty()).map(str::to_owned)
     }
 
     pub(super) fn flag(&self, path: &str) -> bool {

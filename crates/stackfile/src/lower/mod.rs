@@ -70,7 +70,7 @@ fn check_container_names(top: &Node, report: &mut Report) {
     let mut taken: BTreeMap<&str, (&str, Span)> = BTreeMap::new();
     for (name, service) in section(top, "services") {
         let Some(node) = service.get("container_name") else { continue };
-        let Some(container) = node.as_text() else { continue };
+        let Some(container) = node.as_text().filter(|text| !text.is_empty()) else { continue };
         if let Some((other, at)) = taken.insert(container, (name, node.span)) {
             let message = format!("`{other}` and `{name}` want the same container name `{container}`");
             let finding = Diagnostic::error("duplicate-container-name", message);

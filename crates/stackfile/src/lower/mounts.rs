@@ -2,6 +2,7 @@
 
 use super::attributes::Attributes;
 use super::{Lowering, binds, targets};
+use crate::loader::unreadable;
 use crate::node::{Node, Value};
 use crate::reader::FileReader;
 use crate::scalar::spell;
@@ -86,7 +87,7 @@ impl Lowering<'_> {
                 Ok(bytes) => Some(bytes),
                 Err(error) => {
                     let message = format!("`{section}.{name}`: can't read {path}: {error}");
-                    self.report.error("file-not-found", file.span, message);
+                    self.report.error(unreadable(&error), file.span, message);
                     None
                 }
             };

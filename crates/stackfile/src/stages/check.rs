@@ -163,7 +163,9 @@ fn check_limit(node: &Node, limit: Limit, path: &Path<'_>, report: &mut Report) 
             let help = "one of always, never, missing, build, refresh, daily, weekly, every_<duration>";
             report.push(finding.label(at, "").help(help));
         }
-        (Limit::ContainerName, Value::Text(_) | Value::Time(_)) if !has_container_name(text) => {
+        (Limit::ContainerName, Value::Text(_) | Value::Time(_))
+            if !text.is_empty() && !has_container_name(text) =>
+        {
             let message = format!("`{path}`: `{text}` is no container name");
             let finding = Diagnostic::error("invalid-value", message).label(at, "");
             report.push(

@@ -129,11 +129,9 @@ impl<'a> Check<'a, '_> {
             self.conflict(message, platform, build.get("platforms").unwrap_or(build));
         }
         for secret in self.list(&["build", "secrets"]) {
-            if let Some(source) = secret.get("source")
-                && let Some(name) = source.as_text()
-            {
-                self.defined("secret", "secrets", name, source.span);
-            }
+            let source = secret.get("source");
+            let name = source.and_then(Node::as_text).unwrap_or_default();
+            self.defined("secret", "secrets", name, source.map_or(secret.span, |node| node.span));
         }
     }
 

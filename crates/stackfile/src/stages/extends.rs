@@ -204,7 +204,7 @@ impl Loader<'_> {
     }
 
     fn read_base(&mut self, file: &str, found: &Located, at: Span, context: &Context) -> Option<Base> {
-        let text = self.read_text(&found.path, at)?;
+        let text = self.read_stack_file(&found.path, at)?;
         let opened = self.open(&found.path, &text, at)?;
         let (mut top, resets) = self.base_file(opened, context)?;
         let own = path::parent(&found.path);

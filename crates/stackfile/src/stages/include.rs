@@ -130,7 +130,7 @@ impl Loader<'_> {
                     return None;
                 }
             }
-            let text = self.read_text(&found.path, *at)?;
+            let text = self.read_stack_file(&found.path, *at)?;
             files.push(self.open(&found.path, &text, *at)?);
         }
         Some((files, is_remote))

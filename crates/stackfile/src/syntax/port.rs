@@ -1,4 +1,4 @@
-//! The short form of a port: `[[IP:]HOST[-RANGE]:]CONTAINER[-RANGE][/PROTOCOL]`.
+//! The short form of a port: `[[IP:]HOST[-RANGE]:]CONTAINER[-RANGE][/PROTOCOL]`. An IPv6 address needs no brackets.
 
 use std::net::IpAddr;
 
@@ -85,9 +85,6 @@ fn parse_address(text: &str) -> Result<String, String> {
     let invalid = || format!("`{text}` is no IP address");
     let bare = match text.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').ok_or_else(invalid)?,
-        None if text.contains(':') => {
-            return Err(format!("`{text}` is no IP address here: write IPv6 addresses in brackets"));
-        }
         None => text,
     };
     if bare.is_empty() {
@@ -131,11 +128,13 @@ mod tests {
         assert_eq!(spelled("80"), ["||80/tcp"]);
         assert_eq!(spelled("127.0.0.1:8080:80/UDP"), ["127.0.0.1|8080|80/udp"]);
         assert_eq!(spelled("[::1]:8080:80"), ["::1|8080|80/tcp"]);
+        assert_eq!(spelled("::1:8080:80"), ["::1|8080|80/tcp"]);
         assert_eq!(spelled("127.0.0.1::80"), ["127.0.0.1||80/tcp"]);
         assert_eq!(spelled("8000-8010:80"), ["|8000-8010|80/tcp"]);
         // In the order of their text, as elsewhere.
         assert_eq!(spelled("98-100:98-100"), ["|100|100/tcp", "|98|98/tcp", "|99|99/tcp"]);
-        for text in ["", "x", "80:", "1-2:3-5", "99999:80", "::1:80:80", "80/icmp", "1.2.3:80:80", "9-8:80"] {
+        for text in ["", "x", "80:", "1-2:3-5", "99999:80", "::1:80:80:x", "80/icmp", "1.2.3:80:80", "9-8:80"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! Compose acceptance cases: how Compose files are read elsewhere, compared with how they are read here.
 //!
 //! The cases are data kept outside the repository: `../shared` beside the workspace, or the folder that
-//! `HOIST_COMPOSE_ACCEPTANCE` names, with `compose-cases/`, `compose-corpus/` and `compose-expected/`. Without
+//! `HOIST_COMPOSE_ACCEPTANCE` names, with `compose-cases/`, `compose-corpus/`, `compose-expected/` and `yaml-cases/`. Without
 //! it the tests skip by name. Differences held to be right are listed in `docs/compose-differences.md`, from
 //! which the names are read.
 
@@ -15,6 +15,7 @@ mod decided;
 mod disk;
 mod load;
 mod tree;
+mod yaml;
 
 use case::{corpus as corpus_of, data, judge, read_cases};
 use std::io::Write;
@@ -40,6 +41,13 @@ fn compose_corpus() {
     let Some(folder) = data() else { return skip("compose_corpus") };
     let corpus = corpus_of(&folder);
     judge(&read_cases(&folder.join("compose-expected")), |case| corpus::run(case, &corpus));
+}
+
+#[test]
+fn yaml_cases() {
+    let file = data().map(|folder| folder.join("yaml-cases/cases.json")).filter(|file| file.is_file());
+    let Some(file) = file else { return skip("yaml_cases") };
+    judge(&yaml::read(&file), yaml::run);
 }
 
 #[test]
