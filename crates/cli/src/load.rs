@@ -106,8 +106,12 @@ pub(crate) fn project(
 ) -> Result<(Project, Vec<Diagnostic>), Vec<Diagnostic>> {
     let loaded = hoist_stackfile::load(sources, files)?;
     let lowered = hoist_stackfile::lower(&loaded.project, &LowerOptions::default(), &Disk);
-    // What `up` would refuse can still be shown.
-    let refused = |error| Diagnostic { severity: Severity::Warning, ..error };
+    // What `up` would refuse can still be shown, but for what docker compose doesn't show either.
+    let stays = |error: &Diagnostic| error.code == "duplicate-container-name" && sources.options.consistency;
+    let refused = |error: Diagnostic| match stays(&error) {
+        true => error,
+        false => Diagnostic { severity: Severity::Warning, ..error },
+    };
     let lowered = lowered.map_or_else(|errors| errors.into_iter().map(refused).collect(), |ok| ok.warnings);
     let warnings = loaded.warnings.into_iter().chain(lowered).collect();
     let found = hoist_stackfile::lint(&loaded.project, warnings, &Disk);

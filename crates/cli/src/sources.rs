@@ -4,14 +4,14 @@
 //! Owns the search and the order of these sources. What the files mean belongs to `stackfile`.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use hoist_stackfile::syntax::dotenv;
 use hoist_stackfile::syntax::remote::redacted;
-use hoist_stackfile::{Options, Remote, Source, Sources};
+use hoist_stackfile::{FileReader, Options, Remote, Source, Sources};
 
 use crate::args::Global;
+use crate::bounded;
 use crate::error::CommandError;
 use crate::load::Disk;
 use crate::out::errln;
@@ -30,7 +30,7 @@ pub(crate) fn sources(
 ) -> Result<Sources, CommandError> {
     let here =
         std::env::current_dir().map_err(|error| CommandError::failed(format!("this folder: {error}")))?;
-    let variables = Variables::read(global, selected, &here)?;
+    let variables = Variables::read(global, selected, &here, reader)?;
     let files = files(&selected.files, &here, &variables)?;
     let dir = folder(global, files.first().map(PathBuf::as_path), &here);
     let fetched = files.first().filter(|_| global.project_directory.is_none());
@@ -66,7 +66,12 @@ struct Variables {
 }
 
 impl Variables {
-    fn read(global: &Global, selected: &Selected, here: &Path) -> Result<Self, CommandError> {
+    fn read(
+        global: &Global,
+        selected: &Selected,
+        here: &Path,
+        reader: &Files<'_>,
+    ) -> Result<Self, CommandError> {
         // A variable that is no UTF-8 can't be said in a stack file.
         let environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -80,15 +85,16 @@ impl Variables {
         let default = Some(start.join(".env")).filter(|file| !no_default_file && file.is_file());
         let mut variables = Self { environment, compose: BTreeMap::new(), named, default, no_default_file };
         variables.named.iter_mut().for_each(|file| *file = here.join(&*file));
-        variables.read_compose()?;
+        variables.read_compose(reader)?;
         Ok(variables)
     }
 
-    fn read_compose(&mut self) -> Result<(), CommandError> {
+    fn read_compose(&mut self, reader: &Files<'_>) -> Result<(), CommandError> {
         let files = if self.named.is_empty() { self.default.as_slice() } else { self.named.as_slice() };
         let mut read = dotenv::Variables::new();
         for file in files {
-            let bytes = std::fs::read(file)
+            let bytes = reader
+                .read(file)
                 .map_err(|error| CommandError::usage(format!("can't read {}: {error}", file.display())))?;
             let lookup = |name: &str| self.environment.get(name).cloned();
             // A line that can't be read is an error of the load, which shows it.
@@ -181,9 +187,9 @@ fn source(here: &Path, path: &Path) -> Result<Source, CommandError> {
     if path != Path::new("-") {
         return Ok(Source { path: text(&here.join(path)), text: None });
     }
-    let read = io::read_to_string(io::stdin());
-    let read =
-        read.map_err(|error| CommandError::usage(format!("the stack file on standard input: {error}")))?;
+    let told = |reason: String| CommandError::usage(format!("the stack file on standard input: {reason}"));
+    let bytes = bounded::read_stdin().map_err(|error| told(error.to_string()))?;
+    let read = hoist_stackfile::yaml::to_text(bytes).map_err(told)?;
     Ok(Source { path: "-".to_owned(), text: Some(read) })
 }
 

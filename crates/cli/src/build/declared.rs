@@ -2,7 +2,6 @@
 //! secrets, as the user.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use super::Wanted;
 use super::caches::Found;
 use super::place::Place;
 use super::settings::{Settings, platform};
+use crate::bounded;
 use crate::error::CommandError;
 use crate::{registry_access, remote};
 
@@ -268,7 +268,9 @@ impl Declared {
                 .get(&used.source)
                 .ok_or_else(|| format!("secret {:?} is not defined", used.source))?;
             let content = match (&secret.file, &secret.environment) {
-                (Some(file), _) => fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?,
+                (Some(file), _) => {
+                    bounded::read(file).map_err(|error| format!("{}: {error}", file.display()))?
+                }
                 (None, Some(name)) => match self.environment.get(name) {
                     Some(value) => value.clone().into_bytes(),
                     None => return Err(format!("secret {:?}: the variable {name} is not set", used.source)),

@@ -7,6 +7,7 @@ use hoist_wire::{CheckLogin, ImageApi};
 use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr};
 
 use crate::args;
+use crate::bounded;
 use crate::connect;
 use crate::error::CommandError;
 use crate::out::{err, errln, outln};
@@ -56,7 +57,7 @@ pub(crate) fn logout(args: &args::Logout) -> Result<(), CommandError> {
 
 /// All of standard input, without the line's end.
 fn piped() -> Result<String, CommandError> {
-    let text = io::read_to_string(io::stdin());
+    let text = bounded::read_stdin().and_then(bounded::to_string);
     let text =
         text.map_err(|error| CommandError::usage(format!("the password on standard input: {error}")))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())

@@ -11,6 +11,7 @@ use hoist_wire::{Secret, Sensitive};
 use serde_json::{Map, Value, json};
 
 use super::{key, registry_name};
+use crate::bounded;
 use crate::error::CommandError;
 
 /// The file as it was read.
@@ -29,7 +30,7 @@ impl ConfigFile {
         let Some(path) = folder.map(|folder| folder.join("config.json")) else {
             return Ok(Self { path: None, json: Map::new() });
         };
-        let text = match fs::read_to_string(&path) {
+        let text = match bounded::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(CommandError::failed(format!("{}: {error}", path.display()))),

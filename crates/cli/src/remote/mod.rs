@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use hoist_stackfile::discover::NAMES;
 use hoist_stackfile::{FetchError, FileKind, FileReader, Remote, Repository};
 
+use crate::bounded;
 use crate::load::Disk;
 use cache::Cache;
 
@@ -88,12 +89,14 @@ impl RemoteError {
 pub(crate) struct Files<'a> {
     root: &'a Path,
     known: RefCell<BTreeMap<String, PathBuf>>,
+    /// What pipes and devices gave: they can be read once only, and a load may come twice.
+    piped: RefCell<BTreeMap<PathBuf, Vec<u8>>>,
 }
 
 impl<'a> Files<'a> {
     /// `root` is the agent's, which fetches artifacts.
     pub(crate) fn new(root: &'a Path) -> Self {
-        Self { root, known: RefCell::default() }
+        Self { root, known: RefCell::default(), piped: RefCell::default() }
     }
 
     /// Where the stack file is that a name means, fetched when it isn't here yet.
@@ -114,7 +117,15 @@ impl<'a> Files<'a> {
 
 impl FileReader for Files<'_> {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        Disk.read(path)
+        if std::fs::metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_dir()) {
+            return Disk.read(path);
+        }
+        if let Some(bytes) = self.piped.borrow().get(path) {
+            return Ok(bytes.clone());
+        }
+        let bytes = Disk.read(path)?;
+        self.piped.borrow_mut().insert(path.to_owned(), bytes.clone());
+        Ok(bytes)
     }
 
     fn kind(&self, path: &Path) -> Option<FileKind> {
@@ -145,7 +156,7 @@ pub(crate) fn folder(repository: &Repository) -> Result<PathBuf, RemoteError> {
 /// # Errors
 /// As the file system says.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    std::fs::read(confined(path)?)
+    bounded::read(&confined(path)?)
 }
 
 /// The same, of text.
@@ -153,7 +164,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As the file system says.
 pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
-    std::fs::read_to_string(confined(path)?)
+    bounded::to_string(read(path)?)
 }
 
 /// Whether a path is of something that was fetched.
