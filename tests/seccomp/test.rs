@@ -102,3 +102,24 @@ fn wishes_that_can_not_be_met_are_errors_of_the_file_and_change_nothing() {
     }
     assert!(!stack.root().join("store.redb").exists(), "nothing was started for it");
 }
+
+#[test]
+fn a_profile_that_no_kernel_takes_fails_at_once() {
+    let Some(host) = Host::new() else { return };
+    let folder = tempfile::TempDir::with_prefix("hoist-security-").unwrap();
+    let case = |value: u32| {
+        let arg = format!(r#"{{ "index": 1, "value": {value}, "op": "SCMP_CMP_EQ" }}"#);
+        format!(r#"{{ "names": ["ioctl"], "action": "SCMP_ACT_ERRNO", "args": [{arg}] }}"#)
+    };
+    let rules: Vec<String> = (0..2000).map(|value| case(value * 2)).collect();
+    let profile = format!(r#"{{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{}] }}"#, rules.join(","));
+    fs::write(folder.path().join("long.json"), profile).unwrap();
+    let text = "name: long\nservices:\n  web:\n    x-hoist: { rootfs: / }\n    command: sleep 1000\n    \
+                restart: always\n    security_opt: [seccomp=long.json]\n";
+    fs::write(folder.path().join("stack.yaml"), text).unwrap();
+    let stack = host.stack(folder.path().to_str().unwrap());
+    let failed = stack.hoist(&["up", "--detach"]);
+    assert_eq!(failed.code, 1, "{failed}");
+    assert!(failed.stderr.contains("the seccomp profile can't be used"), "{failed}");
+    assert!(failed.stderr.contains("4096"), "{failed}");
+}

@@ -9,6 +9,7 @@ pub(crate) mod seccomp;
 
 use crate::devices::Device;
 use hoist_model::{InstanceUid, Slot, Template};
+use hoist_runtime::seccomp::CompileError;
 use oci_spec::runtime::Spec;
 use serde_json::json;
 
@@ -51,6 +52,9 @@ pub enum SpecError {
     /// Neither image nor service says what to run.
     #[error("nothing to run: neither the service nor its image names a command")]
     NoCommand,
+    /// Its profile of system calls asks for what the kernel doesn't do.
+    #[error("the seccomp profile can't be used")]
+    Seccomp(#[source] CompileError),
     /// No filter of system calls can be made for this machine.
     #[error("there is no table of system calls for this machine's architecture, so they can't be filtered")]
     NoCalls,

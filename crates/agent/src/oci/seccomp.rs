@@ -2,7 +2,9 @@
 
 use hoist_model::{Seccomp, SeccompConditions, SeccompProfile};
 use hoist_runtime::capabilities;
-use hoist_runtime::seccomp::{Architectures, Circumstances, Conditions, Profile, Rule, default_profile};
+use hoist_runtime::seccomp::{
+    Architectures, Circumstances, Conditions, Profile, Rule, check, default_profile,
+};
 use oci_spec::runtime::LinuxSeccomp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +21,12 @@ pub(crate) fn seccomp(
         Seccomp::Unconfined => Ok(None),
         Seccomp::Usual if privileged => Ok(None),
         Seccomp::Usual | Seccomp::Builtin => resolve(default_profile(), capabilities).map(Some),
-        Seccomp::Profile(own) => resolve(&profile(own).map_err(SpecError::Oci)?, capabilities).map(Some),
+        Seccomp::Profile(own) => {
+            let resolved = resolve(&profile(own).map_err(SpecError::Oci)?, capabilities)?;
+            // One that can't be met is an error before anything of the instance is made.
+            check(&resolved).map_err(SpecError::Seccomp)?;
+            Ok(Some(resolved))
+        }
     }
 }
 

@@ -88,6 +88,15 @@ pub fn compile(profile: &LinuxSeccomp, native: Architecture) -> Result<Filter, C
     Ok(Filter { program, flags })
 }
 
+/// Whether a profile can become a filter of this machine.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn check(profile: &LinuxSeccomp) -> Result<(), CompileError> {
+    filter(profile).map(drop)
+}
+
 /// Without any said, speculation isn't held back for the filter's sake, as since Linux 5.16 by itself.
 fn flags(given: Option<&[LinuxSeccompFilterFlag]>) -> Result<u32, CompileError> {
     let given = given.unwrap_or(&[LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow]);
