@@ -9,6 +9,7 @@ mod lifecycle;
 mod logs;
 mod names;
 mod output;
+mod ranges;
 mod reach;
 mod sources;
 mod streams;

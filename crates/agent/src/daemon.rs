@@ -126,12 +126,12 @@ impl Processes {
     }
 }
 
-/// The ranges that this root's networks come from.
+/// The ranges that the networks of a root come from, once an agent has started on it.
 ///
 /// # Errors
-/// When they can't be read or kept.
+/// When they can't be read.
 pub fn pool(layout: &Layout) -> Result<Pool, StartError> {
-    crate::ranges::choose(layout).map_err(set_up("choose address ranges"))
+    crate::ranges::chosen(layout).map_err(set_up("read the address ranges"))
 }
 
 /// Starts an agent on a root that is owned.
@@ -156,12 +156,12 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
     let (link, from_keeper) = Link::new();
     let spawner = Spawner { exe: config.exe.clone(), layout: layout.clone() };
     let processes = Processes::default();
-    let pool = pool(&layout)?;
+    let ranges = crate::ranges::choose(&layout).map_err(set_up("choose address ranges"))?;
     let host = Host {
         images: Images::open(&layout).map_err(set_up("open the image store"))?,
         hostname: hostname(),
         link,
-        fabric: FabricLink::start(&layout, &pool, inbox.clone()),
+        fabric: FabricLink::start(&layout, ranges, inbox.clone()),
         held: Held::default(),
         execs: Execs::default(),
         hierarchy,
@@ -199,6 +199,7 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
     let spec = host.known().spec;
     let taken = host.fabric.adopt(&host.link, &spec).await;
     taken.map_err(|error| set_up("adopt the network")(error.what))?;
+    host.fabric.watch_routes();
     DnsWatch::start(host.clone(), spawner, Arc::clone(&processes.dns));
     let _ = inbox.send(Message::Input(Input::Adopted(adopted(&host, kept))));
     tokio::spawn(shell.run(effects, messages));

@@ -52,6 +52,11 @@ pub(crate) fn open_or_create(path: &Path) -> Result<OwnedFd, NetnsError> {
     open(path)
 }
 
+/// Whether a fabric's namespace is there; a file alone is what a reboot leaves.
+pub fn is_made(path: &Path) -> bool {
+    is_mounted(path)
+}
+
 /// The namespace of the calling thread.
 pub(crate) fn current() -> Result<OwnedFd, NetnsError> {
     open(Path::new("/proc/thread-self/ns/net"))

@@ -22,7 +22,7 @@ use crate::observed::{
 };
 use crate::place::{self, Place, Sockets};
 use crate::side::{Side, UPLINK};
-use crate::spec::FabricConfig;
+use crate::spec::{FabricConfig, LinkName};
 use crate::{rules, sysctl, wanted};
 
 /// Why the kernel's state couldn't be read.
@@ -53,22 +53,37 @@ pub enum ObserveError {
 pub struct HostNetworks {
     /// The host's own addresses with their prefix lengths.
     pub addresses: BTreeSet<IpNetwork>,
-    /// Destinations of its routes; the default route is left out.
+    /// Destinations of its routes. Those are left out that are so wide that they are a way out rather than a
+    /// network: default routes, and the halves (`0.0.0.0/1`) that VPNs put before them.
     pub routes: BTreeSet<IpNetwork>,
 }
 
-/// Lists the addresses and routes of the calling thread's namespace.
-pub fn host_networks() -> Result<HostNetworks, ObserveError> {
+/// Shortest prefix of a route that is to a network.
+const fn shortest(family: Family) -> u8 {
+    match family {
+        Family::V4 => 8,
+        Family::V6 => 7,
+    }
+}
+
+/// Lists the addresses and routes of the calling thread's namespace, but those of one link.
+pub fn host_networks(without: Option<&LinkName>) -> Result<HostNetworks, ObserveError> {
     let failed = |source| ObserveError::Kernel { side: Side::Host, source };
     let opened = place::route_socket();
     let mut socket = opened.map_err(|source| failed(KernelError::new("open a netlink socket", source)))?;
     let mut networks = HostNetworks::default();
-    let addresses = route::addresses(&mut socket).map_err(failed)?;
-    networks.addresses.extend(addresses.into_iter().map(|listed| listed.address));
+    let without = match without {
+        Some(name) => link::find(&mut socket, name.as_str()).map_err(failed)?.map(|link| link.index),
+        None => None,
+    };
+    let addresses = route::addresses(&mut socket).map_err(failed)?.into_iter();
+    let addresses =
+        addresses.filter(|listed| Some(listed.link) != without && !listed.address.ip().is_loopback());
+    networks.addresses.extend(addresses.map(|listed| listed.address));
     for family in Family::ALL {
-        let routes = route::list(&mut socket, family).map_err(failed)?;
-        let destinations = routes.into_iter().filter(|route| route.unicast).map(|route| route.to);
-        networks.routes.extend(destinations.filter(|to| to.prefix() > 0));
+        let routes = route::list(&mut socket, family).map_err(failed)?.into_iter();
+        let others = routes.filter(|route| route.unicast && (route.link.is_none() || route.link != without));
+        networks.routes.extend(others.map(|route| route.to).filter(|to| to.prefix() >= shortest(family)));
     }
     Ok(networks)
 }

@@ -307,6 +307,7 @@ impl ClusterApi for Orchestrator {
             pids: self.daemon.pids(),
             root: self.daemon.root(),
             stacks: snapshot.stacks.keys().cloned().collect(),
+            warnings: status::warnings(&snapshot, |_| true),
             report,
         })
     }

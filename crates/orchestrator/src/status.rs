@@ -1,9 +1,10 @@
 //! What `ps` and its kin show: wanted state and reports side by side.
 
 use hoist_model::{
-    Command, HostReport, HostSpec, ImageSource, InstanceReport, InstanceUid, MountKind, StackId, Template,
-    WantedStack,
+    Command, HostReport, HostSpec, ImageSource, InstanceReport, InstanceUid, MountKind, NetworkId,
+    NetworkSpec, StackId, Template, WantedStack,
 };
+use hoist_planner::cluster::overlaps;
 use hoist_wire::{InstanceStatus, StackStatus};
 
 use crate::shell::Snapshot;
@@ -17,7 +18,20 @@ pub(crate) fn stack(snapshot: &Snapshot, id: &StackId) -> Option<StackStatus> {
         instances.extend(of_host(id, wanted, report, spec));
     }
     instances.sort_by(|a, b| (&a.report.slot, &a.report.created).cmp(&(&b.report.slot, &b.report.created)));
-    Some(StackStatus { id: id.clone(), wanted: wanted.clone(), instances })
+    let warnings = warnings(snapshot, |users| users.contains(id));
+    Some(StackStatus { id: id.clone(), wanted: wanted.clone(), instances, warnings })
+}
+
+/// Networks of some users that the host has elsewhere too.
+pub(crate) fn warnings(snapshot: &Snapshot, of: impl Fn(&[StackId]) -> bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (host, report) in &*snapshot.view {
+        let Some(spec) = snapshot.specs.get(host) else { continue };
+        let ours =
+            |id: &NetworkId| spec.networks.get(id).is_some_and(|network: &NetworkSpec| of(&network.users));
+        warnings.extend(overlaps(spec, report).into_iter().filter(|(id, _)| ours(id)).map(|(_, text)| text));
+    }
+    warnings
 }
 
 /// All stacks.

@@ -147,3 +147,78 @@ fn names_lead_to_services_instances_and_oneself() {
     assert_eq!(client.own["web"], [web]);
     assert_eq!(zone.listen, ["10.212.0.1".parse::<IpAddr>().unwrap()]);
 }
+
+fn routes(cluster: &mut Cluster, routes: &[&str]) {
+    let report = cluster.view.get_mut(&here()).expect("the host reports");
+    report.routes = routes.iter().map(|route| route.parse().expect("a range")).collect();
+}
+
+fn ends(cluster: &mut Cluster) {
+    for instance in cluster.view.get_mut(&here()).expect("the host reports").instances.values_mut() {
+        instance.pid = None;
+    }
+}
+
+#[test]
+fn a_route_that_comes_later_moves_a_network_in_which_nothing_runs_and_is_told_of_the_others() {
+    let mut cluster = Cluster::new();
+    let built = stack("shop").service(service("web")).build();
+    cluster.up(&built);
+    routes(&mut cluster, &["10.212.0.128/25"]);
+    cluster.plan();
+    assert_eq!(subnets(&cluster, "shop_default"), ["10.212.0.0/24"]);
+    let told = hoist_planner::cluster::overlaps(&cluster.spec(), &cluster.view[&here()]);
+    let told = &told[&network("shop_default")];
+    assert!(told.contains("10.212.0.0/24") && told.contains("10.212.0.128/25"), "{told}");
+    ends(&mut cluster);
+    cluster.plan();
+    assert_eq!(subnets(&cluster, "shop_default"), ["10.212.1.0/24"]);
+    assert_eq!(addresses(&cluster, "web", "shop_default"), ["10.212.1.2"]);
+}
+
+#[test]
+fn other_ranges_of_the_root_move_a_network_in_which_nothing_runs() {
+    let mut cluster = Cluster::new();
+    let built = stack("shop").service(service("web")).build();
+    cluster.up(&built);
+    cluster.pool.networks4 = "10.220.0.0/16".parse().unwrap();
+    cluster.pool.services4 = "10.221.0.0/17".parse().unwrap();
+    cluster.up(&built);
+    assert_eq!(subnets(&cluster, "shop_default"), ["10.212.0.0/24"]);
+    ends(&mut cluster);
+    cluster.plan();
+    assert_eq!(subnets(&cluster, "shop_default"), ["10.220.0.0/24"]);
+    assert_eq!(
+        cluster.spec().networks[&network("shop_default")].services,
+        ["10.221.0.0/24".parse().unwrap()]
+    );
+}
+
+#[test]
+fn a_declared_subnet_is_refused_where_the_host_would_lose_something() {
+    let mut cluster = Cluster::new();
+    let built = stack("shop")
+        .service(service("web"))
+        .network("default", |network| network.subnets = vec!["192.168.4.0/22".parse().unwrap()])
+        .build();
+    routes(&mut cluster, &["192.168.5.0/24"]);
+    cluster.put(&built, &UpOptions::default());
+    let what = cluster.peek().failures[&id("shop")][0].what.clone();
+    assert_eq!(
+        what,
+        "network shop_default wants subnet 192.168.4.0/22, but this host has 192.168.5.0/24 elsewhere"
+    );
+    // A wider route loses to what is more exact.
+    routes(&mut cluster, &["192.168.0.0/16"]);
+    cluster.plan();
+    assert_eq!(subnets(&cluster, "shop_default"), ["192.168.4.0/22"]);
+}
+
+#[test]
+fn under_a_route_to_everything_a_network_is_found_still() {
+    let mut cluster = Cluster::new();
+    routes(&mut cluster, &["10.0.0.0/8", "10.212.0.7/32"]);
+    cluster.put(&stack("shop").service(service("web")).build(), &UpOptions::default());
+    cluster.plan();
+    assert_eq!(subnets(&cluster, "shop_default"), ["10.212.1.0/24"]);
+}

@@ -139,6 +139,9 @@ pub struct StackStatus {
     pub wanted: WantedStack,
     /// Its instances, ordered by slot.
     pub instances: Vec<InstanceStatus>,
+    /// What a person should know of its networks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// `agent status`.
@@ -154,6 +157,9 @@ pub struct AgentStatus {
     pub stacks: Vec<StackId>,
     /// The host's report.
     pub report: HostReport,
+    /// What a person should know of the host's networks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Everything the CLI asks for.

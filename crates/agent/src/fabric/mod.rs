@@ -25,10 +25,13 @@ use crate::chain::chain;
 use crate::dns_process;
 use crate::layout::Layout;
 use crate::link::Link;
+use crate::ranges::{self, Claim, Ranges};
 use crate::shell::{Inbox, Message};
 use crate::steps::{InstanceContext, blocking, failed, refused};
 use ports::Reservations;
 
+/// The keeper's name for the sockets that claim the root's address ranges.
+const RANGES: &str = "address-ranges";
 /// The keeper's name for the name server's sockets.
 const DNS: &str = "dns-sockets";
 /// How often the kernel's state is looked at without a reason.
@@ -47,6 +50,7 @@ pub(crate) struct FabricLink {
 struct Inner {
     layout: Layout,
     config: net::FabricConfig,
+    claim: Claim,
     inbox: Inbox,
     /// The newest wanted fabric that isn't applied yet: older ones are skipped.
     next: Mutex<Option<FabricWanted>>,
@@ -96,10 +100,11 @@ pub(crate) fn config(layout: &Layout, pool: &Pool) -> net::FabricConfig {
 
 impl FabricLink {
     /// Starts the task that applies changes. Nothing is made before the first network is wanted.
-    pub(crate) fn start(layout: &Layout, pool: &Pool, inbox: Inbox) -> Self {
+    pub(crate) fn start(layout: &Layout, ranges: Ranges, inbox: Inbox) -> Self {
         let inner = Arc::new(Inner {
             layout: layout.clone(),
-            config: config(layout, pool),
+            config: config(layout, &ranges.pool),
+            claim: ranges.claim,
             inbox,
             next: Mutex::default(),
             news: Notify::new(),
@@ -130,11 +135,14 @@ impl FabricLink {
         self.inner.config.uplink_pair(net::Family::V4).map(|pair| pair.host.ip())
     }
 
-    /// What the host's own routes and links use.
+    /// What the host's own routes and links use, but what is ours.
     pub(crate) fn routes(&self) -> Vec<IpNetwork> {
-        net::host_networks()
-            .map(|host| host.addresses.into_iter().chain(host.routes).collect())
-            .unwrap_or_default()
+        ranges::foreign(&self.inner.layout).unwrap_or_default()
+    }
+
+    /// Tells the loop whenever the host's routes change.
+    pub(crate) fn watch_routes(&self) {
+        tokio::spawn(watch_routes(Arc::downgrade(&self.inner)));
     }
 
     /// The newest wanted fabric; an older one that isn't applied yet is skipped.
@@ -218,6 +226,7 @@ impl FabricLink {
         *lock(&self.inner.link) = Some(link.clone());
         let mut state = self.inner.state.lock().await;
         state.reservations = Reservations::restore(link).await;
+        self.inner.keep_claim(link).await;
         if !self.inner.config.netns_path.exists() {
             return Ok(());
         }
@@ -238,6 +247,7 @@ impl FabricLink {
     pub(crate) async fn keep_descriptors(&self, link: &Link) {
         let state = self.inner.state.lock().await;
         state.reservations.keep(link).await;
+        self.inner.keep_claim(link).await;
         let sockets = self.inner.sockets.borrow().clone();
         let copies: Vec<OwnedFd> = sockets.iter().filter_map(|socket| socket.try_clone().ok()).collect();
         if !copies.is_empty() {
@@ -293,6 +303,27 @@ async fn apply_all(inner: std::sync::Weak<Inner>) {
     }
 }
 
+/// Changes of routes come in crowds; the last one counts.
+async fn watch_routes(inner: std::sync::Weak<Inner>) {
+    let mut watch = match net::RouteWatch::open() {
+        Ok(watch) => watch,
+        Err(error) => return tracing::warn!("changes of the host's routes aren't seen: {error}"),
+    };
+    let mut told: Option<Vec<IpNetwork>> = None;
+    while watch.changed().await.is_ok() {
+        while tokio::time::timeout(TOGETHER, watch.changed()).await.is_ok_and(|changed| changed.is_ok()) {}
+        let Some(inner) = inner.upgrade() else { return };
+        let layout = inner.layout.clone();
+        let Ok(Ok(routes)) = tokio::task::spawn_blocking(move || ranges::foreign(&layout)).await else {
+            continue;
+        };
+        if told.as_ref() != Some(&routes) {
+            told = Some(routes.clone());
+            let _ = inner.inbox.send(Message::Input(Input::Routes(routes)));
+        }
+    }
+}
+
 /// Ends flows to instances that are gone, several at once: looking for flows costs the same for one as for a hundred.
 async fn end_flows(inner: std::sync::Weak<Inner>) {
     while let Some(inner) = inner.upgrade() {
@@ -308,6 +339,14 @@ async fn end_flows(inner: std::sync::Weak<Inner>) {
 }
 
 impl Inner {
+    /// So that the ranges stay claimed while the agent is restarted. Without sockets the keeper has them already.
+    async fn keep_claim(&self, link: &Link) {
+        let copies: Vec<OwnedFd> = self.claim.0.iter().filter_map(|socket| socket.try_clone().ok()).collect();
+        if !copies.is_empty() {
+            let _ = link.tell(Request::Hold { name: RANGES.to_owned() }, copies).await;
+        }
+    }
+
     /// What may change of a network while it is there.
     fn agree_networks(&self, wanted: &FabricWanted) {
         let mut networks = lock(&self.networks);

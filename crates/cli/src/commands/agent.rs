@@ -38,6 +38,7 @@ pub(crate) async fn run(root: &Path, command: &AgentCommand) -> Result<(), Comma
                 outln!("{text}");
                 return Ok(());
             }
+            status.warnings.iter().for_each(|text| crate::progress::warn(text));
             let [agent, keeper, dns] = status.pids;
             outln!("version    {}", status.version);
             outln!("root       {}", status.root.display());

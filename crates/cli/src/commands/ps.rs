@@ -19,6 +19,7 @@ const COMMAND_WIDTH: usize = 22;
 /// When the stack isn't up or a named service isn't in it.
 pub(crate) async fn run(target: &Target, args: &args::Ps) -> Result<(), CommandError> {
     let Some(status) = target.status().await? else { return print(&[], args) };
+    status.warnings.iter().for_each(|text| crate::progress::warn(text));
     let mut rows: Vec<&InstanceStatus> = status.instances.iter().collect();
     rows.retain(|row| target.services.is_empty() || target.services.contains(&row.report.slot.service));
     rows.retain(|row| args.all || row.report.phase.docker_state() != "exited");

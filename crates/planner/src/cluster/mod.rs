@@ -11,6 +11,7 @@ mod input;
 pub mod intent;
 mod networks;
 mod operation;
+mod overlaps;
 mod place;
 mod plan;
 mod pool;
@@ -26,6 +27,7 @@ pub use control::ClusterLoop;
 pub use input::{
     Effect, ImageWanted, Input, OpId, Refusal, RefusalKind, Request, Restored, StoreChange, UpRequest,
 };
+pub use overlaps::overlaps;
 pub use plan::{ClusterPlan, IdSource, PlanInput, Record, plan};
 pub use pool::Pool;
 pub(crate) use pool::overlap;

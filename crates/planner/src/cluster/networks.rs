@@ -107,29 +107,65 @@ impl Networks<'_> {
         if let Some(given) = given {
             let given = IpNetwork::new(given.network(), given.prefix()).unwrap_or(given);
             let taken = others.iter().find(|(_, subnet)| overlap(given, *subnet));
-            return match taken {
-                Some((other, subnet)) => Err(failure(
+            if let Some((other, subnet)) = taken {
+                return Err(failure(
                     id,
                     format!("network {id} wants subnet {given}, which overlaps {subnet} of network {other}"),
                     "choose another subnet",
-                )),
-                None => Ok(given),
-            };
+                ));
+            }
+            return self.not_the_hosts(id, given);
         }
-        // Once chosen it stays, even if the host gets a route into it later: instances have addresses in it.
         let kept = before.and_then(|before| before.subnets.iter().find(|subnet| subnet.is_ipv6() == v6));
-        if let Some(kept) = kept.filter(|kept| !others.iter().any(|(_, subnet)| overlap(**kept, *subnet))) {
+        let alone = |kept: &&IpNetwork| !others.iter().any(|(_, subnet)| overlap(**kept, *subnet));
+        if let Some(kept) = kept.filter(alone).filter(|kept| self.stays(id, **kept)) {
             return Ok(*kept);
         }
-        let routes = &self.report.routes;
         let free = |candidate: &IpNetwork| {
-            let routed = routes.iter().any(|route| route.prefix() > 0 && overlap(*candidate, *route));
-            !routed && !others.iter().any(|(_, subnet)| overlap(*candidate, *subnet))
+            !self.routed(*candidate) && !others.iter().any(|(_, subnet)| overlap(*candidate, *subnet))
         };
-        self.pool.subnets(v6).find(free).ok_or_else(|| {
+        // Under a wide route, such as a VPN's to everything, what is more exact goes before it.
+        let narrower = |candidate: &IpNetwork| {
+            let mut routes = self.report.routes.iter();
+            !routes.any(|route| overlap(*candidate, *route) && route.prefix() >= candidate.prefix())
+                && !others.iter().any(|(_, subnet)| overlap(*candidate, *subnet))
+        };
+        let found = self.pool.subnets(v6).find(free).or_else(|| self.pool.subnets(v6).find(narrower));
+        found.ok_or_else(|| {
             let hint = "remove networks that nobody needs, or give the network a subnet of its own";
             failure(id, format!("no subnet is left for network {id}"), hint)
         })
+    }
+
+    /// A chosen subnet stays while instances run in it, whatever the host routes by now; else only while it is one that
+    /// would be chosen today.
+    fn stays(&self, id: &NetworkId, subnet: IpNetwork) -> bool {
+        self.runs(id) || (self.pool.has(subnet) && !self.routed(subnet))
+    }
+
+    fn runs(&self, id: &NetworkId) -> bool {
+        let mut instances = self.report.instances.values();
+        instances.any(|instance| instance.pid.is_some() && instance.addresses.contains_key(id))
+    }
+
+    fn routed(&self, subnet: IpNetwork) -> bool {
+        self.report.routes.iter().any(|route| route.prefix() > 0 && overlap(subnet, *route))
+    }
+
+    /// A declared subnet may lie in a wider route of the host, before which it goes; what lies inside of it would be
+    /// cut off from the host.
+    fn not_the_hosts(&self, id: &NetworkId, given: IpNetwork) -> Result<IpNetwork, Failure> {
+        let inside = |route: &&IpNetwork| {
+            overlap(given, **route) && route.prefix() >= given.prefix() && !self.runs(id)
+        };
+        match self.report.routes.iter().find(inside) {
+            Some(route) => Err(failure(
+                id,
+                format!("network {id} wants subnet {given}, but this host has {route} elsewhere"),
+                "choose another subnet",
+            )),
+            None => Ok(given),
+        }
     }
 
     /// Subnets of other networks: those to be, and those still there.
@@ -153,6 +189,7 @@ impl Networks<'_> {
         let slice = |subnet: &IpNetwork| {
             let v6 = subnet.is_ipv6();
             let kept = before.and_then(|before| before.services.iter().find(|slice| slice.is_ipv6() == v6));
+            let kept = kept.filter(|kept| self.pool.has_services(**kept));
             kept.copied().or_else(|| self.pool.slices(v6).find(|slice| !taken.contains(slice))).ok_or_else(
                 || {
                     let hint = "remove networks that nobody needs";

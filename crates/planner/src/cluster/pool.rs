@@ -48,6 +48,16 @@ impl Pool {
         Ipv6Network::new(Ipv6Addr::from(last), PREFIX6).expect("64 is a valid prefix")
     }
 
+    /// Whether a subnet may have been chosen from here.
+    pub(super) fn has(&self, subnet: IpNetwork) -> bool {
+        within(subnet, IpNetwork::V4(self.networks4)) || within(subnet, IpNetwork::V6(self.ula))
+    }
+
+    /// Whether a slice of the service range may have been chosen from here.
+    pub(super) fn has_services(&self, slice: IpNetwork) -> bool {
+        within(slice, IpNetwork::V4(self.services4)) || within(slice, IpNetwork::V6(self.services6()))
+    }
+
     /// Candidates for a network's subnet, in order. The IPv6 ones end before the service range.
     pub(super) fn subnets(&self, v6: bool) -> Box<dyn Iterator<Item = IpNetwork>> {
         let services = IpNetwork::V6(self.services6());
@@ -75,6 +85,10 @@ fn cut(range: IpNetwork, prefix: u8) -> impl Iterator<Item = IpNetwork> {
     let size = 1u128.checked_shl(u32::from(bits - prefix.min(bits))).unwrap_or(0);
     let base = number(range.network());
     (0..count).filter_map(move |n| IpNetwork::new(address(base + n * size, range.is_ipv6()), prefix).ok())
+}
+
+fn within(inner: IpNetwork, outer: IpNetwork) -> bool {
+    overlap(inner, outer) && inner.prefix() >= outer.prefix()
 }
 
 /// Whether two ranges share an address.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use hoist_model::{EventKind, Intent, Outcome, RunIntent, Severity, StackId};
+use hoist_model::{EventKind, HostReport, HostSpec, Intent, Outcome, RunIntent, Severity, StackId};
 
 use super::control::{ClusterLoop, Turn};
 use super::intent::Applied;
 use super::operation::{Operation, refused_for};
 use super::verdict::Goal;
-use super::{ClusterPlan, Effect, OpId, PlanInput, Restored, StoreChange, plan};
+use super::{ClusterPlan, Effect, OpId, PlanInput, Restored, StoreChange, overlaps, plan};
 
 /// A request applied, on its way.
 #[derive(Debug)]
@@ -41,11 +41,23 @@ impl ClusterLoop {
         let changed = (before.as_ref() != Some(wanted)).then(|| stack.clone());
         let goal = Goal { stack: stack.clone(), services, wait: wish.wait, removal: wish.removal };
         let operation = Operation::new(op, goal, wanted);
-        turn.effects.extend(warnings.into_iter().map(|text| operation.emit(warning(text))));
+        let overlaps = if wish.removal { Vec::new() } else { self.overlaps(&operation.goal.stack) };
+        turn.effects.extend(warnings.into_iter().chain(overlaps).map(|text| operation.emit(warning(text))));
         if let Some(older) = self.operations.insert(stack, operation) {
             turn.effects.push(older.verdict(Outcome::Superseded));
         }
         self.adopt(turn, next, changed);
+    }
+
+    /// What to tell of a stack's networks.
+    fn overlaps(&self, stack: &StackId) -> Vec<String> {
+        let specs = self.known.specs.iter().filter_map(|(host, spec)| Some((spec, self.view.get(host)?)));
+        let of_stack = |(spec, report): (&HostSpec, &HostReport)| {
+            let mut found = overlaps(spec, report);
+            found.retain(|id, _| spec.networks.get(id).is_some_and(|network| network.users.contains(stack)));
+            found.into_values().collect::<Vec<String>>()
+        };
+        specs.flat_map(of_stack).collect()
     }
 
     pub(super) fn plan(&self, turn: &mut Turn<'_>) -> ClusterPlan {

@@ -32,6 +32,7 @@ pub(crate) struct Cluster {
     pub(crate) specs: BTreeMap<HostId, HostSpec>,
     pub(crate) endpoints: BTreeMap<HostId, Endpoints>,
     pub(crate) record: Record,
+    pub(crate) pool: Pool,
     pub(crate) ids: CountedIds,
     pub(crate) host: HostLoop,
 }
@@ -56,6 +57,7 @@ impl Cluster {
             specs: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             record: Record::default(),
+            pool: Pool::default(),
             ids: CountedIds::default(),
             host,
         }
@@ -84,7 +86,7 @@ impl Cluster {
             previous: &self.specs,
             endpoints: &self.endpoints,
             record: &self.record,
-            pool: &Pool::default(),
+            pool: &self.pool,
             leadership: Generation::default(),
             now: &now().moment,
         };
