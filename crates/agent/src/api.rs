@@ -1,11 +1,12 @@
 //! [`HostApi`] over the loop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use hoist_keeper::protocol::Request;
-use hoist_model::{Digest, Endpoints, HostReport, HostSpec, InstanceUid};
+use hoist_model::{Digest, Endpoints, HostReport, HostSpec, InstanceUid, ProbeRecord};
 use hoist_wire::{
     ApiError, ErrorKind, ExecRequest, ExecSession, HostApi, LogStream, LogsRequest, PutSpecError,
     RemovedImages, ReportStream, ResolveImage, ResolveStream, Signal,
@@ -74,6 +75,10 @@ impl HostApi for Agent {
 
     async fn make_room(&self, in_use: Vec<Digest>) -> Result<RemovedImages, ApiError> {
         self.host.images.collect(in_use).await
+    }
+
+    async fn health_log(&self) -> Result<BTreeMap<InstanceUid, Vec<ProbeRecord>>, ApiError> {
+        Ok(self.host.health_log.all())
     }
 
     async fn exec(&self, request: ExecRequest) -> Result<ExecSession, ApiError> {

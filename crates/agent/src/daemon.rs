@@ -22,6 +22,7 @@ use crate::dns_watch::DnsWatch;
 use crate::durable;
 use crate::execs::Execs;
 use crate::fabric::FabricLink;
+use crate::health_log::HealthLog;
 use crate::held::Held;
 use crate::host::Host;
 use crate::images::Images;
@@ -164,6 +165,7 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
         fabric: FabricLink::start(&layout, ranges, inbox.clone()),
         held: Held::default(),
         execs: Execs::default(),
+        health_log: HealthLog::default(),
         hierarchy,
         groups,
         turns: Arc::new(Semaphore::new(turns())),

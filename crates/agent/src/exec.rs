@@ -1,6 +1,5 @@
-//! Programs run inside running instances: for people, and for probes.
+//! Programs run inside running instances for people; `probe_run` starts its own through this.
 
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,9 +29,17 @@ const QUEUE: usize = 16;
 static COUNT: AtomicU64 = AtomicU64::new(1);
 
 /// How a program inside an instance is to be run.
-struct Plan {
-    exec: Exec,
-    name: String,
+pub(crate) struct Plan {
+    pub(crate) exec: Exec,
+    pub(crate) name: String,
+}
+
+/// A program that runs.
+pub(crate) struct Running {
+    /// Its process, or the one above it, on the host.
+    pub(crate) pid: i32,
+    /// What the keeper sent along: its pidfd, and its terminal's master.
+    pub(crate) fds: Vec<OwnedFd>,
 }
 
 fn unavailable(uid: InstanceUid) -> ApiError {
@@ -40,11 +47,11 @@ fn unavailable(uid: InstanceUid) -> ApiError {
         .hint("`hoist ps -a` shows why")
 }
 
-fn internal(what: &str, error: &dyn std::error::Error) -> ApiError {
+pub(crate) fn internal(what: &str, error: &dyn std::error::Error) -> ApiError {
     ApiError::new(ErrorKind::Internal, format!("{what}: {}", chain(error)))
 }
 
-fn plan(host: &Host, request: &ExecRequest) -> Result<Plan, ApiError> {
+pub(crate) fn plan(host: &Host, request: &ExecRequest) -> Result<Plan, ApiError> {
     let (template, pid) = host.running(request.instance).ok_or_else(|| unavailable(request.instance))?;
     let (process, uid) = process(&template, pid, request)?;
     let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -59,8 +66,17 @@ fn plan(host: &Host, request: &ExecRequest) -> Result<Plan, ApiError> {
     let capabilities = oci::process::capabilities(&template);
     let seccomp = oci::seccomp::seccomp(&service.seccomp, service.privileged, &capabilities)
         .map_err(|error| internal("exec", &error))?;
-    let exec =
-        Exec { key, exec: name.clone(), process, seccomp, cgroup_dirs, terminal, uid, best_effort: true };
+    let exec = Exec {
+        key,
+        exec: name.clone(),
+        process,
+        seccomp,
+        cgroup_dirs,
+        terminal,
+        uid,
+        init: false,
+        best_effort: true,
+    };
     Ok(Plan { exec, name })
 }
 
@@ -96,16 +112,16 @@ fn process(template: &Template, pid: i32, request: &ExecRequest) -> Result<(Proc
 }
 
 /// Starts the program: with its three streams, or with a terminal, whose master comes back.
-async fn start(
+pub(crate) async fn start(
     host: &Host,
     uid: InstanceUid,
     plan: Plan,
     fds: Vec<OwnedFd>,
-) -> Result<Vec<OwnedFd>, ApiError> {
+) -> Result<Running, ApiError> {
     match host.link.call(Request::Exec(Box::new(plan.exec)), fds).await {
-        Ok((Reply::ExecStarted { .. }, fds)) => {
+        Ok((Reply::ExecStarted { pid }, fds)) => {
             host.execs.started(uid, &plan.name);
-            Ok(fds)
+            Ok(Running { pid, fds })
         }
         Ok((Reply::LaunchFailed(failure), _)) => {
             // ENOENT: the program isn't there, which a shell tells from one that can't be run.
@@ -123,41 +139,7 @@ async fn start(
     }
 }
 
-/// Runs a program for its exit status only; kills it when it takes too long.
-pub(crate) async fn run_quietly(
-    host: &Host,
-    uid: InstanceUid,
-    command: Vec<String>,
-    timeout: Duration,
-) -> Result<Exit, ApiError> {
-    let request = ExecRequest {
-        instance: uid,
-        command,
-        environment: Default::default(),
-        user: None,
-        working_dir: None,
-        tty: None,
-        stdin: false,
-        privileged: false,
-        detach: false,
-    };
-    let plan = plan(host, &request)?;
-    let name = plan.name.clone();
-    let ended = host.execs.expect(uid, name.clone());
-    let null = |write: bool| File::options().read(!write).write(write).open("/dev/null").map(OwnedFd::from);
-    let fds = [null(false), null(true), null(true)].into_iter().collect::<Result<Vec<_>, _>>();
-    start(host, uid, plan, fds.map_err(|error| internal("/dev/null", &error))?).await?;
-    match tokio::time::timeout(timeout, ended).await {
-        Ok(Ok(exit)) => Ok(exit),
-        Ok(Err(_)) => Ok(Exit::Unknown),
-        Err(_) => {
-            signal(host, uid, &name, 9).await;
-            Err(ApiError::new(ErrorKind::Unavailable, format!("took longer than {timeout:?}")))
-        }
-    }
-}
-
-async fn signal(host: &Host, uid: InstanceUid, name: &str, signal: i32) {
+pub(crate) async fn signal(host: &Host, uid: InstanceUid, name: &str, signal: i32) {
     let known = Signal::from_named_raw(signal).is_some_and(|signal| host.execs.signal(uid, name, signal));
     if !known {
         let request = Request::Signal { key: Host::key(uid), exec: Some(name.to_owned()), signal };
@@ -174,7 +156,7 @@ pub(crate) async fn session(host: &Host, request: ExecRequest) -> Result<ExecSes
     let (input, commands) = mpsc::channel(QUEUE);
     let session = Session { host: host.clone(), uid: request.instance, name, ended, output };
     if request.tty.is_some() {
-        let mut fds = start(host, request.instance, plan, Vec::new()).await?.into_iter().skip(1);
+        let mut fds = start(host, request.instance, plan, Vec::new()).await?.fds.into_iter().skip(1);
         let master =
             fds.next().ok_or_else(|| ApiError::new(ErrorKind::Internal, "the keeper gave no terminal"))?;
         tokio::spawn(session.with_terminal(master, commands));

@@ -1,7 +1,6 @@
 //! Everything of this host that steps, probes and calls act through.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use hoist_keeper::protocol::Key;
 use hoist_model::{HostReport, HostSpec, InstanceUid, Template};
@@ -12,6 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::build::under_way::UnderWay;
 use crate::execs::Execs;
 use crate::fabric::FabricLink;
+use crate::health_log::HealthLog;
 use crate::held::Held;
 use crate::images::Images;
 use crate::layout::Layout;
@@ -28,6 +28,7 @@ pub(crate) struct Host {
     pub(crate) fabric: FabricLink,
     pub(crate) held: Held,
     pub(crate) execs: Execs,
+    pub(crate) health_log: HealthLog,
     pub(crate) hierarchy: Arc<Hierarchy>,
     /// Where this root's control groups are.
     pub(crate) groups: CgroupPath,
@@ -83,17 +84,6 @@ impl Host {
     pub(crate) fn publish_zone(&self, zone: &Zone) {
         if let Err(error) = crate::zone::publish(&self.layout.zone(), zone, self.fabric.host_address()) {
             tracing::error!("names can't be published: {}", crate::chain::chain(&error));
-        }
-    }
-
-    /// Runs a health check's command inside an instance. False: it failed, or took too long.
-    pub(crate) async fn probe(&self, uid: InstanceUid, command: Vec<String>, timeout: Duration) -> bool {
-        match crate::exec::run_quietly(self, uid, command, timeout).await {
-            Ok(exit) => exit.success(),
-            Err(error) => {
-                tracing::debug!(instance = %uid.short(), "probe: {error}");
-                false
-            }
         }
     }
 }

@@ -7,8 +7,8 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BootId, Exit, Generation, HostId, InstanceKind, InstanceUid, Moment, NetworkId, Port, Revision, Slot,
-    TemplateHash, VolumeId, WallTime,
+    BootId, Exit, Generation, HostId, InstanceKind, InstanceUid, Moment, NetworkId, Port, ProbeRecord,
+    Revision, Slot, TemplateHash, VolumeId, WallTime,
 };
 
 /// Everything an agent knows about its host. Replaces the host's previous report.
@@ -53,10 +53,16 @@ pub struct InstanceReport {
     pub phase: Phase,
     /// What its probe says.
     pub health: Health,
+    /// The probe that made it unhealthy, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeRecord>,
     /// Starts so far, the first included.
     pub starts: u32,
     /// The last start.
     pub started: Option<WallTime>,
+    /// Since when it runs, when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Moment>,
     /// The last end.
     pub finished: Option<WallTime>,
     /// How it last ended.

@@ -127,6 +127,10 @@ impl Service {
         essence.attach = true;
         essence.update_order = UpdateOrder::default();
         essence.endpoint_mode = EndpointMode::default();
+        if let Some(check) = &mut essence.healthcheck {
+            // Only how soon a check is probed at the start hangs on whether it is declared.
+            check.start_interval.get_or_insert(Healthcheck::START_INTERVAL);
+        }
         let text = serde_json::to_vec(&essence).expect("a service holds only what JSON can hold");
         TemplateHash::from_bytes(Sha256::digest(text).into())
     }
@@ -206,8 +210,10 @@ pub struct Healthcheck {
     pub retries: u32,
     /// Failures within this time from the start don't count.
     pub start_period: Duration,
-    /// Time between two probes during the start period.
-    pub start_interval: Duration,
+    /// Time between two probes during the start period; when not declared, [`Healthcheck::START_INTERVAL`], and probes
+    /// that can only succeed come earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_interval: Option<Duration>,
 }
 
 /// What a health check runs.
@@ -224,6 +230,11 @@ pub enum HealthTest {
     Shell(String),
 }
 
+impl Healthcheck {
+    /// Docker's `start_interval` where none is declared.
+    pub const START_INTERVAL: Duration = Duration::from_secs(5);
+}
+
 impl Default for Healthcheck {
     /// Docker's numbers: every 30 s, 30 s at most, three failures, 5 s apart while starting.
     fn default() -> Self {
@@ -233,7 +244,7 @@ impl Default for Healthcheck {
             timeout: Duration::from_secs(30),
             retries: 3,
             start_period: Duration::ZERO,
-            start_interval: Duration::from_secs(5),
+            start_interval: None,
         }
     }
 }

@@ -262,10 +262,15 @@ impl ClusterApi for Orchestrator {
     }
 
     async fn stack(&self, id: StackId) -> Result<StackStatus, ApiError> {
-        status::stack(&self.shown().await, &id).ok_or_else(|| {
+        let mut status = status::stack(&self.shown().await, &id).ok_or_else(|| {
             ApiError::new(ErrorKind::NotFound, format!("stack {id} is not up"))
                 .hint("bring it up with `hoist up`, or name the stack with `-p`")
-        })
+        })?;
+        let mut log = self.host.health_log().await?;
+        for instance in &mut status.instances {
+            instance.probes = log.remove(&instance.uid).unwrap_or_default();
+        }
+        Ok(status)
     }
 
     async fn watch(&self, id: StackId) -> Result<StatusStream, ApiError> {

@@ -72,6 +72,7 @@ fn status(
             .unwrap_or_default(),
         mounts: template.map(mounts).unwrap_or_default(),
         orphan,
+        probes: Vec::new(),
     }
 }
 

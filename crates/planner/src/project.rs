@@ -203,7 +203,7 @@ impl Projector<'_> {
             }
             let healthy = self.fate(*uid, probing.attempt) == Fate::Runs { healthy: true };
             let health = if healthy { Health::Healthy } else { Health::Unhealthy };
-            self.inputs.push_back(Input::Probed { uid: *uid, attempt: probing.attempt, health });
+            self.inputs.push_back(Input::Probed { uid: *uid, attempt: probing.attempt, health, probe: None });
         }
     }
 }

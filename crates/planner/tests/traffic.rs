@@ -53,7 +53,7 @@ fn uid(cluster: &Cluster, index: u32) -> InstanceUid {
 fn say(cluster: &mut Cluster, index: u32, health: Health) {
     let uid = uid(cluster, index);
     let attempt = cluster.host.observed().instances[&uid].starts;
-    cluster.host.step(&now(), Input::Probed { uid, attempt, health });
+    cluster.host.step(&now(), Input::Probed { uid, attempt, health, probe: None });
 }
 
 fn end(cluster: &mut Cluster, index: u32) {

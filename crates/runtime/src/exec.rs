@@ -25,6 +25,9 @@ pub struct ExecInput {
     /// Which system calls it may make, as the specification's `linux.seccomp`: a container's own filter doesn't
     /// reach what joins it. None: all.
     pub seccomp: Option<LinuxSeccomp>,
+    /// Whether a small process stays above it that everything it leaves behind belongs to, and that reaps it, until the
+    /// program has ended: the container's first process may be none that reaps.
+    pub init: bool,
     /// What to do about privileges the caller itself lacks.
     pub shortfall: Shortfall,
 }
@@ -44,8 +47,8 @@ pub fn prepare(input: ExecInput) -> Result<Launch, PrepareError> {
         stdio: launch::stdio(input.stdio)?,
         terminal: input.terminal.map(above_stdio).transpose()?,
         executable: None,
-        init: false,
         seccomp: launch::filter(input.seccomp.as_ref())?,
+        init: input.init,
         shortfall: input.shortfall,
     };
     let plan = plan::exec(&input.process, container, joins, parts, &Host::probe())?;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hoist_model::{Condition, Dependency, InstanceUid, Outcome, RestartPolicy, ServiceName, Stack, Verdict};
+use hoist_model::{
+    Condition, Dependency, Exit, InstanceUid, Outcome, RestartPolicy, ServiceName, Stack, Verdict,
+};
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::cluster::{RefusalKind, Request};
 use hoist_testbed::build::{ServiceBuilder, StackBuilder, id, name, service, stack};
@@ -147,7 +149,7 @@ fn restart_travels_along_depends_on_restart() {
     assert_eq!(launches(&world), [2, 2, 1]);
     ask(&mut world, restart(true));
     assert_eq!(launches(&world), [3, 2, 1]);
-    world.crash("db", hoist_model::Exit::Code(1));
+    world.crash("db", Exit::Code(1));
     world.run_for(Duration::from_secs(5));
     assert_eq!(launches(&world), [3, 2, 1], "a crash doesn't travel");
 }
@@ -330,6 +332,40 @@ fn wait_means_healthy_or_completed() {
             assert_eq!(failures(&verdict), expected);
         }
     }
+}
+
+#[test]
+fn wait_fails_for_what_dies_at_once_each_time_anew() {
+    let wait = UpOptions { wait: true, ..UpOptions::default() };
+    let brief =
+        |code| Behaviour { ends: Some((Duration::from_millis(200), Exit::Code(code))), ..Behaviour::job(0) };
+    for (policy, expected) in [
+        (RestartPolicy::No, "container shop-job-1 exited with 4"),
+        (RestartPolicy::UnlessStopped, "container shop-job-1 exited with 4 and is restarting"),
+    ] {
+        let mut world = world();
+        world.behave("job", brief(4));
+        let stack = shop().service(service("job").restart(policy)).build();
+        for round in 0..3 {
+            assert_eq!(failures(&up(&mut world, &stack, wait.clone())), [expected], "{policy:?}, {round}");
+        }
+        world.behave("job", Behaviour::default());
+        world.run_for(Duration::from_secs(5));
+        converged(&up(&mut world, &stack, wait.clone()));
+    }
+}
+
+#[test]
+fn wait_takes_no_time_for_what_has_been_up_for_long() {
+    let wait = UpOptions { wait: true, ..UpOptions::default() };
+    let mut world = world();
+    let stack = shop().service(service("web")).build();
+    let began = world.clock();
+    converged(&up(&mut world, &stack, wait.clone()));
+    assert!(world.clock() - began >= Duration::from_secs(1), "it was seen to stay up");
+    let began = world.clock();
+    converged(&up(&mut world, &stack, wait));
+    assert!(world.clock() - began < Duration::from_secs(1));
 }
 
 #[test]

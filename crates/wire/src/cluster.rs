@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use hoist_model::{
-    Event, HostReport, InstanceReport, InstanceUid, PullPolicy, Revision, ServiceName, Stack, StackId,
-    WantedStack,
+    Event, HostReport, InstanceReport, InstanceUid, ProbeRecord, PullPolicy, Revision, ServiceName, Stack,
+    StackId, WantedStack,
 };
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,9 @@ pub struct InstanceStatus {
     pub mounts: Vec<String>,
     /// Its service left the file.
     pub orphan: bool,
+    /// What its last probes said, oldest first; told where one stack is asked for, not while it is watched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<ProbeRecord>,
 }
 
 /// A stack, what is wanted and what is.

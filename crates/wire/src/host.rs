@@ -1,10 +1,11 @@
 //! The interface of one host's agent, as the orchestrator uses it.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use async_trait::async_trait;
 use futures_util::Stream;
-use hoist_model::{Digest, Endpoints, Generation, HostReport, HostSpec, InstanceUid};
+use hoist_model::{Digest, Endpoints, Generation, HostReport, HostSpec, InstanceUid, ProbeRecord};
 
 use crate::build::BuildApi;
 use crate::{
@@ -54,6 +55,9 @@ pub trait HostApi: ImageApi + BuildApi {
 
     /// When the disk fills up, takes out images that can be had again and that none of `in_use` is.
     async fn make_room(&self, in_use: Vec<Digest>) -> Result<RemovedImages, ApiError>;
+
+    /// What the last probes of each instance that has a health check said, oldest first.
+    async fn health_log(&self) -> Result<BTreeMap<InstanceUid, Vec<ProbeRecord>>, ApiError>;
 
     /// Runs a program inside a running instance.
     async fn exec(&self, request: ExecRequest) -> Result<ExecSession, ApiError>;

@@ -51,6 +51,6 @@ fn healthcheck(check: &hoist_image::store::HealthCheck) -> Option<Healthcheck> {
         timeout: time(check.timeout, defaults.timeout),
         retries: if check.retries == 0 { defaults.retries } else { check.retries },
         start_period: time(check.start_period, defaults.start_period),
-        start_interval: time(check.start_interval, defaults.start_interval),
+        start_interval: (check.start_interval != 0).then(|| Duration::from_nanos(check.start_interval)),
     })
 }

@@ -123,7 +123,20 @@ fn ports_text(row: &InstanceStatus) -> String {
     published.collect::<Vec<_>>().join(", ")
 }
 
-/// One line of `--format json`: docker compose's keys, and two of our own (`Reason`, `OOMKilled`).
+/// The last probes, as `docker inspect` shows them in `Health.Log`.
+fn health_log(row: &InstanceStatus) -> Vec<Value> {
+    let entry = |probe: &hoist_model::ProbeRecord| {
+        json!({
+            "Start": time::rfc3339(probe.start),
+            "End": time::rfc3339(probe.end),
+            "ExitCode": probe.exit_code,
+            "Output": probe.output,
+        })
+    };
+    row.probes.iter().map(entry).collect()
+}
+
+/// One line of `--format json`: docker compose's keys, and three of our own (`HealthLog`, `Reason`, `OOMKilled`).
 fn json_row(row: &InstanceStatus, now: WallTime) -> Value {
     let report = &row.report;
     let labels: Vec<String> = row.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -151,6 +164,7 @@ fn json_row(row: &InstanceStatus, now: WallTime) -> Value {
         "CreatedAt": time::created_at(report.created),
         "ExitCode": exit_code(row),
         "Health": health_word(report.health),
+        "HealthLog": health_log(row),
         "ID": row.uid.short(),
         "Image": row.image,
         "Labels": labels.join(","),

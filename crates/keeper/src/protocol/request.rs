@@ -137,6 +137,9 @@ pub struct Exec {
     /// Whom the terminal belongs to: the process's user, as the host numbers it.
     #[serde(default)]
     pub uid: u32,
+    /// Whether a small reaping process stays above it, so that all it makes can be found and ended with it.
+    #[serde(default)]
+    pub init: bool,
     #[serde(default)]
     pub best_effort: bool,
 }

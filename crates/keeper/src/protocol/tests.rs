@@ -69,6 +69,7 @@ fn requests() -> Vec<Request> {
         cgroup_dirs: Vec::new(),
         terminal: Some(size),
         uid: 0,
+        init: true,
         best_effort: true,
     };
     vec![

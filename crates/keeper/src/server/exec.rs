@@ -70,7 +70,8 @@ impl Keeper {
         fds: Vec<OwnedFd>,
         caller: Caller,
     ) -> Result<(), Failure> {
-        let Exec { key, exec: name, mut process, seccomp, cgroup_dirs, terminal, uid, best_effort } = request;
+        let Exec { key, exec: name, mut process, seccomp, cgroup_dirs, terminal, uid, init, best_effort } =
+            request;
         self.inherited.fill_in(&mut process);
         let make = |size| match &container.root {
             Some(root) => Terminal::within(root.as_fd(), size),
@@ -87,6 +88,7 @@ impl Keeper {
             stdio: ends.0,
             terminal: ends.1,
             seccomp,
+            init,
             shortfall: shortfall(best_effort),
         };
         let mut launching = exec::prepare(input)

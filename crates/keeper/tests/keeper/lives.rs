@@ -139,6 +139,7 @@ fn exec_request(host: &Host, name: &str, args: &[&str]) -> Exec {
         cgroup_dirs: Vec::new(),
         terminal: None,
         uid: 0,
+        init: false,
         best_effort: true,
     }
 }

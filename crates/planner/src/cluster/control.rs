@@ -11,6 +11,7 @@ use super::removal;
 use super::verdict::{self, Standing};
 use super::{Effect, IdSource, Input, OpId, Restored, UpRequest, events};
 use crate::Now;
+use crate::time::sooner;
 
 /// One call of `step`: what it may use, and what comes of it.
 pub(super) struct Turn<'a> {
@@ -70,7 +71,7 @@ impl ClusterLoop {
             Input::PruneVolumes => self.prune(&mut turn),
             Input::Timer => {}
         }
-        self.judge(&mut turn.effects);
+        self.judge(now, &mut turn.effects);
         turn.effects
     }
 
@@ -133,22 +134,27 @@ impl ClusterLoop {
     }
 
     /// Ends operations that are over.
-    fn judge(&mut self, effects: &mut Vec<Effect>) {
+    fn judge(&mut self, now: &Now, effects: &mut Vec<Effect>) {
+        let mut wake = None;
         let (specs, view) = (&self.known.specs, &self.view);
         let (waiting, failures) = (&self.waiting, &self.failures);
         self.operations.retain(|stack, operation| {
             let standing = match failures.get(stack) {
                 Some(failures) => Standing::Failed(failures.clone()),
                 None if waiting.contains(stack) => return true,
-                None => verdict::standing(&operation.goal, specs, view),
+                None => verdict::standing(&operation.goal, specs, view, &now.moment),
             };
             let outcome = match standing {
                 Standing::Converged => Outcome::Converged,
                 Standing::Failed(failures) => Outcome::Failed(failures),
-                Standing::Pending(_) => return true,
+                Standing::Pending(_, until) => {
+                    wake = sooner(wake.take(), until);
+                    return true;
+                }
             };
             effects.push(operation.verdict(outcome));
             false
         });
+        effects.extend(wake.map(Effect::WakeAt));
     }
 }

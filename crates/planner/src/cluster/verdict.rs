@@ -2,11 +2,15 @@
 //! is the same after a restart of the orchestrator.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use hoist_model::{
-    Exit, Failure, Health, HostId, HostReport, HostSpec, InstanceReport, InstanceSpec, InstanceUid,
+    Exit, Failure, Health, HostId, HostReport, HostSpec, InstanceReport, InstanceSpec, InstanceUid, Moment,
     NetworkId, Phase, ServiceName, Slot, StackId, Subject, VolumeId, WantedRun,
 };
+
+use crate::host::unhealthy;
+use crate::time::sooner;
 
 /// What an operation is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +19,7 @@ pub struct Goal {
     pub stack: StackId,
     /// The services that it moved.
     pub services: BTreeSet<ServiceName>,
-    /// Wait until instances are healthy, or have completed; else until they have been started.
+    /// Wait until instances are healthy, or stay up, or have completed; else until they have been started.
     pub wait: bool,
     /// The whole stack goes: wait until its networks and volumes are gone too.
     pub removal: bool,
@@ -28,9 +32,12 @@ pub enum Standing {
     Converged,
     /// It can't become so without a person.
     Failed(Vec<Failure>),
-    /// Not yet; says what is waited for.
-    Pending(Vec<String>),
+    /// Not yet; says what is waited for, and when time alone may change that.
+    Pending(Vec<String>, Option<Moment>),
 }
+
+/// An instance without a health check has come up once it has run for so long: what dies at once was never up.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// How an operation stands, by what was planned last and what hosts said last. Removal of a whole stack ends when
 /// nothing is left of it, which [`super::plan`] finds; here it stays pending.
@@ -39,48 +46,55 @@ pub fn standing(
     goal: &Goal,
     specs: &BTreeMap<HostId, HostSpec>,
     view: &BTreeMap<HostId, HostReport>,
+    now: &Moment,
 ) -> Standing {
-    let mut failures = Vec::new();
-    let mut pending = Vec::new();
+    let mut found = Found::default();
     if specs.is_empty() {
-        pending.push("a host to report".to_owned());
+        found.pending.push("a host to report".to_owned());
     }
     for (host, spec) in specs {
         match view.get(host).filter(|report| report.generation >= spec.generation) {
-            None => pending.push(format!("host {host} to take the new spec")),
-            Some(report) => on_host(goal, spec, report, &mut failures, &mut pending),
+            None => found.pending.push(format!("host {host} to take the new spec")),
+            Some(report) => found.on_host(goal, spec, report, now),
         }
     }
-    if goal.removal && failures.is_empty() {
-        pending.push("nothing to be left".to_owned());
+    if goal.removal && found.failures.is_empty() {
+        found.pending.push("nothing to be left".to_owned());
     }
-    match (failures.is_empty(), pending.is_empty()) {
-        (false, _) => Standing::Failed(failures),
+    match (found.failures.is_empty(), found.pending.is_empty()) {
+        (false, _) => Standing::Failed(found.failures),
         (true, true) => Standing::Converged,
-        (true, false) => Standing::Pending(pending),
+        (true, false) => Standing::Pending(found.pending, found.until),
     }
 }
 
-fn on_host(
-    goal: &Goal,
-    spec: &HostSpec,
-    report: &HostReport,
-    failures: &mut Vec<Failure>,
-    pending: &mut Vec<String>,
-) {
-    let (networks, volumes) = resources(goal, spec);
-    let final_ones = report.failures.iter().filter(|failure| failure.permanent);
-    failures.extend(final_ones.filter(|f| concerns(goal, &f.subject, &networks, &volumes)).cloned());
-    for (uid, wanted) in &spec.instances {
-        if about(goal, &wanted.slot) {
-            match instance(goal, spec, wanted, report.instances.get(uid)) {
-                One::Done => {}
-                One::Pending(what) => pending.push(what),
-                One::Failed(failure) => failures.push(failure),
+#[derive(Default)]
+struct Found {
+    failures: Vec<Failure>,
+    pending: Vec<String>,
+    until: Option<Moment>,
+}
+
+impl Found {
+    fn on_host(&mut self, goal: &Goal, spec: &HostSpec, report: &HostReport, now: &Moment) {
+        let (networks, volumes) = resources(goal, spec);
+        let final_ones = report.failures.iter().filter(|failure| failure.permanent);
+        self.failures.extend(final_ones.filter(|f| concerns(goal, &f.subject, &networks, &volumes)).cloned());
+        for (uid, wanted) in &spec.instances {
+            if about(goal, &wanted.slot) {
+                match instance(goal, spec, wanted, report.instances.get(uid), now) {
+                    One::Done => {}
+                    One::Pending(what) => self.pending.push(what),
+                    One::Settling(what, until) => {
+                        self.pending.push(what);
+                        self.until = sooner(self.until.take(), Some(until));
+                    }
+                    One::Failed(failure) => self.failures.push(failure),
+                }
             }
         }
+        self.pending.extend(leaving(goal, spec, report));
     }
-    pending.extend(leaving(goal, spec, report));
 }
 
 fn about(goal: &Goal, slot: &Slot) -> bool {
@@ -116,10 +130,18 @@ fn concerns(
 enum One {
     Done,
     Pending(String),
+    /// Runs, but not for long enough yet.
+    Settling(String, Moment),
     Failed(Failure),
 }
 
-fn instance(goal: &Goal, spec: &HostSpec, wanted: &InstanceSpec, report: Option<&InstanceReport>) -> One {
+fn instance(
+    goal: &Goal,
+    spec: &HostSpec,
+    wanted: &InstanceSpec,
+    report: Option<&InstanceReport>,
+    now: &Moment,
+) -> One {
     let name = wanted.slot.short();
     let Some(report) = report else { return One::Pending(format!("{name} to be made")) };
     if let WantedRun::Stopped { .. } = wanted.run {
@@ -140,21 +162,30 @@ fn instance(goal: &Goal, spec: &HostSpec, wanted: &InstanceSpec, report: Option<
             One::Pending(format!("{name} to start"))
         }
         Phase::Running | Phase::Exited | Phase::Restarting(_) if !goal.wait => One::Done,
-        Phase::Running => healthy(spec, wanted, report),
-        Phase::Restarting(_) => One::Pending(format!("{name} to stay up")),
+        Phase::Running => healthy(spec, wanted, report, now),
+        Phase::Restarting(_) => failed(spec, wanted, &format!("{} and is restarting", ended(report))),
         Phase::Exited if report.exit.is_some_and(Exit::success) => One::Done,
-        Phase::Exited => {
-            let exit = report.exit.unwrap_or(Exit::Unknown);
-            failed(spec, wanted, &exit.to_string())
-        }
+        Phase::Exited => failed(spec, wanted, &ended(report)),
     }
 }
 
-fn healthy(spec: &HostSpec, wanted: &InstanceSpec, report: &InstanceReport) -> One {
+fn ended(report: &InstanceReport) -> String {
+    report.exit.unwrap_or(Exit::Unknown).to_string()
+}
+
+fn healthy(spec: &HostSpec, wanted: &InstanceSpec, report: &InstanceReport, now: &Moment) -> One {
+    let name = wanted.slot.short();
     match report.health {
-        Health::None | Health::Healthy => One::Done,
-        Health::Starting => One::Pending(format!("{} to be healthy", wanted.slot.short())),
-        Health::Unhealthy => failed(spec, wanted, "is unhealthy"),
+        Health::Healthy => One::Done,
+        Health::None => match &report.since {
+            // Of a run in another boot, or on another host, the time can't be told.
+            Some(since) if now.since(since).is_some_and(|age| age < SETTLE) => {
+                One::Settling(format!("{name} to stay up"), since.after(SETTLE))
+            }
+            _ => One::Done,
+        },
+        Health::Starting => One::Pending(format!("{name} to be healthy")),
+        Health::Unhealthy => failed(spec, wanted, &unhealthy(report.probe.as_ref())),
     }
 }
 

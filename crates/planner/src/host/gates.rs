@@ -3,6 +3,7 @@
 
 use hoist_model::{Condition, Gate, Health, InstanceSpec, InstanceUid};
 
+use super::health::unhealthy;
 use super::restart::Due;
 use super::view::View;
 use super::{Instance, Life};
@@ -69,7 +70,7 @@ fn healthy(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec, instance: &In
     match (&instance.life, instance.health) {
         _ if !checked => Standing::Broken("has no health check".to_owned()),
         (Life::Running { .. }, Health::Healthy) => Standing::Open,
-        (Life::Running { .. }, Health::Unhealthy) => Standing::Broken("is unhealthy".to_owned()),
+        (Life::Running { .. }, Health::Unhealthy) => Standing::Broken(unhealthy(instance.probe.as_ref())),
         (Life::Ended { exit, .. }, _) if view.wanted(uid) && view.due(uid) == Due::Stay => {
             Standing::Broken(exit.to_string())
         }

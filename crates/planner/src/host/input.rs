@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::{
     BootId, Endpoints, Exit, Health, HostId, HostReport, HostSpec, InstanceUid, Moment, NetworkId,
-    NetworkReport, PublishedReport, VolumeId,
+    NetworkReport, ProbeRecord, PublishedReport, VolumeId,
 };
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,8 @@ pub enum Input {
         attempt: u32,
         /// The health.
         health: Health,
+        /// The probe that changed it, where it is known.
+        probe: Option<ProbeRecord>,
     },
     /// The fabric was applied, or ports changed hands.
     FabricApplied(FabricSeen),

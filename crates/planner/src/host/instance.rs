@@ -39,6 +39,7 @@ impl Instance {
             restart_nonce: wanted.map_or(0, |wanted| wanted.restart_nonce),
             start_nonce: wanted.map_or(0, |wanted| wanted.start_nonce),
             health: Health::None,
+            probe: None,
             oom_killed: false,
             stopping: None,
             created: now.wall,
@@ -55,6 +56,7 @@ impl Instance {
         self.starts = attempt;
         self.started = Some(now.wall);
         self.health = if checked { Health::Starting } else { Health::None };
+        self.probe = None;
         self.oom_killed = false;
         self.fault = None;
     }
@@ -75,6 +77,7 @@ impl Instance {
         self.finished = Some(now.wall);
         self.stopping = None;
         self.health = Health::None;
+        self.probe = None;
         self.fault = None;
     }
 }

@@ -27,7 +27,7 @@ mod zone;
 
 pub use control::HostLoop;
 pub use fabric::{FabricWanted, NetworkWanted, PublishKey, PublishWanted, ServiceWanted};
-pub use health::Prober;
+pub use health::{Prober, unhealthy};
 pub use input::{
     Adopted, Effect, FabricSeen, Input, JournalEntry, Process, Restored, SpecRefusal, StartedBy, StepError,
     StepOk, StepResult,

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hoist_model::{
-    BootId, Exit, Health, InstanceKind, InstanceUid, Moment, NetworkId, NetworkReport, PublishedReport,
-    Revision, ServiceName, Slot, TemplateHash, VolumeId, WallTime,
+    BootId, Exit, Health, InstanceKind, InstanceUid, Moment, NetworkId, NetworkReport, ProbeRecord,
+    PublishedReport, Revision, ServiceName, Slot, TemplateHash, VolumeId, WallTime,
 };
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,9 @@ pub struct Instance {
     pub start_nonce: u64,
     /// What its probes say about the current run.
     pub health: Health,
+    /// The probe that made it unhealthy, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeRecord>,
     /// The kernel killed it, or a process of it, for want of memory in the last run.
     pub oom_killed: bool,
     /// It has been told to end; kept until it has.

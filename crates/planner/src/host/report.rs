@@ -33,9 +33,9 @@ fn instance_report(
     instance: &Instance,
 ) -> InstanceReport {
     let birth = &instance.birth;
-    let pid = match instance.life {
-        Life::Running { pid, .. } => Some(pid),
-        _ => None,
+    let (pid, since) = match &instance.life {
+        Life::Running { pid, since } => (Some(*pid), Some(since.clone())),
+        _ => (None, None),
     };
     InstanceReport {
         slot: birth.slot.clone(),
@@ -44,8 +44,10 @@ fn instance_report(
         template: birth.template,
         phase: plan.phases.get(&uid).cloned().unwrap_or(Phase::Starting),
         health: instance.health,
+        probe: instance.probe.clone(),
         starts: instance.starts,
         started: instance.started,
+        since,
         finished: instance.finished,
         exit: instance.exit.filter(|_| pid.is_none()),
         oom_killed: instance.oom_killed,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hoist_model::{Exit, Health, HostSpec, InstanceUid};
+use hoist_model::{Exit, Health, HostSpec, InstanceUid, ProbeRecord};
 
 use super::control::{HostLoop, Shown};
 use super::{
@@ -73,6 +73,7 @@ fn went_down(instance: &mut Instance, epoch: u64) {
     }
     instance.stopping = None;
     instance.health = Health::None;
+    instance.probe = None;
 }
 
 impl HostLoop {
@@ -91,7 +92,7 @@ impl HostLoop {
             Input::Exited { uid, attempt, exit, oom_killed } => {
                 self.exited(now, uid, attempt, exit, oom_killed);
             }
-            Input::Probed { uid, attempt, health } => self.probed(uid, attempt, health),
+            Input::Probed { uid, attempt, health, probe } => self.probed(uid, attempt, health, probe),
             Input::FabricApplied(seen) => self.fabric_applied(now, seen),
             Input::Routes(routes) => self.observed.routes = routes,
             Input::Timer => self.timer(now),
@@ -159,11 +160,12 @@ impl HostLoop {
         })
     }
 
-    fn probed(&mut self, uid: InstanceUid, attempt: u32, health: Health) {
+    fn probed(&mut self, uid: InstanceUid, attempt: u32, health: Health, probe: Option<ProbeRecord>) {
         let Some(instance) = self.observed.instances.get_mut(&uid) else { return };
         let current = matches!(instance.life, Life::Running { .. }) && instance.starts == attempt;
         if current && instance.health != health {
             instance.health = health;
+            instance.probe = probe.filter(|_| health == Health::Unhealthy);
             self.touched.insert(uid);
         }
     }

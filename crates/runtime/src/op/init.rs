@@ -10,6 +10,9 @@ use rustix::termios::tcsetpgrp;
 use super::{Child, Failure, Step};
 use crate::sys::{self, Anonymous, CommandLine, Status};
 
+/// Children taken at one SIGCHLD, at most.
+const MOST: usize = 4096;
+
 /// Clones once more: the copy goes on to the program, this process stays as its PID 1.
 ///
 /// After the user has been changed and the capabilities cut, so that init has no more of either than the
@@ -86,13 +89,19 @@ fn stay(program: Pid, memory: &Anonymous) -> ! {
     }
 }
 
-/// Takes every child that has ended; one SIGCHLD may stand for several.
+/// Takes every child that has ended; one SIGCHLD may stand for several. With the program goes this process, but first
+/// what had ended below the program and came to us at its end: left to a first process that doesn't reap, it would
+/// stay for ever. Bounded, so that nobody holds up the end by making more.
 fn reap(program: Pid) {
-    loop {
+    let mut ended = None;
+    for _ in 0..MOST {
         match sys::wait_child() {
-            Ok(Some(Status { pid, code })) if pid == program => sys::exit(code),
+            Ok(Some(Status { pid, code })) if pid == program => ended = Some(code),
             Ok(Some(_)) | Err(Errno::INTR) => {}
-            Ok(None) | Err(_) => return,
+            Ok(None) | Err(_) => break,
         }
+    }
+    if let Some(code) = ended {
+        sys::exit(code);
     }
 }

@@ -30,6 +30,7 @@ fn input(container: &Started, process: Process) -> (ExecInput, OwnedFd) {
             cgroups: Vec::new(),
             stdio,
             terminal: None,
+            init: false,
             seccomp: None,
             shortfall,
         },

@@ -84,10 +84,8 @@ pub(super) fn healthcheck(at: &mut Attributes<'_, '_>) -> Option<Healthcheck> {
         Some((_, rest)) => HealthTest::Exec(rest.to_vec()),
     };
     let default = Healthcheck::default();
-    let time = |key: &str, default: Duration| {
-        let given = check.get(key).and_then(read_duration);
-        given.filter(|time| !time.is_zero()).unwrap_or(default)
-    };
+    let given = |key: &str| check.get(key).and_then(read_duration).filter(|time| !time.is_zero());
+    let time = |key: &str, default: Duration| given(key).unwrap_or(default);
     let retries = check.get("retries").and_then(int).and_then(|count| u32::try_from(count).ok());
     Some(Healthcheck {
         test,
@@ -95,7 +93,7 @@ pub(super) fn healthcheck(at: &mut Attributes<'_, '_>) -> Option<Healthcheck> {
         timeout: time("timeout", default.timeout),
         retries: retries.filter(|count| *count > 0).unwrap_or(default.retries),
         start_period: time("start_period", default.start_period),
-        start_interval: time("start_interval", default.start_interval),
+        start_interval: given("start_interval"),
     })
 }
 

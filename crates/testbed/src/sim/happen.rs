@@ -228,11 +228,11 @@ impl World {
         if *probed != attempt {
             return;
         }
-        let changed = prober.probed(passed, &now);
+        let changed = prober.probed(passed, &now, &now);
         let due = prober.due().since(&now).unwrap_or_default();
         self.later(due, Event::Probe { uid, attempt });
         if let Some(health) = changed {
-            self.tell_host(host::Input::Probed { uid, attempt, health });
+            self.tell_host(host::Input::Probed { uid, attempt, health, probe: None });
         }
     }
 

@@ -165,6 +165,12 @@ impl World {
         }
     }
 
+    /// How much time has passed.
+    #[must_use]
+    pub fn clock(&self) -> Duration {
+        self.clock
+    }
+
     /// The runs that are alive.
     pub fn alive(&self) -> impl Iterator<Item = (InstanceUid, &Run)> {
         self.kernel.alive()
