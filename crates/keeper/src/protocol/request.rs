@@ -138,7 +138,7 @@ pub struct Exec {
     #[serde(default)]
     pub uid: u32,
     /// Whether a small reaping process stays above it, so that all it makes can be found and ended with it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub init: bool,
     #[serde(default)]
     pub best_effort: bool,

@@ -69,7 +69,7 @@ fn requests() -> Vec<Request> {
         cgroup_dirs: Vec::new(),
         terminal: Some(size),
         uid: 0,
-        init: true,
+        init: false,
         best_effort: true,
     };
     vec![
