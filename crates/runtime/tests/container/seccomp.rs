@@ -115,6 +115,7 @@ fn an_exec_has_the_filter_it_is_given() {
             cgroups: Vec::new(),
             stdio: stdio(&writing),
             terminal: None,
+            init: false,
             seccomp,
             shortfall: Shortfall::Warn,
         };
@@ -250,6 +251,7 @@ fn keyrings_are_the_containers_own() {
         cgroups: Vec::new(),
         stdio: stdio(&writing),
         terminal: None,
+        init: false,
         seccomp: None,
         shortfall: Shortfall::Warn,
     };
