@@ -50,7 +50,7 @@ impl StepContext {
                 let volumes = volumes(control, template);
                 Self::Instance(Box::new(InstanceContext {
                     spec: instance.clone(),
-                    template: with_read_only_volumes(with_image_volumes(template), &volumes),
+                    template: with_options_of_volumes(with_image_volumes(template), &volumes),
                     networks: networks(control, template),
                     volumes,
                     network_of: network_of(control, instance, template),
@@ -106,21 +106,25 @@ fn with_image_volumes(template: &Arc<Template>) -> Arc<Template> {
     Arc::new(filled)
 }
 
-/// The template with those mounts read-only whose volume is (`o: bind,ro`).
-fn with_read_only_volumes(
+/// The template with what a volume's options say of the mounts that show it (`o: bind,ro,noexec`).
+fn with_options_of_volumes(
     template: Arc<Template>,
     volumes: &BTreeMap<VolumeId, VolumeSpec>,
 ) -> Arc<Template> {
-    let is_read_only = |id: &VolumeId| {
-        let place = volumes.get(id).map(|spec| Place::read(&spec.options));
-        matches!(place, Some(Ok(Place::Folder { read_only: true, .. })))
+    let folder = |id: &VolumeId| match Place::read(&volumes.get(id)?.options) {
+        Ok(Place::Folder { read_only, options, .. }) => Some((read_only, options)),
+        _ => None,
     };
-    if !volumes.keys().any(is_read_only) {
+    if volumes.keys().all(|id| folder(id).is_none()) {
         return template;
     }
     let mut changed = Arc::unwrap_or_clone(template);
     for mount in &mut changed.service.mounts {
-        mount.read_only |= matches!(&mount.kind, MountKind::Volume { id, .. } if is_read_only(id));
+        let MountKind::Volume { id, .. } = &mount.kind else { continue };
+        let Some((read_only, options)) = folder(id) else { continue };
+        mount.read_only |= read_only;
+        // The service's own come later, and win.
+        mount.options.splice(..0, options);
     }
     Arc::new(changed)
 }

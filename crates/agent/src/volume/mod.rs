@@ -108,7 +108,7 @@ mod tests {
     fn a_volume_elsewhere_is_used_in_place_and_survives_its_removal() {
         let dir = tempfile::tempdir().unwrap();
         let (device, data) = (dir.path().join("srv"), dir.path().join("volumes/v/_data"));
-        let place = Place::Folder { device: device.clone(), read_only: false };
+        let place = Place::Folder { device: device.clone(), read_only: false, options: Vec::new() };
         let error = ensure_at(&data, &place).unwrap_err();
         assert_eq!(error.path, device);
         fs::create_dir(&device).unwrap();

@@ -5,6 +5,21 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::MountFlags;
 
+/// What a bind can be told besides `ro`.
+const OF_A_BIND: [&str; 11] = [
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "noatime",
+    "nodiratime",
+    "relatime",
+    "strictatime",
+    "nosymfollow",
+];
+
 /// Where a volume's data is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -16,6 +31,8 @@ pub(crate) enum Place {
         device: PathBuf,
         /// Containers can't write to it.
         read_only: bool,
+        /// Further options of the mounts that show it, in the order given.
+        options: Vec<String>,
     },
     /// On a file system that is mounted on the volume's own folder.
     Mounted(FileSystem),
@@ -56,7 +73,9 @@ impl Place {
                 ));
             }
             let read_only = words.contains(&"ro");
-            return Ok(Self::Folder { device: device.into(), read_only });
+            let acts = |word: &&&str| OF_A_BIND.contains(*word);
+            let options = words.iter().filter(acts).map(ToString::to_string).collect();
+            return Ok(Self::Folder { device: device.into(), read_only, options });
         }
         let kind = option("type").filter(|kind| *kind != "none");
         let kind = kind.ok_or("a volume with a device needs a type, or `o: bind`")?;
@@ -101,9 +120,15 @@ mod tests {
     #[test]
     fn options_are_read_as_the_local_driver_reads_them() {
         assert_eq!(read(&[]), Ok(Place::Own));
-        let folder = |read_only| Ok(Place::Folder { device: "/srv/data".into(), read_only });
+        let folder =
+            |read_only| Ok(Place::Folder { device: "/srv/data".into(), read_only, options: Vec::new() });
         assert_eq!(read(&[("type", "none"), ("o", "bind"), ("device", "/srv/data")]), folder(false));
         assert_eq!(read(&[("o", "ro,bind"), ("device", "/srv/data")]), folder(true));
+        let Ok(Place::Folder { options, .. }) = read(&[("o", "bind,noexec,nosuid"), ("device", "/srv/data")])
+        else {
+            panic!("a folder")
+        };
+        assert_eq!(options, ["noexec", "nosuid"]);
         let tmpfs = FileSystem {
             kind: "tmpfs".to_owned(),
             device: "tmpfs".to_owned(),

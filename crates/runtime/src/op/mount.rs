@@ -20,7 +20,7 @@ use super::place::Place;
 use super::tree::Tree;
 use super::within::{self, Leaf};
 use super::{Child, Failure, Step};
-use crate::sys::{MountAttr, Recursion, mount_setattr};
+use crate::sys::{MountAttr, Recursion, mount_setattr, mount_setattr_attached};
 
 /// Mounts something in the root; a missing target is created.
 #[derive(Debug)]
@@ -67,9 +67,7 @@ impl Step for Mount {
         if let Source::New { mode_of_target: true, .. } = self.source {
             copy_mode(target.as_fd(), tree.as_fd())?;
         }
-        set_attr(tree.as_fd(), Recursion::All, &self.attr_below)?;
-        set_attr(tree.as_fd(), Recursion::One, &self.attr)?;
-        attach(tree.as_fd(), target.as_fd())
+        attach_with(tree.as_fd(), target.as_fd(), &self.attr_below, &self.attr)
     }
 }
 
@@ -112,8 +110,32 @@ fn copy_mode(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
     fchmod(readable, mode)
 }
 
-pub(super) fn set_attr(tree: BorrowedFd<'_>, recursion: Recursion, attr: &MountAttr) -> Result<(), Errno> {
-    if *attr == MountAttr::default() { Ok(()) } else { mount_setattr(tree, recursion, attr) }
+/// A change of mounts: [`mount_setattr`] or what stands in for it.
+type Change = fn(BorrowedFd<'_>, Recursion, &MountAttr) -> Result<(), Errno>;
+
+/// Gives a detached tree its attributes, first those for all of it, and attaches it. Without mount_setattr(2) only
+/// what is attached can be changed; nobody sees it then, for the program doesn't run yet.
+pub(super) fn attach_with(
+    tree: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    below: &MountAttr,
+    own: &MountAttr,
+) -> Result<(), Failure> {
+    let set = |change: Change| {
+        let changes = [(Recursion::All, below), (Recursion::One, own)];
+        let wanted = changes.into_iter().filter(|(_, attr)| **attr != MountAttr::default());
+        wanted.into_iter().try_for_each(|(recursion, attr)| change(tree, recursion, attr))
+    };
+    match set(mount_setattr) {
+        Err(Errno::NOSYS) => {
+            attach(tree, target)?;
+            Ok(set(mount_setattr_attached)?)
+        }
+        result => {
+            result?;
+            attach(tree, target)
+        }
+    }
 }
 
 /// Attaches a detached tree to what a descriptor refers to.

@@ -8,9 +8,9 @@ use rustix::fs::{CWD, FileType, fstat, major, minor};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-use super::mount::{attach, new_tree, set_attr};
+use super::mount::{attach, attach_with, new_tree};
 use super::{Child, Failure, Step, within};
-use crate::sys::{MountAttr, Recursion};
+use crate::sys::{MountAttr, Recursion, mount_setattr_attached};
 
 const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 
@@ -30,21 +30,20 @@ impl Step for Mask {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             found => found?,
         };
-        let cover = if within::kind(&target)? == FileType::Directory {
+        let none = MountAttr::default();
+        if within::kind(&target)? == FileType::Directory {
             let empty = new_tree(c"tmpfs", &[])?;
             let flags = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
-            set_attr(empty.as_fd(), Recursion::One, &MountAttr { set: flags, ..MountAttr::default() })?;
-            empty
-        } else {
-            let null = open_tree(CWD, c"/dev/null", CLONE)?;
-            let stat = fstat(&null)?;
-            let is_null = (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
-            if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || !is_null {
-                return Err(Errno::NODEV.into());
-            }
-            null
-        };
-        attach(cover.as_fd(), target.as_fd())
+            let own = MountAttr { set: flags, ..none };
+            return attach_with(empty.as_fd(), target.as_fd(), &none, &own);
+        }
+        let null = open_tree(CWD, c"/dev/null", CLONE)?;
+        let stat = fstat(&null)?;
+        let is_null = (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
+        if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || !is_null {
+            return Err(Errno::NODEV.into());
+        }
+        attach(null.as_fd(), target.as_fd())
     }
 }
 
@@ -69,8 +68,7 @@ impl Step for ReadOnlyPath {
         let itself = CLONE | OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE;
         let tree = open_tree(&target, c"", itself)?;
         let read_only = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
-        set_attr(tree.as_fd(), Recursion::All, &read_only)?;
-        attach(tree.as_fd(), target.as_fd())
+        attach_with(tree.as_fd(), target.as_fd(), &read_only, &MountAttr::default())
     }
 }
 
@@ -87,7 +85,7 @@ pub struct ReadOnlyRoot;
 impl Step for ReadOnlyRoot {
     fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
         let read_only = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
-        Ok(set_attr(child.root()?, Recursion::One, &read_only)?)
+        Ok(mount_setattr_attached(child.root()?, Recursion::One, &read_only)?)
     }
 }
 

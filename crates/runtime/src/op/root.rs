@@ -8,7 +8,7 @@ use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 use rustix::process::{fchdir, pivot_root};
 
 use super::{Child, Failure, Step};
-use crate::sys::{MountAttr, Recursion, mount_setattr};
+use crate::sys::{MountAttr, Recursion, mount_setattr_attached};
 
 /// Cuts the copied mount table off from the host's: nothing mounted here shows there, while what the host
 /// unmounts goes away here as well (a copy that stayed would keep the host's disks busy).
@@ -19,7 +19,7 @@ impl Step for IsolateMounts {
     fn perform(&self, _: &Child<'_>) -> Result<(), Failure> {
         let root = openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let slave = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
-        Ok(mount_setattr(root.as_fd(), Recursion::All, &slave)?)
+        Ok(mount_setattr_attached(root.as_fd(), Recursion::All, &slave)?)
     }
 }
 
@@ -38,7 +38,7 @@ impl Step for AttachRoot {
         let root = child.root()?;
         move_mount(root, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
         let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
-        Ok(mount_setattr(root, Recursion::All, &private)?)
+        Ok(mount_setattr_attached(root, Recursion::All, &private)?)
     }
 }
 

@@ -9,6 +9,7 @@ mod cmdline;
 mod keyring;
 mod memory;
 mod mount;
+mod mount_old;
 mod program;
 mod seccomp;
 mod signal;
@@ -19,7 +20,7 @@ pub(crate) use clone::{CloneRequest, Cloned, clone3, fork};
 pub(crate) use cmdline::CommandLine;
 pub(crate) use keyring::join_new_session_keyring;
 pub(crate) use memory::Anonymous;
-pub(crate) use mount::{MountAttr, Recursion, mount_setattr};
+pub(crate) use mount::{MountAttr, Recursion, mount_setattr, mount_setattr_attached};
 pub(crate) use program::{close_range, execve, exit};
 pub(crate) use seccomp::install_filter;
 pub(crate) use signal::{

@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
-use super::checked;
+use super::{checked, mount_old};
 
 /// `struct mount_attr`: what changes on a mount. The fields are the kernel's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,18 @@ pub(crate) struct MountAttr {
 pub(crate) enum Recursion {
     One,
     All,
+}
+
+/// As [`mount_setattr`], for a mount that is attached: on a kernel without that call by others.
+pub(crate) fn mount_setattr_attached(
+    fd: BorrowedFd<'_>,
+    recursion: Recursion,
+    attr: &MountAttr,
+) -> Result<(), Errno> {
+    match mount_setattr(fd, recursion, attr) {
+        Err(Errno::NOSYS) => mount_old::set_attr(fd, recursion, attr),
+        result => result,
+    }
 }
 
 /// Changes the mount that `fd` is the root of.

@@ -243,3 +243,45 @@ fn a_read_only_bind_can_leave_what_is_below_it_writable() {
     assert!(world.run(spec).text.contains("Permission denied"));
     unmount(source.join("inner"), UnmountFlags::DETACH).unwrap();
 }
+
+/// Answers mount_setattr(2) as a kernel without it does, for this thread and its children.
+fn without_mount_setattr() {
+    let word = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let mut program = [
+        // The system call's number is the first word of what the filter sees.
+        word(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        word(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_mount_setattr as u32),
+        word(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+        word(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: the program is well-formed and outlives the call.
+    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn without_the_newer_call_it_is_the_same() {
+    let Some(world) = World::new("without_the_newer_call_it_is_the_same") else { return };
+    let source = with_inner(&world);
+    let deep = source.join("inner/with blank");
+    fs::create_dir(&deep).unwrap();
+    mount("tmpfs", &deep, "tmpfs", MountFlags::NODEV, None).unwrap();
+    without_mount_setattr();
+    let look = "for dir in /m /m/inner '/m/inner/with blank'; do touch \"$dir/x\" 2>/dev/null && echo $dir; done
+        touch /x 2>/dev/null && echo root; (: >> /proc/sys/kernel/core_pattern) 2>/dev/null && echo proc
+        touch /sys/x /sys/firmware/x 2>/dev/null && echo sys; grep 'with.040blank' /proc/self/mountinfo | grep -c nodev";
+    for (options, expected) in [
+        (["rbind", "rprivate", "rro"], "1\n"),
+        (["rbind", "rprivate", "ro"], "/m/inner\n/m/inner/with blank\n1\n"),
+        (["rbind", "rprivate", "rnoexec"], "/m\n/m/inner\n/m/inner/with blank\n1\n"),
+    ] {
+        let mut spec = shell(look);
+        spec.root_mut().as_mut().unwrap().set_readonly(Some(true));
+        fs::create_dir_all(world.base().join("m")).unwrap();
+        add_mount(&mut spec, defaults::mount("/m", "bind", &source, &options));
+        assert_eq!(world.run(spec).ok(), expected, "{options:?}");
+    }
+    unmount(&deep, UnmountFlags::DETACH).unwrap();
+    unmount(source.join("inner"), UnmountFlags::DETACH).unwrap();
+}

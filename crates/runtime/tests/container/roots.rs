@@ -77,7 +77,7 @@ fn a_look_into_the_root_stays_there() {
 fn a_view_shows_its_parts_and_never_what_comes_later() {
     let Some(world) = World::new("a_view_shows_its_parts_and_never_what_comes_later") else { return };
     let base = world.base();
-    for folder in ["home/ann", "srv/db", "etc/app", "etc/keys", "opt/hoist"] {
+    for folder in ["home/ann", "srv/db", "etc/app", "etc/keys", "opt/hoist", ROOT] {
         fs::create_dir_all(base.join(folder)).unwrap();
         fs::write(base.join(folder).join("secret"), "").unwrap();
     }
@@ -112,7 +112,9 @@ fn a_view_shows_its_parts_and_never_what_comes_later() {
     let started = start(launch::prepare(input).unwrap()).unwrap();
     assert_eq!(read_line(&output), "ready");
     // What comes while it runs.
-    fs::create_dir_all(base.join("data")).unwrap();
+    for folder in ["data", ROOT] {
+        fs::create_dir_all(base.join(folder)).unwrap();
+    }
     for path in [
         "data/secret",
         "secret",
@@ -121,6 +123,7 @@ fn a_view_shows_its_parts_and_never_what_comes_later() {
         "etc/keys/secret2",
         "etc/later",
         "opt/hoist/secret2",
+        ".hoist-root/secret",
     ] {
         fs::write(base.join(path), "").unwrap();
     }

@@ -92,7 +92,7 @@ fn propagation(
             return None;
         }
     };
-    // Where the mount table can't be read, the start looks again.
+    // Where the mount table can't be read, nothing is refused.
     let found = needs.and_then(|needs| propagation::lacking(reader, source, needs));
     if let Some(lacking) = found {
         let (mount, source) = (lacking.mount.display(), source.display());
