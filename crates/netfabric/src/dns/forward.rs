@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::link::Link;
-use super::message::{Transport, question_end};
+use super::message::Transport;
 use super::poll::{Poll, Token};
+use super::scrub::{Judged, judge};
 use super::upstream::Servers;
 use super::waiter::{Client, Waiter};
 use super::zone::Upstream;
@@ -126,9 +127,19 @@ impl Forwarder {
         serial: u64,
     ) -> Option<Settled> {
         let exchange = self.exchanges.get_mut(&serial)?;
-        match exchange.link.advance() {
-            Ok(Some(answer)) if !belongs(&exchange.packet, &answer) => None,
-            Ok(Some(answer)) => {
+        let answer = match exchange.link.advance() {
+            Ok(Some(answer)) => answer,
+            Ok(None) => {
+                let token = Token::Exchange(serial);
+                poll.modify(exchange.link.fd(), token, exchange.link.interest()).ok();
+                return None;
+            }
+            Err(_) => return self.try_next(poll, now, serial),
+        };
+        match judge(&exchange.packet, answer) {
+            Judged::Foreign => None,
+            Judged::Unusable => self.try_next(poll, now, serial),
+            Judged::Usable(answer) => {
                 servers.answered(exchange.server);
                 if !is_excuse(&answer) {
                     return self.settle(serial, Some(answer));
@@ -136,12 +147,6 @@ impl Forwarder {
                 exchange.excuse = Some(answer);
                 self.try_next(poll, now, serial)
             }
-            Ok(None) => {
-                let token = Token::Exchange(serial);
-                poll.modify(exchange.link.fd(), token, exchange.link.interest()).ok();
-                None
-            }
-            Err(_) => self.try_next(poll, now, serial),
         }
     }
 
@@ -229,25 +234,6 @@ fn open_next(
         };
         Some((server, open().ok()?))
     })
-}
-
-/// Whether `answer` answers `packet`: its id, its question. A server that could not read the question
-/// may leave it out of its error.
-fn belongs(packet: &[u8], answer: &[u8]) -> bool {
-    let Some(end) = question_end(packet) else { return false };
-    if answer.len() < 12 || answer[..2] != packet[..2] || answer[2] & 0x80 == 0 {
-        return false;
-    }
-    match answer[4..6] {
-        [0, 0] => answer[3] & 0x0f != 0,
-        [0, 1] => {
-            let name_end = end - 4;
-            answer.len() >= end
-                && answer[12..name_end].eq_ignore_ascii_case(&packet[12..name_end])
-                && answer[name_end..end] == packet[name_end..end]
-        }
-        _ => false,
-    }
 }
 
 /// SERVFAIL, NOTIMP and REFUSED speak of the server, not of the name: another one may know.

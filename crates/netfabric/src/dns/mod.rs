@@ -25,12 +25,14 @@ mod poll;
 mod reply;
 mod resolv_conf;
 mod resolve;
+mod scrub;
 mod server;
 mod sockets;
 mod stream;
 mod turns;
 mod upstream;
 mod waiter;
+mod walk;
 mod watch;
 mod zone;
 
@@ -41,3 +43,34 @@ pub use server::{Config, Notice, ServeError, serve};
 pub use sockets::{BindError, DnsSockets, bind_sockets};
 pub use upstream::Resolvers;
 pub use zone::{FORMAT, Instance, Network, Record, Table, Upstream, Zone, ZoneError};
+
+/// See [`crate::fuzz`].
+pub(crate) fn fuzz(data: &[u8]) {
+    use hickory_proto::op::Message;
+    use hickory_proto::serialize::binary::BinDecodable;
+
+    let Some((&length, rest)) = data.split_first() else { return };
+    let (question, answer) = rest.split_at(usize::from(length).min(rest.len()));
+    let Ok(query) = message::Query::parse(question) else { return };
+    // As if it had come from who was asked: else hardly any input would get further.
+    let mut answer = answer.to_vec();
+    if let (Some(id), Some(flags)) = (answer.get_mut(..2), question.get(..2)) {
+        id.copy_from_slice(flags);
+    }
+    let scrub::Judged::Usable(clean) = scrub::judge(question, answer) else { return };
+    if clean[4..6] == [0, 1] {
+        let walked = walk::walk(&clean).expect("what is passed on can be read");
+        assert_eq!(walked.end, clean.len(), "nothing follows it");
+        assert_eq!(
+            scrub::judge(question, clean.clone()),
+            scrub::Judged::Usable(clean.clone()),
+            "nothing is left to do"
+        );
+    }
+    for transport in [message::Transport::Udp, message::Transport::Tcp] {
+        let adopted = query.adopt(&clean, transport);
+        assert!(adopted.len() <= query.capacity(transport).max(usize::from(u16::MAX)));
+        assert_eq!(adopted[..2], question[..2]);
+        let _ = Message::from_bytes(&adopted);
+    }
+}
