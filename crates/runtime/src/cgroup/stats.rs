@@ -1,6 +1,5 @@
 //! What a group uses.
 
-use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -65,27 +64,26 @@ pub fn oom_kills_below(dir: &Path) -> Result<Option<u64>, CgroupError> {
     if let Some(kills) = keyed(&dir.join("memory.events"), "oom_kill")? {
         return Ok(Some(kills));
     }
-    let mut kills = OomKills(None);
+    if !dir.join("memory.oom_control").exists() {
+        return Ok(None);
+    }
+    let mut kills = OomKills(0);
     walk(dir, &mut kills).map_err(|source| CgroupError::File {
         action: "count the kills in",
         file: dir.to_owned(),
         source,
     })?;
-    Ok(kills.0)
+    Ok(Some(kills.0))
 }
 
 /// Version 1 counts a kill in the victim's own group only.
-struct OomKills(Option<u64>);
+struct OomKills(u64);
 
 impl Visitor for OomKills {
-    fn find(&mut self, _: BorrowedFd<'_>, _: &CStr) -> io::Result<bool> {
-        Ok(self.0.is_some())
-    }
-
     fn enter(&mut self, group: BorrowedFd<'_>) -> io::Result<()> {
         let text = read_at(group, c"memory.oom_control")?;
         let count = text.as_deref().and_then(|text| value_of(text, "oom_kill")?.parse::<u64>().ok());
-        self.0 = self.0.map_or(count, |kills| Some(kills + count.unwrap_or(0)));
+        self.0 += count.unwrap_or(0);
         Ok(())
     }
 }

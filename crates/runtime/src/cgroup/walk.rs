@@ -5,10 +5,11 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, fstat, openat};
 
 /// What is done at each group.
 pub(super) trait Visitor {
@@ -70,8 +71,9 @@ fn below(group: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
     if fstat(group)?.st_nlink == 2 {
         return Ok(Vec::new());
     }
-    let mut names = Vec::new();
-    for entry in Dir::read_from(group)? {
+    let (mut names, mut buffer) = (Vec::new(), [const { MaybeUninit::uninit() }; 4096]);
+    let mut entries = RawDir::new(group, &mut buffer);
+    while let Some(entry) = entries.next() {
         let Some(entry) = gone_is_none(entry.map_err(io::Error::from))? else { break };
         let name = entry.file_name();
         if entry.file_type() == FileType::Directory && name != c"." && name != c".." {

@@ -54,25 +54,35 @@ fn lifted(what: &str) -> [String; 2] {
     })
 }
 
+/// Whether a container can't write its limits anyway: where version 2 is mounted with `nsdelegate`, as systemd does, the
+/// kernel keeps those of a cgroup namespace's root from it.
+fn kept_by_the_kernel() -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let kept = mounts.lines().any(|line| line.contains(" - cgroup2 ") && line.contains("nsdelegate"));
+    kept && detect().layout() == Layout::Unified
+}
+
 #[test]
 fn memory_is_bounded_whatever_a_container_writes() {
     let [bounded, free] = lifted("memory");
     for said in [&bounded, &free] {
-        assert!(said.contains("lifted memory.") && said.contains("moved"), "it could not even try: {said}");
+        let lifted = said.contains("lifted memory.") || kept_by_the_kernel();
+        assert!(lifted && said.contains("moved"), "it could not even try: {said}");
         assert!(!said.contains("release agent"), "{said}");
     }
     assert!(bounded.ends_with("memory 137"), "tail was not killed: {bounded}");
-    assert!(free.ends_with("memory 0"), "without a group above it, it gets what it wants: {free}");
+    let free = free.ends_with("memory 0") || kept_by_the_kernel();
+    assert!(free, "without a group above it, it gets what it wants");
 }
 
 #[test]
 fn processes_are_bounded_whatever_a_container_writes() {
     let [bounded, free] = lifted("pids").map(|said| {
-        assert!(said.contains("lifted pids.max"), "it could not even try: {said}");
+        assert!(said.contains("lifted pids.max") || kept_by_the_kernel(), "it could not even try: {said}");
         said.lines().find_map(|line| line.strip_prefix("pids ")).unwrap().parse::<u32>().unwrap()
     });
     assert!((1..30).contains(&bounded), "{bounded} beside itself, and 30 are allowed");
-    assert_eq!(free, 60);
+    assert!(free == 60 || kept_by_the_kernel(), "{free} without a group above it");
 }
 
 #[test]
@@ -83,7 +93,7 @@ fn processor_time_is_bounded_whatever_a_container_writes() {
     let said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let said: Vec<String> = said.take_while(|line| line != "ready").collect();
     let lifted = |line: &String| ["lifted cpu.max", "lifted cpu.cfs_quota_us"].contains(&line.as_str());
-    assert!(said.iter().any(lifted), "{said:?}");
+    assert!(said.iter().any(lifted) || kept_by_the_kernel(), "{said:?}");
     let used = || test.group.stats().unwrap().cpu_usec.unwrap();
     let (start, before) = (Instant::now(), used());
     std::thread::sleep(Duration::from_millis(2000));
