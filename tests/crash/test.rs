@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod records;
+mod shared;
 
 use std::time::Duration;
 
@@ -140,5 +141,29 @@ fn killing_all_daemons_at_once_stops_nothing_and_the_next_command_finds_everythi
     }
     stack.hoist(&["stop", "lines"]).ok();
     assert_complete(&stack.logs("lines"));
+    stack.down().ok();
+}
+
+#[test]
+fn reads_that_meet_an_agent_being_killed_try_again() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("crash/records.yaml");
+    stack.up(&[]).ok();
+    let commands: [&[&str]; 3] = [&["ps"], &["logs", "--tail", "1"], &["exec", "-T", "asker", "true"]];
+    for round in 0..24_u64 {
+        let [agent, keeper, _] = stack.daemons();
+        let command = stack.start(commands[usize::try_from(round % 3).unwrap()]);
+        std::thread::sleep(Duration::from_millis(round * 7 % 30));
+        // The keeper with it now and then: then it is the command that starts another agent.
+        let pids = if round % 4 == 3 { vec![agent, keeper] } else { vec![agent] };
+        let words: Vec<String> = std::iter::once(-9).chain(pids).map(|word| word.to_string()).collect();
+        host.run("kill", &words.iter().map(String::as_str).collect::<Vec<_>>()).ok();
+        let outcome = command.finish(SOON);
+        // A program that had begun when its agent was killed isn't begun twice.
+        let cut_off = outcome.command.contains("exec") && outcome.stderr.contains("agent");
+        assert!(outcome.code == 0 || cut_off, "round {round}: {outcome}");
+        assert_eq!(stack.ps().len(), 1);
+        wait_for_return(&stack, 0, agent);
+    }
     stack.down().ok();
 }

@@ -196,8 +196,7 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
         pid: Arc::clone(&processes.keeper),
         journalled: shell.journal.kept().runs(),
     };
-    keeper.connect().await.map_err(set_up("start the keeper"))?;
-    let kept = keeper.adopt().await.map_err(set_up("adopt what runs"))?;
+    let kept = keeper.begin().await.map_err(set_up("start the keeper and adopt what runs"))?;
     let spec = host.known().spec;
     let taken = host.fabric.adopt(&host.link, &spec).await;
     taken.map_err(|error| set_up("adopt the network")(error.what))?;

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long another keeper, which has the lock, may take until it answers.
 const MOMENT: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(5);
+/// How often a keeper is started in place of one that ended before it was ready.
+const STARTS: u32 = 5;
 
 /// The keeper can't be started or spoken to.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +72,7 @@ impl KeeperWatch {
     pub(crate) async fn connect(&self) -> Result<(), KeeperError> {
         let path = self.host.layout.keeper_socket();
         let mut deadline = tokio::time::Instant::now() + PATIENCE;
-        let mut failed = false;
+        let mut failures = 0;
         let mut ended: Option<oneshot::Receiver<bool>> = None;
         loop {
             match self.host.link.connect(&path) {
@@ -78,7 +80,7 @@ impl KeeperWatch {
                     self.pid.store(pid, Ordering::Relaxed);
                     return Ok(());
                 }
-                Err(_) if failed && tokio::time::Instant::now() > deadline => {
+                Err(_) if failures > STARTS && tokio::time::Instant::now() > deadline => {
                     return Err(KeeperError::Ended(self.host.layout.daemon_log("keeper")));
                 }
                 Err(error) if tokio::time::Instant::now() > deadline => {
@@ -91,13 +93,33 @@ impl KeeperWatch {
                 None => ended = Some(self.spawner.keeper().map_err(KeeperError::Spawn)?),
                 Some(end) => match end.try_recv() {
                     // One that lost against another keeper fails too: the winner answers in a moment.
+                    // One that was killed before it was ready is replaced.
                     Ok(false) => {
-                        failed = true;
-                        deadline = deadline.min(tokio::time::Instant::now() + MOMENT);
+                        failures += 1;
+                        if failures > STARTS {
+                            deadline = deadline.min(tokio::time::Instant::now() + MOMENT);
+                        } else {
+                            ended = None;
+                        }
+                        tokio::time::sleep(RETRY * failures * failures).await;
                     }
                     _ => tokio::time::sleep(RETRY).await,
                 },
             }
+        }
+    }
+
+    /// Connects and adopts, as often as it takes when keepers are killed meanwhile.
+    pub(crate) async fn begin(&self) -> Result<Kept, KeeperError> {
+        let mut failures = 0;
+        loop {
+            self.connect().await?;
+            match self.adopt().await {
+                Err(error) if failures > STARTS => return Err(error),
+                Err(error) => tracing::warn!("{}", crate::chain::chain(&error)),
+                adopted => return adopted,
+            }
+            failures += 1;
         }
     }
 

@@ -80,7 +80,10 @@ impl Link {
         let (client, welcome) = client::connect(path)?;
         let socket = client.as_fd().try_clone_to_owned().map_err(client::ConnectError::Unreachable)?;
         let socket = Arc::new(socket);
-        self.lock().socket = Some(Arc::clone(&socket));
+        if let Some(former) = self.lock().socket.replace(Arc::clone(&socket)) {
+            // Its reader ends with it.
+            let _ = rustix::net::shutdown(&*former, rustix::net::Shutdown::Both);
+        }
         let link = self.clone();
         std::thread::Builder::new()
             .name("keeper".to_owned())
@@ -99,7 +102,7 @@ impl Link {
         let _ = self.events.send(FromKeeper::Doubt);
     }
 
-    fn read(&self, socket: &OwnedFd) {
+    fn read(&self, socket: &Arc<OwnedFd>) {
         while let Ok(Some(frame)) = frame::receive(socket.as_fd()) {
             match serde_json::from_slice(&frame.bytes) {
                 Ok(Message::Reply { id, reply }) => {
@@ -115,6 +118,10 @@ impl Link {
             }
         }
         let mut line = self.lock();
+        // The end of a line that another has replaced is no news.
+        if !line.socket.as_ref().is_some_and(|current| Arc::ptr_eq(current, socket)) {
+            return;
+        }
         line.socket = None;
         // Dropping the senders tells every caller that its answer won't come.
         line.waiting.clear();

@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hoist_wire::Client;
+use hoist_wire::{ApiError, Client, ErrorKind};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::CommandError;
@@ -17,6 +18,48 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a killed agent may take to be started again.
 const RETURN: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How long a command that only reads goes on asking while the agent comes back.
+const AGAIN: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often starting is tried when the agent is killed while it starts.
+const STARTS: u32 = 5;
+
+/// Asks an agent for something that changes nothing, and asks again for a while when it goes away: its keeper starts
+/// another, or this does. The connection that answered comes along.
+///
+/// # Errors
+/// The agent's answer when that is an error; that there is none, after a while.
+pub(crate) async fn reading<T, F>(
+    root: &Path,
+    ask: impl Fn(Arc<Client>) -> F,
+) -> Result<(Arc<Client>, T), ApiError>
+where
+    F: Future<Output = Result<T, ApiError>>,
+{
+    let deadline = Instant::now() + AGAIN;
+    loop {
+        let client = connect(root).await.map_err(|error| ApiError {
+            hint: error.hint,
+            ..ApiError::new(ErrorKind::Internal, error.message)
+        })?;
+        let client = Arc::new(client);
+        match ask(Arc::clone(&client)).await {
+            Err(error) if error.kind == ErrorKind::Unavailable && Instant::now() < deadline => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) if error.kind == ErrorKind::Unavailable => return Err(no_answer(root, &error)),
+            answer => return answer.map(|answer| (client, answer)),
+        }
+    }
+}
+
+fn no_answer(root: &Path, error: &ApiError) -> ApiError {
+    let what = format!("the agent has not answered for {} s: {}", AGAIN.as_secs(), error.message);
+    let log = root.join("agent.log");
+    ApiError::new(ErrorKind::Unavailable, what)
+        .hint(format!("see {}; nothing was changed, and the command can be run again", log.display()))
+}
 
 /// The socket of the agent that owns `root`.
 #[must_use]
@@ -72,10 +115,22 @@ pub(crate) async fn connect(root: &Path) -> Result<Client, CommandError> {
     // Of many commands at once on a cold root, one agent wins the lock; the others' agents end, and they wait here. An
     // agent that is just ending has the lock too, and won't answer any more: so starting is tried again.
     let deadline = Instant::now() + PATIENCE;
+    let mut deaths = 0;
     loop {
         let starting = root.clone();
         let started = tokio::task::spawn_blocking(move || start(&starting)).await;
-        started.map_err(|error| CommandError::failed(error.to_string()))??;
+        match started.map_err(|error| CommandError::failed(error.to_string()))?? {
+            Started::Up => {}
+            Started::Died if deaths < STARTS => {
+                deaths += 1;
+                tokio::time::sleep(PAUSE * deaths).await;
+                continue;
+            }
+            Started::Died => {
+                return Err(CommandError::failed("the agent ended before it was ready")
+                    .hint(format!("its log is {}", root.join("agent.log").display())));
+            }
+        }
         match Client::connect(&socket(&root)).await {
             Ok(client) => return Ok(client),
             Err(error) if Instant::now() > deadline => return Err(error.into()),
@@ -100,8 +155,16 @@ fn absolute(root: &Path) -> Result<PathBuf, CommandError> {
     std::path::absolute(root).map_err(|error| CommandError::failed(format!("{}: {error}", root.display())))
 }
 
+/// What became of an agent that was started.
+enum Started {
+    /// It is there, or another one is.
+    Up,
+    /// It ended without a word: somebody killed it.
+    Died,
+}
+
 /// Starts an agent and waits for its first line: `ready`, `lost`, or what went wrong.
-fn start(root: &Path) -> Result<(), CommandError> {
+fn start(root: &Path) -> Result<Started, CommandError> {
     let fail = |what: &str, error: std::io::Error| {
         CommandError::failed(format!("{what} {}: {error}", root.display()))
     };
@@ -131,9 +194,8 @@ fn start(root: &Path) -> Result<(), CommandError> {
         BufReader::new(stdout).read_line(&mut said).map_err(|e| fail("can't hear the agent of", e))?;
     }
     match said.trim_end() {
-        "ready" | "lost" => Ok(()),
-        "" => Err(CommandError::failed("the agent ended before it was ready")
-            .hint(format!("its log is {}", root.join("agent.log").display()))),
+        "ready" | "lost" => Ok(Started::Up),
+        "" => Ok(Started::Died),
         reason => Err(CommandError::failed(format!("the agent can't start: {reason}"))),
     }
 }

@@ -83,10 +83,14 @@ impl Target {
         if let Some(client) = connect::running(&self.root).await {
             return Ok(Some(Arc::new(client)));
         }
-        if !self.root.join("store.redb").exists() {
+        if !self.was_used() {
             return Ok(None);
         }
         Ok(Some(Arc::new(connect::connect(&self.root).await?)))
+    }
+
+    fn was_used(&self) -> bool {
+        connect::socket(&self.root).exists() || self.root.join("store.redb").exists()
     }
 
     /// The stack as it is; none when it isn't up. Named services must be in it.
@@ -94,11 +98,19 @@ impl Target {
     /// # Errors
     /// When a named service isn't in it, or the agent can't be asked.
     pub(crate) async fn status(&self) -> Result<Option<StackStatus>, CommandError> {
-        let Some(agent) = self.agent().await? else { return Ok(None) };
-        match agent.stack(self.id.clone()).await {
-            Ok(status) => {
+        Ok(self.asked().await?.map(|(_, status)| status))
+    }
+
+    /// The stack as it is, and who said so.
+    async fn asked(&self) -> Result<Option<(Arc<Client>, StackStatus)>, CommandError> {
+        if !self.was_used() {
+            return Ok(None);
+        }
+        let ask = |agent: Arc<Client>| async move { agent.stack(self.id.clone()).await };
+        match connect::reading(&self.root, ask).await {
+            Ok((agent, status)) => {
                 self.check_services(&status)?;
-                Ok(Some(status))
+                Ok(Some((agent, status)))
             }
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
@@ -113,9 +125,7 @@ impl Target {
         let not_up = || {
             CommandError::failed(format!("stack {} is not up", self.id)).hint("bring it up with `hoist up`")
         };
-        let agent = self.agent().await?.ok_or_else(not_up)?;
-        let status = self.status().await?.ok_or_else(not_up)?;
-        Ok((agent, status))
+        self.asked().await?.ok_or_else(not_up)
     }
 
     fn check_services(&self, status: &StackStatus) -> Result<(), CommandError> {

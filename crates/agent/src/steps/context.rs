@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hoist_model::{
-    InstanceSpec, Mount, MountKind, NetworkId, NetworkMode, NetworkSpec, Template, VolumeId, VolumeSpec,
-};
-use hoist_planner::host::{HostLoop, Life, Step};
+use hoist_model::{InstanceSpec, Mount, MountKind, NetworkId, NetworkSpec, Template, VolumeId, VolumeSpec};
+use hoist_planner::host::{HostLoop, Step};
 
 use crate::volume::Place;
 
@@ -53,7 +51,7 @@ impl StepContext {
                     template: with_options_of_volumes(with_image_volumes(template), &volumes),
                     networks: networks(control, template),
                     volumes,
-                    network_of: network_of(control, instance, template),
+                    network_of: control.network_of(*uid),
                 }))
             }
             _ => Self::Nothing,
@@ -72,17 +70,6 @@ fn volumes(control: &HostLoop, template: &Template) -> BTreeMap<VolumeId, Volume
         _ => None,
     });
     mounted.filter_map(|id| Some((id.clone(), control.spec().volumes.get(id)?.clone()))).collect()
-}
-
-fn network_of(control: &HostLoop, instance: &InstanceSpec, template: &Template) -> Option<i32> {
-    let NetworkMode::Service(service) = &template.service.network_mode else { return None };
-    let running = control.observed().instances.values();
-    running
-        .filter(|other| other.birth.slot.stack == instance.slot.stack && other.birth.slot.service == *service)
-        .find_map(|other| match other.life {
-            Life::Running { pid, .. } => Some(pid),
-            _ => None,
-        })
 }
 
 /// The template with an anonymous volume for each of the image's volumes that nothing else is mounted at.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use hoist_model::{InstanceUid, NetworkReport};
+use hoist_model::{InstanceUid, NetworkMode, NetworkReport};
 
 use super::control::HostLoop;
 use super::restart::{self, Due, StartCause};
 use super::transition::fault;
-use super::{Birth, Instance, Life, Step, StepError, StepResult, Stopping};
+use super::view::View;
+use super::{Birth, HostInput, Instance, Joined, Life, Step, StepError, StepResult, Stopping, shared};
 use crate::Now;
 
 impl HostLoop {
@@ -49,6 +50,7 @@ impl HostLoop {
     }
 
     fn launch(&mut self, now: &Now, uid: InstanceUid) {
+        let joined = self.joins(now, uid);
         let (Some(spec), Some(instance)) =
             (self.spec.instances.get(&uid), self.observed.instances.get_mut(&uid))
         else {
@@ -58,7 +60,7 @@ impl HostLoop {
             Due::Now(StartCause::Policy) => instance.restarts += 1,
             // The next try of a launch that failed belongs to the same restart.
             Due::Now(StartCause::First) => {}
-            Due::Now(StartCause::Start | StartCause::Restart | StartCause::Daemon)
+            Due::Now(StartCause::Start | StartCause::Restart | StartCause::Daemon | StartCause::Network)
             | Due::Stay
             | Due::At(_) => {
                 instance.restarts = 0;
@@ -66,9 +68,23 @@ impl HostLoop {
             }
         }
         instance.life = Life::Launching;
+        instance.joined = joined;
         instance.start_nonce = spec.start_nonce;
         instance.restart_nonce = spec.restart_nonce;
         self.touched.insert(uid);
+    }
+
+    fn joins(&self, now: &Now, uid: InstanceUid) -> Option<Joined> {
+        let input = HostInput {
+            spec: &self.spec,
+            endpoints: &self.endpoints,
+            observed: &self.observed,
+            now: &now.moment,
+        };
+        let spec = self.spec.instances.get(&uid)?;
+        let template = self.spec.templates.get(&spec.template)?;
+        let shares = matches!(template.service.network_mode, NetworkMode::Service(_));
+        shares.then(|| shared::current(&View::new(&input), spec)).flatten()
     }
 
     pub(super) fn done(&mut self, now: &Now, step: &Step, result: StepResult) {

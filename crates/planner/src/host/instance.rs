@@ -47,6 +47,7 @@ impl Instance {
             finished: None,
             exit: None,
             fault: None,
+            joined: None,
         }
     }
 

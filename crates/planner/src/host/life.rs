@@ -8,7 +8,7 @@ use super::plan::Draft;
 use super::resources;
 use super::restart::Due;
 use super::view::View;
-use super::{Life, PublishSeen, Step, fabric};
+use super::{Life, PublishSeen, Step, fabric, shared};
 use crate::claims;
 
 /// Sees to what runs and isn't as it should be: without a keeper nobody would learn of its end, nor end it; without its
@@ -140,6 +140,7 @@ fn held(draft: &mut Draft<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Held {
     let waiting = closed_gate(view, spec)
         .map(Waiting::Gate)
         .or_else(|| resources::missing(view, spec).map(Waiting::Resource))
+        .or_else(|| closed_network(view, spec).map(Waiting::Resource))
         .or_else(|| taken_claim(view, uid, spec).map(Waiting::Claim))
         .or_else(|| unreserved(view, uid, spec).map(Waiting::Resource))
         .or_else(|| (!view.observed.keeper).then(|| Waiting::Resource("the keeper to come back".to_owned())));
@@ -165,6 +166,11 @@ fn held_by_fault(draft: &mut Draft<'_>, uid: InstanceUid, spec: &InstanceSpec) -
 
 fn closed_gate(view: &View<'_>, spec: &InstanceSpec) -> Option<Gate> {
     spec.gates.iter().find(|gate| gates::standing(view, spec, gate) != Standing::Open).cloned()
+}
+
+fn closed_network(view: &View<'_>, spec: &InstanceSpec) -> Option<String> {
+    let closed = shared::standing(view, spec) != Standing::Open;
+    closed.then(|| "the network that it shares".to_owned())
 }
 
 fn taken_claim(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Option<String> {

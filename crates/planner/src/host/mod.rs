@@ -19,6 +19,7 @@ mod plan;
 mod report;
 mod resources;
 mod restart;
+mod shared;
 mod step;
 mod traffic;
 mod transition;
@@ -32,7 +33,7 @@ pub use input::{
     Adopted, Effect, FabricSeen, Input, JournalEntry, Process, Restored, SpecRefusal, StartedBy, StepError,
     StepOk, StepResult,
 };
-pub use observed::{Birth, EndedBy, Fault, Instance, Life, Observed, PublishSeen, Stopping};
+pub use observed::{Birth, EndedBy, Fault, Instance, Joined, Life, Observed, PublishSeen, Stopping};
 pub use plan::{HostInput, HostPlan, Probing, plan};
 pub use step::{Planned, Step};
 pub use zone::{Zone, ZoneClient, ZoneNetwork, ZoneRecord, ZoneUpstream};

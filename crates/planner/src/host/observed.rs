@@ -96,6 +96,18 @@ pub struct Instance {
     pub exit: Option<Exit>,
     /// Why the last launch failed, when it did.
     pub fault: Option<Fault>,
+    /// Whose network namespace it was last launched into, when that isn't its own (`network_mode: service:`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<Joined>,
+}
+
+/// A run of another instance, whose network namespace is shared: each run has a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// The instance.
+    pub instance: InstanceUid,
+    /// Which start of it.
+    pub attempt: u32,
 }
 
 /// What must be known of an instance even when its spec is gone: how to stop it, in which order, what it claims.

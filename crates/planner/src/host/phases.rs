@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use hoist_model::{Failure, InstanceUid, Phase, Subject, Waiting};
 
-use super::fabric;
 use super::gates::{self, Standing};
 use super::restart::Due;
 use super::view::View;
 use super::{Fault, HostPlan, Instance, Life, Probing, PublishSeen, Step};
+use super::{fabric, shared};
 
 /// So many failures in a row count as final for whoever waits; the step is tried again all the same.
 const PATIENCE: u32 = 5;
@@ -40,6 +40,7 @@ pub(super) fn fill(view: &View<'_>, plan: &mut HostPlan) {
         }
     }
     plan.failures.extend(broken_gates(view, &plan.waiting));
+    plan.failures.extend(broken_networks(view, &plan.waiting));
     plan.failures.extend(step_failures(view));
     plan.failures.extend(refused_ports(view));
 }
@@ -92,6 +93,23 @@ fn broken_gates(view: &View<'_>, waiting: &BTreeMap<InstanceUid, Waiting>) -> Ve
         }
     }
     failures
+}
+
+fn broken_networks(view: &View<'_>, waiting: &BTreeMap<InstanceUid, Waiting>) -> Vec<Failure> {
+    let held = waiting.iter().filter(|(_, waiting)| matches!(waiting, Waiting::Resource(_)));
+    let broken = held.filter_map(|(uid, _)| {
+        let spec = view.spec.instances.get(uid)?;
+        match shared::standing(view, spec) {
+            Standing::Broken(what) => Some(Failure {
+                subject: Subject::Slot(spec.slot.clone()),
+                what,
+                hint: Some("see `hoist ps -a`".to_owned()),
+                permanent: true,
+            }),
+            Standing::Open | Standing::Closed => None,
+        }
+    });
+    broken.collect()
 }
 
 fn step_failures(view: &View<'_>) -> Vec<Failure> {

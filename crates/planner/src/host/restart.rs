@@ -38,6 +38,8 @@ pub(super) enum StartCause {
     Daemon,
     /// The restart policy, after the instance ended.
     Policy,
+    /// It was ended because the network that it shares is another now.
+    Network,
 }
 
 impl StartCause {
@@ -50,6 +52,7 @@ impl StartCause {
             StartCause::Restart => "a person asked for a restart",
             StartCause::Daemon => "the restart policy says so at the start of the daemon",
             StartCause::Policy => "the restart policy says so",
+            StartCause::Network => "the network that it shares is another now",
         }
     }
 }

@@ -8,7 +8,8 @@ use hoist_model::{
     Template,
 };
 
-use super::restart::{self, Due};
+use super::restart::{self, Due, StartCause};
+use super::shared;
 use super::{HostInput, Instance, Life, Observed, Step};
 
 /// The inputs of a plan, with the steps that this plan has already chosen: those count as under way.
@@ -118,6 +119,9 @@ impl<'a> View<'a> {
             None => Some(self.replaced(uid, instance)),
             Some(_) if !self.wanted(uid) => Some("a person asked for it to stop"),
             Some(spec) if spec.restart_nonce > instance.restart_nonce => Some("a person asked for a restart"),
+            Some(spec) if shared::is_left_behind(self, spec, instance) => {
+                Some("the network that it shares is another now")
+            }
             Some(_) => None,
         }
     }
@@ -132,7 +136,10 @@ impl<'a> View<'a> {
     pub(super) fn due(&self, uid: InstanceUid) -> Due {
         match (self.spec.instances.get(&uid), self.instance(uid)) {
             (Some(spec), Some(instance)) if self.wanted(uid) => {
-                restart::due(spec, instance, self.observed.epoch, self.now)
+                match restart::due(spec, instance, self.observed.epoch, self.now) {
+                    Due::Stay if shared::follows(self, spec, instance) => Due::Now(StartCause::Network),
+                    due => due,
+                }
             }
             _ => Due::Stay,
         }
