@@ -203,7 +203,7 @@ fn local_addresses(side: Side, sockets: &mut Sockets) -> Result<BTreeSet<IpAddr>
 
 fn change_ip(socket: &mut Socket, op: &Op) -> Result<(), KernelError> {
     let hop = |socket: &mut Socket, route: &RouteObserved| -> Result<Hop, KernelError> {
-        Ok(Hop { link: link::index(socket, &route.link)?, via: Some(route.via), source: None })
+        Ok(Hop { link: link::index(socket, &route.link)?, via: route.via, source: None })
     };
     let request = match op {
         Op::AddAddress { link, address, .. } => {

@@ -91,8 +91,8 @@ impl Fabric {
     /// Interfaces under the same fabric's ends that an earlier, interrupted call left are replaced. It
     /// takes about a millisecond for each interface, and may run for many instances at once.
     pub fn attach(&self, request: &AttachRequest<'_>) -> Result<Vec<Attached>, AttachError> {
-        let interfaces = interfaces(request)?;
-        for interface in &interfaces {
+        let mut interfaces = interfaces(request)?;
+        for interface in &mut interfaces {
             self.join(interface, request.netns)?;
         }
         netns::enter(request.netns, || set_up_inside(&interfaces))??;
@@ -122,38 +122,57 @@ impl Fabric {
         });
     }
 
-    /// Makes one interface a part of its network. Where somebody removed the rules meanwhile, they are made again.
-    fn join(&self, interface: &Interface, netns: BorrowedFd<'_>) -> Result<(), AttachError> {
-        let failed = |source| AttachError::Kernel { ifname: interface.ifname.clone(), source };
-        match self.link(interface, netns) {
+    /// Makes one interface a part of its network. Where somebody removed the rules meanwhile, or the network has got
+    /// another bridge, they are made again.
+    fn join(&self, interface: &mut Interface, netns: BorrowedFd<'_>) -> Result<(), AttachError> {
+        let ifname = interface.ifname.clone();
+        let failed = |source| AttachError::Kernel { ifname: ifname.clone(), source };
+        let repair = || {
+            let repaired = self.repair().map(drop);
+            repaired
+                .map_err(|source| AttachError::Repair { ifname: ifname.clone(), source: Box::new(source) })
+        };
+        let grown = match self.link(interface, netns) {
             Err(error) if error.is(libc::ENOENT) => {
-                let repaired = self.repair();
-                repaired.map_err(|source| AttachError::Repair {
-                    ifname: interface.ifname.clone(),
-                    source: Box::new(source),
-                })?;
-                self.link(interface, netns).map_err(failed)
+                repair()?;
+                self.link(interface, netns)
             }
-            outcome => outcome.map_err(failed),
-        }
+            outcome => outcome,
+        };
+        if grown.map_err(failed)? { repair() } else { Ok(()) }
     }
 
     /// The order matters: the note is there before the link is a port, so that whoever looks at a port finds it;
-    /// and what the port may send is written down before anything can be sent.
-    fn link(&self, interface: &Interface, netns: BorrowedFd<'_>) -> Result<(), KernelError> {
+    /// and what the port may send is written down before anything can be sent. Tells whether a bridge was made.
+    fn link(&self, interface: &mut Interface, netns: BorrowedFd<'_>) -> Result<bool, KernelError> {
         let _attaching = self.attaching();
         let mut sockets = self.fabric_place().sockets();
-        let name = interface.end.link().as_str();
-        let bridge = link::index(&mut sockets.route, interface.bridge.as_str())?;
+        link::index(&mut sockets.route, interface.bridges[0].as_str())?;
         make(&mut sockets.route, interface, netns)?;
         nft::commit(&mut sockets.nft, self.entries(interface))?;
-        let mut requests = vec![link::join(name, bridge)];
-        requests.extend(interface.isolated.then(|| link::isolate(name, true)));
+        let seat = seat(&mut sockets.route, interface)?;
+        let port = interface.end.link().as_str();
+        let index = link::index(&mut sockets.route, port)?;
+        let mut requests = vec![neighbour::behind(index, interface.guard.mac)];
+        requests.extend(interface.isolated.then(|| link::isolate(port, true)));
+        let guard = &interface.guard;
         if interface.checked {
-            let known = interface.guard.addresses.iter();
-            requests.extend(known.map(|address| neighbour::add(bridge, *address, interface.guard.mac)));
+            let known = guard.addresses.iter();
+            requests.extend(known.map(|address| neighbour::add(seat.bridge, *address, guard.mac)));
         }
-        sockets.route.requests(requests).map(drop)
+        for address in &guard.addresses {
+            let to = with_prefix(*address, Family::of(*address).bits());
+            let hop = Hop { link: seat.bridge, via: None, source: None };
+            if seat.number > 0 {
+                requests.push(route::add(to, hop));
+            } else if seat.grown_before {
+                // Whoever had the address before may have been on another bridge.
+                forget_route(&mut sockets.route, to, interface)?;
+            }
+        }
+        interface.bridge = interface.bridges[seat.number].clone();
+        sockets.route.requests(requests)?;
+        Ok(seat.made)
     }
 
     /// What may come in by the interface's port, when the network checks it. Without a check there may be no table; when
@@ -170,6 +189,54 @@ impl Fabric {
             false => Vec::new(),
         }
     }
+}
+
+/// Where a port has found a place.
+struct Seat {
+    /// Which of the network's bridges, and its index.
+    number: usize,
+    bridge: u32,
+    /// It was made for this port.
+    made: bool,
+    /// The network had more than one bridge before.
+    grown_before: bool,
+}
+
+/// Joins the port to the first bridge of its network that has a place left, and makes the next when none has.
+fn seat(socket: &mut Socket, interface: &Interface) -> Result<Seat, KernelError> {
+    let port = interface.end.link().as_str();
+    let second = interface.bridges.get(1);
+    let grown_before = match second {
+        Some(name) => link::find(socket, name.as_str())?.is_some(),
+        None => false,
+    };
+    let mut full = KernelError::new(format!("find a bridge for {port}"), io::ErrorKind::NotFound.into());
+    for (number, name) in interface.bridges.iter().enumerate() {
+        let found = link::find(socket, name.as_str())?;
+        if found.is_none() {
+            let mac = interface.bridge_mac;
+            socket.request(link::bridge(name.as_str(), mac, interface.mtu))?;
+        }
+        let bridge = link::index(socket, name.as_str())?;
+        match socket.request(link::join(port, bridge)) {
+            Ok(_) => return Ok(Seat { number, bridge, made: found.is_none(), grown_before }),
+            Err(error) if error.is(libc::EXFULL) => full = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(full)
+}
+
+/// Removes the routes that lead an address to a further bridge.
+fn forget_route(socket: &mut Socket, to: IpNetwork, interface: &Interface) -> Result<(), KernelError> {
+    for name in &interface.bridges[1..] {
+        let Some(bridge) = link::find(socket, name.as_str())? else { break };
+        match socket.request(route::remove(to, Hop { link: bridge.index, via: None, source: None })) {
+            Err(error) if !error.is(libc::ESRCH) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes the link; it replaces one that an interrupted attempt left.
@@ -191,7 +258,9 @@ fn make(socket: &mut Socket, interface: &Interface, netns: BorrowedFd<'_>) -> Re
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Interface {
     end: HostEnd,
+    /// The bridge that it is at, and those of its network, in the order in which they fill.
     bridge: LinkName,
+    bridges: Vec<LinkName>,
     bridge_mac: [u8; 6],
     ifname: LinkName,
     /// What it may send, and the same as a note.
@@ -282,6 +351,7 @@ fn interface(end: HostEnd, attachment: &Attachment, network: &Network) -> Result
     Ok(Interface {
         end,
         bridge: network.bridge.clone(),
+        bridges: network.bridges().cloned().collect(),
         bridge_mac: wanted::bridge_mac(network),
         ifname: attachment.ifname.clone(),
         alias: guard.alias().ok_or_else(too_long)?,
@@ -377,6 +447,7 @@ mod tests {
         };
         Network {
             bridge: LinkName::new("br-a").unwrap(),
+            further: Vec::new(),
             ranges: vec![
                 range("10.1.1.0/24", "10.1.1.1", "10.9.0.0/26"),
                 range("fd00:1::/64", "fd00:1::1", "fd00:9::/80"),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
-use crate::spec::{FabricConfig, Network, Range};
+use crate::spec::{FabricConfig, LinkName, Network, Range};
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,6 +142,11 @@ pub fn overlaps(first: IpNetwork, second: IpNetwork) -> bool {
 }
 
 impl Network {
+    /// The names of all its bridges, those included that aren't needed.
+    pub(crate) fn bridges(&self) -> impl Iterator<Item = &LinkName> {
+        std::iter::once(&self.bridge).chain(&self.further)
+    }
+
     /// The network's range of a family.
     pub fn range(&self, family: Family) -> Option<&Range> {
         self.ranges.iter().find(|range| Family::of(range.subnet.ip()) == family)

@@ -228,7 +228,7 @@ impl Found<'_> {
         if route.by_kernel || !route.unicast {
             return None;
         }
-        Some(RouteObserved { to: route.to, via: route.via?, link: self.link_name(route.link)? })
+        Some(RouteObserved { to: route.to, via: route.via, link: self.link_name(route.link)? })
     }
 }
 

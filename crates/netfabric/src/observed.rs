@@ -78,8 +78,8 @@ pub struct LinkObserved {
 pub struct RouteObserved {
     /// The destination.
     pub to: IpNetwork,
-    /// The next router.
-    pub via: IpAddr,
+    /// The next router; none when the destination is on the link itself.
+    pub via: Option<IpAddr>,
     /// The link it leads out of.
     pub link: String,
 }

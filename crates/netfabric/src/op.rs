@@ -316,7 +316,10 @@ impl Op {
 
 impl fmt::Display for RouteObserved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} by {} on {}", self.to, self.via, self.link)
+        match self.via {
+            Some(via) => write!(f, "{} by {via} on {}", self.to, self.link),
+            None => write!(f, "{} on {}", self.to, self.link),
+        }
     }
 }
 

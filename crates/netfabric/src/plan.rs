@@ -9,7 +9,7 @@ use crate::family::Family;
 use crate::observed::{NeighbourObserved, Observed, RouteObserved, TableObserved};
 use crate::op::{Flows, Op};
 use crate::side::{Side, UPLINK};
-use crate::spec::{FabricConfig, FabricSpec, Protocol};
+use crate::spec::{FabricConfig, FabricSpec, LinkName, Network, Protocol};
 use crate::{rules, wanted};
 
 /// Plans the way from `observed` to `spec`; empty when they agree. The spec must have passed its check.
@@ -47,7 +47,7 @@ struct Plan<'a> {
     ops: Vec<Op>,
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
     fn push(&mut self, op: Op) {
         op.project(&mut self.observed);
         self.ops.push(op);
@@ -65,7 +65,7 @@ impl Plan<'_> {
 
     fn stale_bridges(&mut self) {
         let wanted: BTreeSet<&str> =
-            self.spec.networks.values().map(|network| network.bridge.as_str()).collect();
+            self.spec.networks.values().flat_map(Network::bridges).map(LinkName::as_str).collect();
         // A bridge that nothing names goes; so does another kind of link under a bridge's name.
         let links = self.observed.fabric.links.iter();
         let stale: Vec<String> = links
@@ -100,14 +100,27 @@ impl Plan<'_> {
     }
 
     fn bridges(&mut self) {
-        for network in self.spec.networks.values() {
-            let name = network.bridge.as_str();
+        for (network, bridge) in self.all_bridges() {
+            let name = bridge.as_str();
             if !self.observed.fabric.links.contains_key(name) {
                 let mac = wanted::bridge_mac(network);
                 self.push(Op::AddBridge { name: name.to_owned(), mac, mtu: network.mtu });
             }
             self.set_link(Side::Fabric, name, network.mtu);
         }
+    }
+
+    fn all_bridges(&self) -> Vec<(&'a Network, &'a LinkName)> {
+        let networks = self.spec.networks.values();
+        let bridges = networks.flat_map(|network| {
+            wanted::bridges(network, &self.observed)
+                .map(|bridge| bridge.as_str().to_owned())
+                .collect::<Vec<_>>()
+        });
+        let there: BTreeSet<String> = bridges.collect();
+        let networks = self.spec.networks.values();
+        let all = networks.flat_map(|network| network.bridges().map(move |bridge| (network, bridge)));
+        all.filter(|(_, bridge)| there.contains(bridge.as_str())).collect()
     }
 
     fn set_link(&mut self, side: Side, name: &str, mtu: u32) {
@@ -118,7 +131,7 @@ impl Plan<'_> {
     }
 
     fn addresses(&mut self, side: Side) {
-        let wanted = wanted::addresses(self.config, self.spec, side);
+        let wanted = wanted::addresses(self.config, self.spec, &self.observed, side);
         let found = self.observed.side(side).addresses.clone();
         for (link, address) in found.difference(&wanted).cloned() {
             self.push(Op::RemoveAddress { side, link, address });
@@ -131,7 +144,7 @@ impl Plan<'_> {
     }
 
     fn routes(&mut self, side: Side) {
-        let wanted = wanted::routes(self.config, self.spec, side);
+        let wanted = wanted::routes(self.config, self.spec, &self.observed, side);
         let found = self.observed.side(side).routes.clone();
         let replaced = |route: &RouteObserved| wanted.iter().any(|other| other.to == route.to);
         for route in found.difference(&wanted).filter(|route| !replaced(route)).cloned() {

@@ -73,11 +73,15 @@ pub struct FabricSpec {
     pub ports: Vec<PublishedPort>,
 }
 
-/// One isolated network: a bridge in the fabric namespace.
+/// One isolated network: a bridge in the fabric namespace, or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// Name of the bridge; unique in the fabric.
     pub bridge: LinkName,
+    /// Names of further bridges, for instances that find no place at those before: the kernel gives a bridge at most
+    /// 1,023 ports. Each is made when it is needed. Unicast between them is routed like all of it; broadcast and
+    /// multicast stay on one bridge.
+    pub further: Vec<LinkName>,
     /// At most one range per address family; a network may be IPv4, IPv6, both or neither.
     pub ranges: Vec<Range>,
     /// No way out of the host, and no published ports, for what is only in this network.

@@ -10,7 +10,7 @@ use crate::family::{Family, TableFamily, canonical, octets, with_prefix};
 use crate::guard::{Allowed, Guard};
 use crate::observed::{LinkObserved, NeighbourObserved, Observed, RouteObserved};
 use crate::side::{Side, UPLINK};
-use crate::spec::{FabricConfig, FabricSpec, Network};
+use crate::spec::{FabricConfig, FabricSpec, LinkName, Network};
 
 /// A kernel parameter that must have a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +109,7 @@ pub(crate) fn mac_of(name: &str) -> [u8; 6] {
 pub(crate) fn addresses(
     config: &FabricConfig,
     spec: &FabricSpec,
+    observed: &Observed,
     side: Side,
 ) -> BTreeSet<(String, IpNetwork)> {
     let pairs = Family::ALL.into_iter().filter_map(|family| config.uplink_pair(family));
@@ -116,8 +117,14 @@ pub(crate) fn addresses(
         Side::Host => pairs.map(|pair| (config.tag.name(), pair.host)).collect(),
         Side::Fabric => {
             let gateways = spec.networks.values().flat_map(|network| {
-                network.ranges.iter().map(|range| {
-                    (network.bridge.to_string(), with_prefix(range.gateway, range.subnet.prefix()))
+                bridges(network, observed).flat_map(move |bridge| {
+                    network.ranges.iter().map(move |range| {
+                        // The subnet is on the first bridge, but for what is routed to another.
+                        let whole = Family::of(range.gateway).bits();
+                        let first = *bridge == network.bridge;
+                        let prefix = if first { range.subnet.prefix() } else { whole };
+                        (bridge.to_string(), with_prefix(range.gateway, prefix))
+                    })
                 })
             });
             pairs.map(|pair| (UPLINK.to_owned(), pair.fabric)).chain(gateways).collect()
@@ -125,13 +132,27 @@ pub(crate) fn addresses(
     }
 }
 
+/// A network's bridges: the first, and those of the further ones that were needed.
+pub(crate) fn bridges<'a>(
+    network: &'a Network,
+    observed: &'a Observed,
+) -> impl Iterator<Item = &'a LinkName> {
+    let there = |name: &&LinkName| observed.fabric.links.get(name.as_str()).is_some_and(|link| link.bridge);
+    std::iter::once(&network.bridge).chain(network.further.iter().filter(there))
+}
+
 /// Routes of a side: out of the fabric to the host, and from the host to what is in the fabric.
-pub(crate) fn routes(config: &FabricConfig, spec: &FabricSpec, side: Side) -> BTreeSet<RouteObserved> {
-    let mut routes = BTreeSet::new();
+pub(crate) fn routes(
+    config: &FabricConfig,
+    spec: &FabricSpec,
+    observed: &Observed,
+    side: Side,
+) -> BTreeSet<RouteObserved> {
+    let mut routes = if side == Side::Fabric { elsewhere(spec, observed) } else { BTreeSet::new() };
     for family in Family::ALL {
         let Some(pair) = config.uplink_pair(family) else { continue };
         if side == Side::Fabric {
-            let via = pair.host.ip();
+            let via = Some(pair.host.ip());
             routes.insert(RouteObserved { to: family.everything(), via, link: UPLINK.to_owned() });
             continue;
         }
@@ -140,11 +161,27 @@ pub(crate) fn routes(config: &FabricConfig, spec: &FabricSpec, side: Side) -> BT
         let services = config.services().into_iter().filter(|range| Family::of(range.ip()) == family);
         routes.extend(subnets.chain(services).map(|to| RouteObserved {
             to: canonical(to),
-            via: pair.fabric.ip(),
+            via: Some(pair.fabric.ip()),
             link: config.tag.name(),
         }));
     }
     routes
+}
+
+/// Routes to the instances on further bridges.
+fn elsewhere(spec: &FabricSpec, observed: &Observed) -> BTreeSet<RouteObserved> {
+    let further = ports_of_networks(spec, observed)
+        .filter(|(_, network, link)| link.master.as_deref() != Some(network.bridge.as_str()));
+    let noted = further.filter_map(|(_, _, link)| Some((link.master.as_ref()?, link.guard.as_ref()?)));
+    noted
+        .flat_map(|(bridge, guard)| {
+            guard.addresses.iter().map(|address| RouteObserved {
+                to: with_prefix(*address, Family::of(*address).bits()),
+                via: None,
+                link: bridge.clone(),
+            })
+        })
+        .collect()
 }
 
 /// Entries of both sides' sets, for the families that the kernel has.
@@ -152,7 +189,7 @@ pub(crate) fn entries(config: &FabricConfig, spec: &FabricSpec, observed: &Obser
     let mut entries = BTreeSet::new();
     for network in spec.networks.values() {
         for range in &network.ranges {
-            entries.extend(passes(network, Family::of(range.subnet.ip())));
+            entries.extend(passes(network, observed, Family::of(range.subnet.ip())));
         }
     }
     for service in &spec.service_addresses {
@@ -204,8 +241,11 @@ fn ports_of_networks<'a>(
     spec: &'a FabricSpec,
     observed: &'a Observed,
 ) -> impl Iterator<Item = (&'a str, &'a Network, &'a LinkObserved)> {
-    let networks: BTreeMap<&str, &Network> =
-        spec.networks.values().map(|network| (network.bridge.as_str(), network)).collect();
+    let networks: BTreeMap<&str, &Network> = spec
+        .networks
+        .values()
+        .flat_map(|network| network.bridges().map(move |bridge| (bridge.as_str(), network)))
+        .collect();
     observed.fabric.links.iter().filter_map(move |(name, link)| {
         let network = networks.get(link.master.as_deref()?)?;
         Some((name.as_str(), *network, link))
@@ -228,15 +268,17 @@ pub(crate) fn services(spec: &FabricSpec, observed: &Observed) -> BTreeMap<IpAdd
     services
 }
 
-fn passes(network: &Network, family: Family) -> Vec<Entry> {
-    let bridge = network.bridge.as_str();
+fn passes(network: &Network, observed: &Observed, family: Family) -> Vec<Entry> {
+    let bridges: Vec<&str> = bridges(network, observed).map(LinkName::as_str).collect();
     let pass = |from: &str, to: &str| Entry::Pass { family, from: from.to_owned(), to: to.to_owned() };
     let mut passes = Vec::new();
-    if network.icc {
-        passes.push(pass(bridge, bridge));
-    }
-    if !network.internal {
-        passes.extend([pass(bridge, UPLINK), pass(UPLINK, bridge)]);
+    for bridge in &bridges {
+        if network.icc {
+            passes.extend(bridges.iter().map(|other| pass(bridge, other)));
+        }
+        if !network.internal {
+            passes.extend([pass(bridge, UPLINK), pass(UPLINK, bridge)]);
+        }
     }
     passes
 }

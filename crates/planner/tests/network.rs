@@ -222,3 +222,61 @@ fn under_a_route_to_everything_a_network_is_found_still() {
     cluster.plan();
     assert_eq!(subnets(&cluster, "shop_default"), ["10.212.1.0/24"]);
 }
+
+fn many(services: usize, replicas: u32, subnet: Option<&str>) -> hoist_model::Stack {
+    let mut built = stack("shop");
+    for number in 0..services {
+        built = built.service(service(&format!("web{number}")).replicas(replicas));
+    }
+    let subnet: Option<ipnetwork::IpNetwork> = subnet.map(|subnet| subnet.parse().expect("a range"));
+    built.network("default", |network| network.subnets.extend(subnet)).build()
+}
+
+#[test]
+fn a_network_is_as_large_as_what_is_in_it() {
+    for (services, replicas, wanted) in [
+        (1, 3, "10.212.0.0/24"),
+        (300, 1, "10.212.0.0/22"),
+        (1, 600, "10.212.0.0/21"),
+        (1100, 1, "10.212.0.0/20"),
+    ] {
+        let mut cluster = Cluster::new();
+        cluster.put(&many(services, replicas, None), &UpOptions::default());
+        cluster.plan();
+        assert_eq!(subnets(&cluster, "shop_default"), [wanted]);
+        let spec = cluster.spec();
+        let given: std::collections::BTreeSet<IpAddr> = spec
+            .instances
+            .values()
+            .flat_map(|instance| instance.addresses[&network("shop_default")].clone())
+            .collect();
+        assert_eq!(given.len(), services * replicas as usize);
+        let services_with = cluster.endpoints[&here()].services.values().filter(|s| !s.addresses.is_empty());
+        assert_eq!(services_with.count(), services);
+    }
+}
+
+#[test]
+fn a_network_that_is_too_small_is_told_before_anything_starts() {
+    let refused = |cluster: &mut Cluster, built: &hoist_model::Stack| {
+        cluster.put(built, &UpOptions::default());
+        let plan = cluster.peek();
+        let failure = plan.failures[&id("shop")][0].clone();
+        format!("{}; {}", failure.what, failure.hint.unwrap_or_default())
+    };
+    let declared = refused(&mut Cluster::new(), &many(1, 300, Some("10.66.0.0/24")));
+    assert_eq!(
+        declared,
+        "network shop_default has room for 253 instances in 10.66.0.0/24, and 300 are wanted; give it a wider subnet: \
+         /23 or more"
+    );
+    // Three that run keep their addresses, and so their network its range; after `down` it is as large as it must be.
+    let mut cluster = Cluster::new();
+    cluster.up(&many(1, 3, None));
+    let grown = refused(&mut cluster, &many(1, 300, None));
+    assert!(grown.contains("room for 253 instances in 10.212.0.0/24, and 300 are wanted; "), "{grown}");
+    assert!(grown.contains("`hoist down` of shop and `hoist up`"), "{grown}");
+    ends(&mut cluster);
+    cluster.plan();
+    assert_eq!(subnets(&cluster, "shop_default"), ["10.212.0.0/22"]);
+}

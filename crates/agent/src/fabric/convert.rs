@@ -15,10 +15,19 @@ const MTU: u32 = 1500;
 
 /// A bridge's name: `br-` and a digest of the network's id, since ids may be longer than names of links.
 pub(super) fn bridge(id: &NetworkId) -> net::LinkName {
+    numbered_bridge(id, 'r')
+}
+
+/// Names of further bridges: `b2-` to `b9-`. With the first, they have 9,207 ports.
+fn further_bridges(id: &NetworkId) -> Vec<net::LinkName> {
+    ('2'..='9').map(|number| numbered_bridge(id, number)).collect()
+}
+
+fn numbered_bridge(id: &NetworkId, number: char) -> net::LinkName {
     let hash = id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    net::LinkName::new(format!("br-{:012x}", hash & 0xffff_ffff_ffff))
+    net::LinkName::new(format!("b{number}-{:012x}", hash & 0xffff_ffff_ffff))
         .expect("15 printable bytes name a link")
 }
 
@@ -37,6 +46,7 @@ pub(super) fn network(id: &NetworkId, spec: &NetworkSpec) -> net::Network {
     };
     net::Network {
         bridge: bridge(id),
+        further: further_bridges(id),
         ranges: spec.subnets.iter().map(range).collect(),
         internal: spec.internal,
         mtu: MTU,

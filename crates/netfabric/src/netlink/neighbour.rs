@@ -6,10 +6,10 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::route::address_family;
 use super::{KernelError, Request, Socket};
@@ -31,6 +31,20 @@ pub(crate) fn add(link: u32, address: IpAddr, mac: [u8; 6]) -> Request<RouteNetl
     message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.to_vec()));
     let message = RouteNetlinkMessage::NewNeighbour(message);
     Request::new(format!("add neighbour {address}"), message, NLM_F_CREATE | NLM_F_REPLACE)
+}
+
+/// Tells a bridge behind which port a hardware address is. What it doesn't know it sends to every port, and with
+/// more than `net.core.netdev_max_backlog` of them the kernel drops the last copies.
+pub(crate) fn behind(port: u32, mac: [u8; 6]) -> Request<RouteNetlinkMessage> {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Bridge;
+    message.header.ifindex = port;
+    // Static: it doesn't age, and isn't the bridge's own.
+    message.header.state = NeighbourState::Noarp;
+    message.header.flags = NeighbourFlags::Controller;
+    message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.to_vec()));
+    let message = RouteNetlinkMessage::NewNeighbour(message);
+    Request::new("tell the bridge who is behind a port", message, NLM_F_CREATE | NLM_F_REPLACE)
 }
 
 /// Removes a neighbour.

@@ -33,7 +33,15 @@ fn network(number: u8) -> (NetworkId, Network) {
     };
     let bridge = LinkName::new(format!("br-{number}")).unwrap();
     let internal = number == 3;
-    let network = Network { bridge, ranges: vec![range], internal, mtu: 1500, icc: true, source_check: true };
+    let network = Network {
+        bridge,
+        further: Vec::new(),
+        ranges: vec![range],
+        internal,
+        mtu: 1500,
+        icc: true,
+        source_check: true,
+    };
     (NetworkId::new(format!("net-{number}")), network)
 }
 

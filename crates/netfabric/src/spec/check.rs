@@ -136,14 +136,15 @@ impl FabricSpec {
         let mut ranges = config.own_ranges();
         let mut bridges: Vec<(&str, &NetworkId)> = Vec::new();
         for (id, network) in &self.networks {
-            if let Some((_, first)) = bridges.iter().find(|(bridge, _)| *bridge == network.bridge.as_str()) {
+            let names: Vec<&str> = network.bridges().map(LinkName::as_str).collect();
+            if let Some((bridge, first)) = bridges.iter().find(|(bridge, _)| names.contains(bridge)) {
                 return Err(SpecError::Bridge {
                     first: (*first).clone(),
                     second: id.clone(),
-                    bridge: network.bridge.to_string(),
+                    bridge: (*bridge).to_owned(),
                 });
             }
-            bridges.push((network.bridge.as_str(), id));
+            bridges.extend(names.into_iter().map(|name| (name, id)));
             check_network(id, network, config)?;
             ranges.extend(network.ranges.iter().map(|range| (format!("network {id}"), range.subnet)));
         }

@@ -384,6 +384,7 @@ pub(crate) fn spec(config: &FabricConfig) -> FabricSpec {
         ];
         let network = Network {
             bridge: LinkName::new(format!("br-{name}")).unwrap(),
+            further: vec![LinkName::new(format!("b2-{name}")).unwrap()],
             ranges,
             internal,
             mtu: 1500,

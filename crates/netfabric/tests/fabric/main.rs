@@ -9,6 +9,7 @@ mod harness;
 mod isolation;
 mod lifecycle;
 mod ports;
+mod scale;
 mod services;
 mod sources;
 mod speed;

@@ -8,7 +8,10 @@ use ipnetwork::IpNetwork;
 
 use super::Pool;
 use super::classify::Desired;
-use super::pool::overlap;
+use super::pool::{overlap, prefix4, size};
+
+/// A subnet's own address, its gateway and its broadcast address.
+const UNUSABLE: u128 = 3;
 
 /// A network as the stacks that refer to it declare it.
 #[derive(Debug)]
@@ -16,6 +19,9 @@ pub(super) struct Declared<'a> {
     pub(super) users: BTreeSet<&'a StackId>,
     /// None while every reference is external.
     pub(super) declaration: Option<&'a Network>,
+    /// How many instances and services will be in it.
+    pub(super) instances: u128,
+    pub(super) services: u128,
 }
 
 /// All networks that services refer to.
@@ -25,10 +31,15 @@ pub(super) fn declared<'a>(services: &'a [Desired<'a>]) -> BTreeMap<NetworkId, D
         let used =
             service.service().networks.keys().filter_map(|key| service.revision.stack.networks.get(key));
         for network in used {
-            let entry = found
-                .entry(network.id.clone())
-                .or_insert_with(|| Declared { users: BTreeSet::new(), declaration: None });
+            let entry = found.entry(network.id.clone()).or_insert_with(|| Declared {
+                users: BTreeSet::new(),
+                declaration: None,
+                instances: 0,
+                services: 0,
+            });
             entry.users.insert(service.stack);
+            entry.instances += u128::from(service.replicas());
+            entry.services += 1;
             if !network.external && entry.declaration.is_none() {
                 entry.declaration = Some(network);
             }
@@ -55,30 +66,35 @@ impl Networks<'_> {
         let users = declared.users.iter().map(|user| (*user).clone()).collect();
         let before = self.previous.networks.get(id);
         let spec = match (declared.declaration, before) {
-            (Some(declaration), _) => self.declare(declaration, before)?,
+            (Some(declaration), _) => self.declare(declaration, declared, before)?,
             (None, Some(before)) => before.clone(),
-            (None, None) => self.adopt(id)?,
+            (None, None) => self.adopt(id, declared)?,
         };
         self.chosen.insert(id.clone(), NetworkSpec { users, ..spec });
         Ok(())
     }
 
-    fn declare(&self, declaration: &Network, before: Option<&NetworkSpec>) -> Result<NetworkSpec, Failure> {
+    fn declare(
+        &self,
+        declaration: &Network,
+        declared: &Declared<'_>,
+        before: Option<&NetworkSpec>,
+    ) -> Result<NetworkSpec, Failure> {
         let mut subnets = Vec::new();
         for v6 in [false, true] {
             let given = declaration.subnets.iter().find(|subnet| subnet.is_ipv6() == v6);
             if v6 && !declaration.ipv6 && given.is_none() {
                 continue;
             }
-            subnets.push(self.subnet(&declaration.id, given.copied(), v6, before)?);
+            subnets.push(self.subnet(&declaration.id, given.copied(), v6, declared, before)?);
         }
-        let services = self.slices(&declaration.id, &subnets, before)?;
+        let services = self.slices(&declaration.id, &subnets, declared.services, before)?;
         let Network { internal, unchecked, .. } = *declaration;
         Ok(NetworkSpec { users: Vec::new(), subnets, services, internal, unchecked })
     }
 
     /// A network that exists, but is in nobody's file any more.
-    fn adopt(&self, id: &NetworkId) -> Result<NetworkSpec, Failure> {
+    fn adopt(&self, id: &NetworkId, declared: &Declared<'_>) -> Result<NetworkSpec, Failure> {
         let Some(seen) = self.report.networks.get(id) else {
             return Err(failure(
                 id,
@@ -86,7 +102,7 @@ impl Networks<'_> {
                 "bring up the stack that declares it first, or remove `external: true`",
             ));
         };
-        let services = self.slices(id, &seen.subnets, None)?;
+        let services = self.slices(id, &seen.subnets, declared.services, None)?;
         Ok(NetworkSpec {
             users: Vec::new(),
             subnets: seen.subnets.clone(),
@@ -101,6 +117,7 @@ impl Networks<'_> {
         id: &NetworkId,
         given: Option<IpNetwork>,
         v6: bool,
+        declared: &Declared<'_>,
         before: Option<&NetworkSpec>,
     ) -> Result<IpNetwork, Failure> {
         let others: Vec<(&NetworkId, IpNetwork)> = self.others(id).collect();
@@ -114,11 +131,24 @@ impl Networks<'_> {
                     "choose another subnet",
                 ));
             }
+            if room(given) < declared.instances {
+                let hint =
+                    format!("give it a wider subnet: /{} or more", prefix4(declared.instances + UNUSABLE));
+                return Err(crowded(id, given, declared.instances, &hint));
+            }
             return self.not_the_hosts(id, given);
         }
         let kept = before.and_then(|before| before.subnets.iter().find(|subnet| subnet.is_ipv6() == v6));
         let alone = |kept: &&IpNetwork| !others.iter().any(|(_, subnet)| overlap(**kept, *subnet));
-        if let Some(kept) = kept.filter(alone).filter(|kept| self.stays(id, **kept)) {
+        if let Some(kept) = kept.filter(alone).filter(|kept| self.stays(id, **kept, declared.instances)) {
+            if room(*kept) < declared.instances {
+                let users: Vec<String> = declared.users.iter().map(ToString::to_string).collect();
+                let hint = format!(
+                    "what runs in it has addresses there: `hoist down` of {} and `hoist up` give it a wider range",
+                    users.join(" and ")
+                );
+                return Err(crowded(id, *kept, declared.instances, &hint));
+            }
             return Ok(*kept);
         }
         let free = |candidate: &IpNetwork| {
@@ -130,17 +160,23 @@ impl Networks<'_> {
             !routes.any(|route| overlap(*candidate, *route) && route.prefix() >= candidate.prefix())
                 && !others.iter().any(|(_, subnet)| overlap(*candidate, *subnet))
         };
-        let found = self.pool.subnets(v6).find(free).or_else(|| self.pool.subnets(v6).find(narrower));
-        found.ok_or_else(|| {
+        let search = |need: u128| {
+            let found = self.pool.subnets(v6, need).find(free);
+            found.or_else(|| self.pool.subnets(v6, need).find(narrower))
+        };
+        // While they are replaced there may be two of each.
+        let found = search(2 * declared.instances + UNUSABLE);
+        found.or_else(|| search(declared.instances + UNUSABLE)).ok_or_else(|| {
             let hint = "remove networks that nobody needs, or give the network a subnet of its own";
-            failure(id, format!("no subnet is left for network {id}"), hint)
+            let instances = declared.instances;
+            failure(id, format!("no subnet is left for network {id} with {instances} instances"), hint)
         })
     }
 
     /// A chosen subnet stays while instances run in it, whatever the host routes by now; else only while it is one that
     /// would be chosen today.
-    fn stays(&self, id: &NetworkId, subnet: IpNetwork) -> bool {
-        self.runs(id) || (self.pool.has(subnet) && !self.routed(subnet))
+    fn stays(&self, id: &NetworkId, subnet: IpNetwork, instances: u128) -> bool {
+        self.runs(id) || (self.pool.has(subnet) && !self.routed(subnet) && room(subnet) >= instances)
     }
 
     fn runs(&self, id: &NetworkId) -> bool {
@@ -182,23 +218,36 @@ impl Networks<'_> {
         &self,
         id: &NetworkId,
         subnets: &[IpNetwork],
+        count: u128,
         before: Option<&NetworkSpec>,
     ) -> Result<Vec<IpNetwork>, Failure> {
         let chosen = self.chosen.iter().chain(&self.previous.networks).filter(|(other, _)| *other != id);
-        let taken: BTreeSet<IpNetwork> = chosen.flat_map(|(_, network)| &network.services).copied().collect();
+        let taken: Vec<IpNetwork> = chosen.flat_map(|(_, network)| &network.services).copied().collect();
+        let free = |slice: &IpNetwork| !taken.iter().any(|other| overlap(*slice, *other));
         let slice = |subnet: &IpNetwork| {
             let v6 = subnet.is_ipv6();
             let kept = before.and_then(|before| before.services.iter().find(|slice| slice.is_ipv6() == v6));
+            // A service that finds no address in it is reached by the addresses of its instances.
             let kept = kept.filter(|kept| self.pool.has_services(**kept));
-            kept.copied().or_else(|| self.pool.slices(v6).find(|slice| !taken.contains(slice))).ok_or_else(
-                || {
-                    let hint = "remove networks that nobody needs";
-                    failure(id, format!("no range of service addresses is left for network {id}"), hint)
-                },
-            )
+            let kept = kept.filter(|kept| self.runs(id) || size(**kept) >= count + 2);
+            kept.copied().or_else(|| self.pool.slices(v6, count + 2).find(free)).ok_or_else(|| {
+                let hint = "remove networks that nobody needs";
+                failure(id, format!("no range of service addresses is left for network {id}"), hint)
+            })
         };
         subnets.iter().map(slice).collect()
     }
+}
+
+/// Instances that a subnet has addresses for.
+fn room(subnet: IpNetwork) -> u128 {
+    size(subnet).saturating_sub(UNUSABLE)
+}
+
+fn crowded(id: &NetworkId, subnet: IpNetwork, instances: u128, hint: &str) -> Failure {
+    let room = room(subnet);
+    let what = format!("network {id} has room for {room} instances in {subnet}, and {instances} are wanted");
+    failure(id, what, hint)
 }
 
 fn failure(id: &NetworkId, what: String, hint: &str) -> Failure {

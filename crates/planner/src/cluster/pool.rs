@@ -16,7 +16,8 @@ const SLICE6: u8 = 112;
 pub struct Pool {
     /// Subnets of networks are cut from this.
     pub networks4: Ipv4Network,
-    /// Prefix length of a network's IPv4 subnet, and of its slice of the service range.
+    /// Prefix length of a small network's IPv4 subnet, and of its slice of the service range; what has more instances
+    /// or services has more addresses.
     pub prefix4: u8,
     /// Service addresses; outside `networks4`. Each network has a slice of its own.
     pub services4: Ipv4Network,
@@ -58,30 +59,46 @@ impl Pool {
         within(slice, IpNetwork::V4(self.services4)) || within(slice, IpNetwork::V6(self.services6()))
     }
 
-    /// Candidates for a network's subnet, in order. The IPv6 ones end before the service range.
-    pub(super) fn subnets(&self, v6: bool) -> Box<dyn Iterator<Item = IpNetwork>> {
+    /// Candidates for the subnet of a network that needs so many addresses, in order. The IPv6 ones end before the
+    /// service range.
+    pub(super) fn subnets(&self, v6: bool, need: u128) -> Box<dyn Iterator<Item = IpNetwork>> {
         let services = IpNetwork::V6(self.services6());
         if v6 {
             Box::new(cut(IpNetwork::V6(self.ula), PREFIX6).filter(move |subnet| *subnet != services))
         } else {
-            Box::new(cut(IpNetwork::V4(self.networks4), self.prefix4))
+            Box::new(cut(IpNetwork::V4(self.networks4), prefix4(need).min(self.prefix4)))
         }
     }
 
-    /// Candidates for a network's slice of the service range, in order.
-    pub(super) fn slices(&self, v6: bool) -> Box<dyn Iterator<Item = IpNetwork>> {
+    /// Candidates for a slice of the service range with so many addresses, in order.
+    pub(super) fn slices(&self, v6: bool, need: u128) -> Box<dyn Iterator<Item = IpNetwork>> {
         if v6 {
             Box::new(cut(IpNetwork::V6(self.services6()), SLICE6))
         } else {
-            Box::new(cut(IpNetwork::V4(self.services4), self.prefix4))
+            Box::new(cut(IpNetwork::V4(self.services4), prefix4(need).min(self.prefix4)))
         }
     }
 }
 
-/// `range` cut into networks of this prefix length. Ends after 65,536.
+/// The longest IPv4 prefix with so many addresses.
+pub(super) fn prefix4(need: u128) -> u8 {
+    let bits = need.max(1).next_power_of_two().trailing_zeros();
+    32_u32.saturating_sub(bits).try_into().unwrap_or(0)
+}
+
+/// Addresses in a range.
+pub(super) fn size(range: IpNetwork) -> u128 {
+    let bits: u8 = if range.is_ipv6() { 128 } else { 32 };
+    1_u128.checked_shl((bits - range.prefix()).into()).unwrap_or(u128::MAX)
+}
+
+/// `range` cut into networks of this prefix length; none when it is smaller than one. Ends after 65,536.
 fn cut(range: IpNetwork, prefix: u8) -> impl Iterator<Item = IpNetwork> {
     let bits = if range.is_ipv6() { 128 } else { 32 };
-    let count = 1u128 << u32::from(prefix.saturating_sub(range.prefix())).min(16);
+    let count = match prefix.checked_sub(range.prefix()) {
+        Some(more) => 1u128 << u32::from(more).min(16),
+        None => 0,
+    };
     let size = 1u128.checked_shl(u32::from(bits - prefix.min(bits))).unwrap_or(0);
     let base = number(range.network());
     (0..count).filter_map(move |n| IpNetwork::new(address(base + n * size, range.is_ipv6()), prefix).ok())
@@ -135,13 +152,27 @@ mod tests {
     fn subnets_and_slices_stay_inside_their_ranges() {
         let pool = Pool::default();
         for v6 in [false, true] {
-            let subnets: Vec<IpNetwork> = pool.subnets(v6).take(2000).collect();
-            let slices: Vec<IpNetwork> = pool.slices(v6).take(2000).collect();
+            let subnets: Vec<IpNetwork> = pool.subnets(v6, 250).take(2000).collect();
+            let slices: Vec<IpNetwork> = pool.slices(v6, 250).take(2000).collect();
             assert!(subnets.len() >= 1024 && slices.len() >= 1024);
             assert!(subnets.iter().all(|subnet| slices.iter().all(|slice| !overlap(*subnet, *slice))));
         }
-        assert_eq!(pool.subnets(false).nth(1), Some("10.212.1.0/24".parse().unwrap()));
-        assert_eq!(pool.slices(true).nth(1), Some("fd48:6f69:7374:ffff::1:0/112".parse().unwrap()));
+        assert_eq!(pool.subnets(false, 5).nth(1), Some("10.212.1.0/24".parse().unwrap()));
+        assert_eq!(pool.slices(true, 5).nth(1), Some("fd48:6f69:7374:ffff::1:0/112".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_needs_more_gets_more_and_never_more_than_there_is() {
+        let pool = Pool::default();
+        for (need, prefix) in [(3, 24), (256, 24), (257, 23), (603, 22), (2203, 20), (1 << 18, 14)] {
+            assert_eq!(
+                pool.subnets(false, need).next().map(|subnet| subnet.prefix()),
+                Some(prefix),
+                "{need}"
+            );
+        }
+        assert_eq!(pool.subnets(false, (1 << 18) + 1).next(), None);
+        assert!(pool.subnets(true, 1 << 40).next().is_some());
     }
 
     #[test]
