@@ -56,6 +56,30 @@ fn one_exit_may_decide() {
 }
 
 #[test]
+fn the_code_is_the_chosen_services_own_though_another_ends_first() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("cli/attached.yaml").with("STATUS", "7");
+    let _up = stack.hoist(&["up", "--exit-code-from", "stubborn", "stubborn", "brief"]).ended_with(9);
+    assert_eq!((stack.instance("stubborn").exit_code, stack.instance("brief").exit_code), (9, 7));
+    stack.down().ok();
+}
+
+#[test]
+fn a_code_from_nobody_is_refused_before_anything_starts() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("cli/attached.yaml");
+    for (words, why) in [
+        (&["up", "--exit-code-from", "nosuch"][..], "no service nosuch"),
+        (&["up", "--exit-code-from", "two", "one"][..], "doesn't start two"),
+        (&["up", "-d", "--exit-code-from", "two"][..], "cannot be used with"),
+    ] {
+        let refused = stack.hoist(words).ended_with(2);
+        assert!(refused.stderr.contains(why), "{refused}");
+    }
+    assert!(stack.ps().is_empty(), "nothing was started");
+}
+
+#[test]
 fn on_a_terminal_progress_is_drawn() {
     let Some(host) = Host::new() else { return };
     let stack = host.stack("cli/attached.yaml");

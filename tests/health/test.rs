@@ -4,3 +4,4 @@
 
 mod probes;
 mod traffic;
+mod wait;

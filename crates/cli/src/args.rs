@@ -184,10 +184,10 @@ pub struct Up {
     #[arg(long)]
     pub quiet_pull: bool,
     /// Stop everything when one instance ends
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["detach", "wait", "no_start"])]
     pub abort_on_container_exit: bool,
     /// Exit with the status of this service's instance; implies --abort-on-container-exit
-    #[arg(long, value_name = "SERVICE")]
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["detach", "wait", "no_start"])]
     pub exit_code_from: Option<String>,
     /// Show times in logs
     #[arg(long)]

@@ -36,7 +36,7 @@ pub(crate) struct Attached {
     /// Stop all when one ends.
     pub abort_on_exit: bool,
     /// Whose exit code to return.
-    pub code_from: Option<String>,
+    pub code_from: Option<ServiceName>,
     /// `-t`.
     pub timeout: Option<u32>,
     /// How the stop is shown.
@@ -65,12 +65,12 @@ pub(crate) async fn run(attached: Attached) -> Result<u8, CommandError> {
                 Some(Ok(status)) => {
                     let rows = rows(&attached, &status);
                     rows.iter().for_each(|row| tail.add(row.uid, row.report.slot.short(), row.report.starts));
-                    exits.note(&rows, attached.code_from.as_deref());
+                    exits.note(&rows, attached.code_from.as_ref());
                     alive = exits.some_live;
                     if attached.abort_on_exit && exits.some_ended {
                         stop(&attached, false).await?;
                         last_words(&mut tail).await;
-                        return Ok(exits.code);
+                        return final_code(&attached, &exits).await;
                     }
                 }
                 Some(Err(error)) => return Err(error.into()),
@@ -83,7 +83,10 @@ pub(crate) async fn run(attached: Attached) -> Result<u8, CommandError> {
             }
         }
         if !alive && !tail.is_open() {
-            return Ok(if attached.code_from.is_some() { exits.code } else { code::OK });
+            return Ok(match attached.code_from {
+                Some(_) => exits.code.unwrap_or(code::FAILED),
+                None => code::OK,
+            });
         }
     }
 }
@@ -97,21 +100,32 @@ fn rows<'a>(attached: &Attached, status: &'a StackStatus) -> Vec<&'a InstanceSta
 struct Exits {
     some_live: bool,
     some_ended: bool,
-    code: u8,
+    code: Option<u8>,
 }
 
 impl Exits {
-    fn note(&mut self, rows: &[&InstanceStatus], code_from: Option<&str>) {
+    fn note(&mut self, rows: &[&InstanceStatus], code_from: Option<&ServiceName>) {
         let ended = |row: &&&InstanceStatus| matches!(row.report.phase, Phase::Exited);
         self.some_live = rows.iter().any(|row| !matches!(row.report.phase, Phase::Exited | Phase::Failed(_)));
         self.some_ended = rows.iter().any(|row| ended(&row));
-        let chosen =
-            |row: &&&InstanceStatus| code_from.is_none_or(|name| name == row.report.slot.service.as_str());
-        if let Some(row) = rows.iter().filter(ended).find(chosen) {
-            let status = row.report.exit.map_or(0, hoist_model::Exit::status);
-            self.code = u8::try_from(status).unwrap_or(u8::MAX);
-        }
+        let chosen = |row: &&&InstanceStatus| code_from.is_none_or(|name| *name == row.report.slot.service);
+        let status = |row: &&InstanceStatus| row.report.exit.map_or(0, hoist_model::Exit::status);
+        let mut codes = rows.iter().filter(ended).filter(chosen).map(status);
+        let first = codes.next();
+        // Of several replicas one that failed decides.
+        let code = first.filter(|code| *code != 0).or_else(|| codes.find(|code| *code != 0)).or(first);
+        self.code = code.map(|code| u8::try_from(code).unwrap_or(u8::MAX)).or(self.code);
     }
+}
+
+/// The chosen service's own status, which it may have got only by the stop that another one's end caused.
+async fn final_code(attached: &Attached, exits: &Exits) -> Result<u8, CommandError> {
+    let Some(service) = &attached.code_from else { return Ok(exits.code.unwrap_or(code::OK)) };
+    let agent = connect::connect(&attached.target.root).await?;
+    let status = agent.stack(attached.target.id.clone()).await?;
+    let mut exits = Exits::default();
+    exits.note(&rows(attached, &status), Some(service));
+    Ok(exits.code.unwrap_or(code::FAILED))
 }
 
 /// The first Ctrl-C stops what is attached, a second one kills it.

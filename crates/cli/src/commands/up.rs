@@ -13,6 +13,7 @@ use crate::attach::{self, Attached};
 use crate::build::{self, Declared, Overrides};
 use crate::connect;
 use crate::error::{CommandError, code};
+use crate::last_words;
 use crate::out::errln;
 use crate::progress::{Progress, conclude};
 use crate::project::{Project, Target};
@@ -35,6 +36,7 @@ pub(crate) async fn run(
 ) -> Result<u8, CommandError> {
     let began = time::now();
     let target = project.target.clone();
+    let code_from = code_from(args, &project)?;
     let access = registry_access::access(project.images())?;
     let put = PutStack {
         up: options(args, &target.services)?,
@@ -44,7 +46,10 @@ pub(crate) async fn run(
         expected: None,
         access,
     };
-    let attach_to: Vec<ServiceName> = attached_services(&put, &target.services);
+    let mut attach_to: Vec<ServiceName> = attached_services(&put, &target.services);
+    // Who gives the code is watched, and stopped with the others, though its logs be left out otherwise.
+    attach_to
+        .extend(code_from.iter().filter(|service| !attach_to.contains(service)).cloned().collect::<Vec<_>>());
     let wanted = if args.no_build { Vec::new() } else { builds(&project.builds, args, &target).await? };
     // Only now: a checkout may take longer than an agent without work stays.
     let mut agent = Arc::new(connect::connect(&target.root).await?);
@@ -53,15 +58,21 @@ pub(crate) async fn run(
         bring_up(&mut agent, &target.root, put, Progress::new("up", style).quiet_pull(args.quiet_pull));
     let verdict = match args.wait_timeout {
         None => interruptible(following).await?,
-        Some(seconds) => tokio::time::timeout(Duration::from_secs(seconds), interruptible(following))
-            .await
-            .map_err(|_| {
-                CommandError::failed(format!("not everything was ready within {seconds} s"))
-                    .hint("`hoist ps` says what is missing; what runs goes on running")
-            })??,
+        Some(seconds) => {
+            let limit = Duration::from_secs(seconds);
+            match tokio::time::timeout(limit, interruptible(following)).await {
+                Ok(verdict) => verdict?,
+                Err(_) => {
+                    last_words::tell_of_checks(&agent, &target).await;
+                    return Err(CommandError::failed(format!("not everything was ready within {seconds} s"))
+                        .hint("`hoist ps` says what is missing; what runs goes on running"));
+                }
+            }
+        }
     };
     let nothing = "nothing to do: everything is as the stack file says";
     if !conclude(&verdict, style == args::ProgressStyle::Quiet, nothing) {
+        last_words::tell(&agent, &target, &verdict).await;
         return Err(CommandError::silent(code::FAILED));
     }
     if args.detach || args.wait || args.no_start {
@@ -78,11 +89,35 @@ pub(crate) async fn run(
             no_color: args.no_color,
         },
         abort_on_exit: args.abort_on_container_exit || args.exit_code_from.is_some(),
-        code_from: args.exit_code_from.clone(),
+        code_from,
         timeout: args.timeout,
         progress: style,
     };
     attach::run(attached).await
+}
+
+/// Whose exit code is asked for: known before anything starts that it is a service, and one that this command starts.
+fn code_from(args: &args::Up, project: &Project) -> Result<Option<ServiceName>, CommandError> {
+    let Some(word) = &args.exit_code_from else { return Ok(None) };
+    let services = &project.stack.services;
+    let Some((name, _)) = services.iter().find(|(name, _)| name.as_str() == word) else {
+        let known: Vec<&str> = services.keys().map(ServiceName::as_str).collect();
+        return Err(CommandError::usage(format!("--exit-code-from: the stack file has no service {word}"))
+            .hint(format!("it has {}", known.join(", "))));
+    };
+    let mut started: Vec<&ServiceName> = project.target.services.iter().collect();
+    let mut at = 0;
+    while let Some(service) = started.get(at).copied().filter(|_| !args.no_deps) {
+        let needs = services.get(service).into_iter().flat_map(|service| service.depends_on.keys());
+        let fresh: Vec<_> = needs.filter(|need| !started.contains(need)).collect();
+        started.extend(fresh);
+        at += 1;
+    }
+    if !started.is_empty() && !started.contains(&name) {
+        return Err(CommandError::usage(format!("--exit-code-from: this command doesn't start {name}"))
+            .hint("name it among the services, or name none to start all"));
+    }
+    Ok(Some(name.clone()))
 }
 
 /// What is built before: what is missing, or with `--build` all.
