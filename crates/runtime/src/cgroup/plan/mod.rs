@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::op::{Need, Op, Plan};
-use super::{CgroupError, CgroupPath, Controller, Hierarchy, Home, INNER, Limits, Unenforced};
+use super::{CgroupError, CgroupPath, Controller, Hierarchy, Home, INNER, Layout, Limits, Unenforced};
 
 /// The operations that make the group `path` and give it `limits`.
 pub fn plan(hierarchy: &Hierarchy, path: &CgroupPath, limits: &Limits) -> Result<Plan, CgroupError> {
@@ -128,7 +128,11 @@ impl Planner<'_> {
             }
         }
         let Some(mount) = self.hierarchy.unified() else { return };
-        if !mount.offered(self.path.anchor()).is_empty() {
+        let limited = |controller: &Controller| {
+            matches!(self.hierarchy.home(*controller, self.path.anchor()), Some(Home::Unified(_)))
+        };
+        // Beside version 1 this tree may offer a controller or two that nothing was asked of.
+        if self.hierarchy.layout() == Layout::Unified || controllers(limits).iter().any(limited) {
             let dir = Home::Unified(mount).directory(self.path);
             if let Some(outer) = dir.parent() {
                 self.enable(outer, limits);
