@@ -89,3 +89,68 @@ fn on_a_terminal_progress_is_drawn() {
     assert!(screen.contains("[+] up") && screen.contains("one-1"), "{screen}");
     stack.down().ok();
 }
+
+#[test]
+fn it_tells_who_ended_and_how_and_that_it_restarts() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("cli/ends.yaml");
+    let up = stack.hoist(&["up", "--no-color"]).ended_with(0);
+    let told: Vec<&str> = up.stderr.lines().collect();
+    for line in [
+        "three-1 exited with code 3",
+        "twice-1 exited with code 4 (restarting)",
+        "twice-1 started again",
+        "twice-1 exited with code 4",
+        "killed-1 exited with code 137",
+    ] {
+        let whole = |told: &&&str| **told == line || told.starts_with(&format!("{line} (killed"));
+        assert_eq!(told.iter().filter(whole).count(), 1, "{line}: {up}");
+    }
+    let mut lines: Vec<&str> = up.stdout.lines().collect();
+    lines.sort_unstable();
+    let lines: Vec<String> =
+        lines.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let whole = ["three-1 | last words", "twice-1 | unfinished", "twice-1 | unfinished"];
+    assert_eq!(lines, whole, "an unfinished line is a line: {up}");
+    stack.down().ok();
+}
+
+#[test]
+fn lines_are_shown_while_it_stops() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("cli/ends.yaml");
+    let up = stack.start(&["up", "--no-color", "wordy"]);
+    up.wait_for_output("line 5", SOON);
+    up.signal(Signal::INT);
+    up.wait_for_output("stopping", SOON);
+    stack.hoist(&["exec", "-T", "wordy", "touch", "/tmp/go"]).ok();
+    let ended = up.finish(SOON).ended_with(130);
+    assert!(ended.stdout.ends_with("bye\n"), "{ended}");
+    assert!(ended.stderr.contains("wordy-1 exited with code 3\n"), "{ended}");
+    stack.down().ok();
+}
+
+#[test]
+fn followers_see_all_lines_of_all_runs_once() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("cli/ends.yaml");
+    let up = stack.start(&["up", "--no-color", "--no-log-prefix", "wordy", "steady"]);
+    up.wait_for_output("line 5", SOON);
+    let follower = stack.start(&["logs", "-f", "--no-log-prefix", "wordy"]);
+    for _ in 0..4 {
+        stack.hoist(&["exec", "-T", "wordy", "touch", "/tmp/go"]).ok();
+        stack.hoist(&["stop", "wordy"]).ok();
+        stack.hoist(&["start", "wordy"]).ok();
+    }
+    let lines = || stack.logs("wordy");
+    eventually("the last run has written", SOON, || lines().matches("line 5\n").count() == 5);
+    let all = lines();
+    eventually("attached up and follower have seen as much", SOON, || {
+        up.stdout().len() >= all.len() && follower.stdout().len() >= all.len()
+    });
+    assert_eq!((up.stdout(), follower.stdout()), (all.clone(), all));
+    assert_eq!(up.stderr().matches("wordy-1 exited with code 3").count(), 4, "{}", up.stderr());
+    stack.down().ok();
+    follower.finish(SOON).ok();
+    up.finish(SOON).ok();
+}

@@ -69,3 +69,31 @@ fn a_stack_that_is_not_up_has_no_logs() {
     let refused = host.stack("cli").hoist(&["logs"]).ended_with(1);
     assert!(refused.stderr.contains("stack cli is not up"), "{refused}");
 }
+
+#[test]
+fn piped_lines_are_the_bytes_that_were_written() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("cli/ends.yaml");
+    stack.up(&["bytes"]).ok();
+    eventually("it has ended", SOON, || stack.instance("bytes").state == "exited");
+    let hex = |words: &[&str]| {
+        let dump = super::streams::in_a_pipe(&host, &stack.command(words), "od -An -v -tx1").success();
+        dump.stdout.split_whitespace().collect::<String>()
+    };
+    let written: String =
+        b"caf\xe9 \r\0 \x1b[31mred\x1b[0m\nunfinished".iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex(&["logs", "--no-log-prefix", "bytes"]), written);
+    assert_eq!(hex(&["--ansi", "never", "logs", "--no-log-prefix", "bytes"]), written);
+    let prefixed = stack.hoist(&["logs", "--no-color", "bytes"]).success();
+    assert!(prefixed.stdout.ends_with("bytes-1  | unfinished\n"), "{prefixed}");
+    stack.down().ok();
+}
+
+#[test]
+fn a_follower_ends_with_its_reader_though_nothing_is_written() {
+    let Some(host) = Host::new() else { return };
+    let stack = up(&host);
+    let ended = super::streams::in_a_pipe(&host, &stack.command(&["logs", "-f", "talker"]), "head -1");
+    assert_eq!((ended.code, ended.stdout.lines().count()), (141, 1), "{ended}");
+    stack.down().ok();
+}

@@ -20,6 +20,7 @@ use crate::build::{leftovers, under_way::UnderWay};
 use crate::clock::Clock;
 use crate::dns_watch::DnsWatch;
 use crate::durable;
+use crate::ends::Ends;
 use crate::execs::Execs;
 use crate::fabric::FabricLink;
 use crate::health_log::HealthLog;
@@ -166,6 +167,7 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
         held: Held::default(),
         execs: Execs::default(),
         health_log: HealthLog::default(),
+        ends: Ends::default(),
         hierarchy,
         groups,
         turns: Arc::new(Semaphore::new(turns())),

@@ -9,6 +9,7 @@ use hoist_runtime::cgroup::{CgroupPath, Hierarchy};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::build::under_way::UnderWay;
+use crate::ends::Ends;
 use crate::execs::Execs;
 use crate::fabric::FabricLink;
 use crate::health_log::HealthLog;
@@ -29,6 +30,7 @@ pub(crate) struct Host {
     pub(crate) held: Held,
     pub(crate) execs: Execs,
     pub(crate) health_log: HealthLog,
+    pub(crate) ends: Ends,
     pub(crate) hierarchy: Arc<Hierarchy>,
     /// Where this root's control groups are.
     pub(crate) groups: CgroupPath,

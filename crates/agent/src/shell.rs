@@ -173,6 +173,7 @@ impl Shell {
             Effect::Report(report) => {
                 let report = Arc::new(*report);
                 let known = Arc::clone(&report);
+                self.host.ends.note(self.host.known().report.as_deref(), &report);
                 self.host.set_known(|entry| entry.report = Some(known));
                 self.reports.send_replace(Some(report));
             }

@@ -288,12 +288,7 @@ pub struct Logs {
 #[derive(Debug, Clone, Args)]
 pub struct Exec {
     /// `[FILE] SERVICE COMMAND [ARG]...`
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "SERVICE COMMAND"
-    )]
+    #[arg(required = true, trailing_var_arg = true, value_name = "SERVICE COMMAND")]
     pub words: Vec<String>,
     /// Don't wait for the command
     #[arg(short, long)]
@@ -392,7 +387,7 @@ mod tests {
         }
         assert_eq!(exec("-iT").no_tty, Some(true));
         assert_eq!(exec("--no-tty=false").no_tty, Some(false));
-        assert_eq!(exec("--tty=false --interactive=false").interactive, Some(false));
+        assert_eq!(exec("-t=false --interactive=false").interactive, Some(false));
         assert_eq!(exec("-ituroot").user.as_deref(), Some("root"));
         assert_eq!(exec("-dit -e A=b -w /").tty, Some(true));
     }

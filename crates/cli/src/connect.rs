@@ -1,14 +1,15 @@
 //! Reaches the agent of a root, starting it when there is none.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hoist_wire::{ApiError, Client, ErrorKind};
+use hoist_wire::{ApiError, Client, ErrorKind, SocketPath};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::CommandError;
@@ -68,16 +69,64 @@ pub(crate) fn socket(root: &Path) -> PathBuf {
 }
 
 /// Connects to the agent, if one runs.
-pub(crate) async fn running(root: &Path) -> Option<Client> {
-    Client::connect(&socket(root)).await.ok()
+///
+/// # Errors
+/// When this user may not, or the root is none: whether one runs can't be told then.
+pub(crate) async fn running(root: &Path) -> Result<Option<Client>, CommandError> {
+    match Client::connect(&socket(root)).await {
+        Ok(client) => Ok(Some(client)),
+        Err(_) => refused(root).map_or(Ok(None), Err),
+    }
+}
+
+/// Why an agent that may be running can't be asked; none where nobody listens, or the state is not there at all.
+fn refused(root: &Path) -> Option<CommandError> {
+    let reached = SocketPath::of(&socket(root)).and_then(|way| UnixStream::connect(way.path()));
+    let Err(error) = reached else { return None };
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            Some(denied(&format!("the state in {} is another user's", root.display())))
+        }
+        io::ErrorKind::NotADirectory => Some(no_folder(root)),
+        _ => None,
+    }
+}
+
+/// This user may not do it.
+fn denied(why: &str) -> CommandError {
+    CommandError::failed(format!("permission denied: {why}"))
+        .hint("run the command with sudo: who starts containers can do on this machine whatever root can")
+}
+
+fn no_folder(root: &Path) -> CommandError {
+    CommandError::failed(format!("{} is no folder, so it can't hold the state", root.display()))
+        .hint("`--root` or HOIST_ROOT names the folder")
+}
+
+/// Whether something was ever brought up in a root.
+///
+/// # Errors
+/// When this user may not look.
+pub(crate) fn is_used(root: &Path) -> Result<bool, CommandError> {
+    match root.join("store.redb").try_exists() {
+        Ok(exists) => Ok(exists),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(denied(&format!("the state in {} is another user's", root.display())))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(no_folder(root)),
+        Err(error) => Err(CommandError::failed(format!("{}: {error}", root.display()))),
+    }
 }
 
 /// Connects to the agent, if one runs, starts or comes back: for commands that must not start one themselves.
-pub(crate) async fn found(root: &Path) -> Option<Client> {
+///
+/// # Errors
+/// As [`running`].
+pub(crate) async fn found(root: &Path) -> Result<Option<Client>, CommandError> {
     let began = Instant::now();
     loop {
-        if let Some(client) = running(root).await {
-            return Some(client);
+        if let Some(client) = running(root).await? {
+            return Ok(Some(client));
         }
         let patience = if is_owned(root) {
             PATIENCE
@@ -85,10 +134,10 @@ pub(crate) async fn found(root: &Path) -> Option<Client> {
             // One that ends by itself takes its socket away. This one was killed, and its keeper starts another.
             RETURN
         } else {
-            return None;
+            return Ok(None);
         };
         if began.elapsed() > patience {
-            return None;
+            return Ok(None);
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -105,12 +154,12 @@ fn is_owned(root: &Path) -> bool {
 /// # Errors
 /// When it can't be started; the message is the agent's own.
 pub(crate) async fn connect(root: &Path) -> Result<Client, CommandError> {
-    if let Some(client) = running(root).await {
+    if let Some(client) = running(root).await? {
         return Ok(client);
     }
     let root = absolute(root)?;
     if !rustix::process::geteuid().is_root() {
-        return Err(CommandError::failed("starting containers needs root").hint("run the command with sudo"));
+        return Err(denied("starting containers needs root"));
     }
     // Of many commands at once on a cold root, one agent wins the lock; the others' agents end, and they wait here. An
     // agent that is just ending has the lock too, and won't answer any more: so starting is tried again.
@@ -165,14 +214,12 @@ enum Started {
 
 /// Starts an agent and waits for its first line: `ready`, `lost`, or what went wrong.
 fn start(root: &Path) -> Result<Started, CommandError> {
-    let fail = |what: &str, error: std::io::Error| {
-        CommandError::failed(format!("{what} {}: {error}", root.display()))
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(root)
-        .map_err(|e| fail("can't make the state folder", e))?;
+    let fail =
+        |what: &str, error: io::Error| CommandError::failed(format!("{what} {}: {error}", root.display()));
+    DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| {
+        if root.exists() { no_folder(root) } else { fail("can't make the state folder", error) }
+            .hint("`--root` or HOIST_ROOT names another folder")
+    })?;
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(root.join("agent.log"));
     let log = log.map_err(|e| fail("can't write the agent's log in", e))?;
     let exe = std::env::current_exe().map_err(|e| fail("can't find the hoist binary for", e))?;

@@ -24,6 +24,7 @@ pub(crate) async fn tell(agent: &Client, target: &Target, verdict: &Verdict) {
             tail: Some(LINES),
             since: None,
             until: None,
+            ends_after: None,
         };
         let Ok(lines) = agent.logs(request).await else { continue };
         let lines: Vec<_> = lines.collect().await;

@@ -80,17 +80,17 @@ impl Target {
     /// # Errors
     /// When it can't be started.
     pub(crate) async fn agent(&self) -> Result<Option<Arc<Client>>, CommandError> {
-        if let Some(client) = connect::running(&self.root).await {
+        if let Some(client) = connect::running(&self.root).await? {
             return Ok(Some(Arc::new(client)));
         }
-        if !self.was_used() {
+        if !self.was_used()? {
             return Ok(None);
         }
         Ok(Some(Arc::new(connect::connect(&self.root).await?)))
     }
 
-    fn was_used(&self) -> bool {
-        connect::socket(&self.root).exists() || self.root.join("store.redb").exists()
+    fn was_used(&self) -> Result<bool, CommandError> {
+        Ok(connect::is_used(&self.root)? || connect::socket(&self.root).exists())
     }
 
     /// The stack as it is; none when it isn't up. Named services must be in it.
@@ -103,7 +103,7 @@ impl Target {
 
     /// The stack as it is, and who said so.
     async fn asked(&self) -> Result<Option<(Arc<Client>, StackStatus)>, CommandError> {
-        if !self.was_used() {
+        if !self.was_used()? {
             return Ok(None);
         }
         let ask = |agent: Arc<Client>| async move { agent.stack(self.id.clone()).await };

@@ -120,6 +120,13 @@ impl Steady {
                     match stream.next().await {
                         None => return Ok(()),
                         Some(Err(error)) => break error,
+                        // What was told is not told again by the next agent.
+                        Some(Ok(line)) if line.end.is_some() => {
+                            request.ends_after = line.end.map(|end| end.attempt);
+                            if sink.send(Ok(line)).await.is_err() {
+                                return Ok(());
+                            }
+                        }
                         Some(Ok(line)) if skip > 0 && position.time == Some(line.time) => skip -= 1,
                         Some(Ok(line)) => {
                             attempts = 0;

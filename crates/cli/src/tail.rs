@@ -5,8 +5,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use hoist_model::{InstanceUid, WallTime};
-use hoist_wire::{ApiError, LogLine, LogsRequest};
+use hoist_model::{InstanceUid, Slot, WallTime};
+use hoist_wire::{ApiError, LogLine, LogsRequest, RunEnd};
 use tokio::sync::mpsc;
 
 use crate::error::CommandError;
@@ -50,12 +50,18 @@ pub(crate) struct Tail {
     /// The start that each instance was last followed for.
     followed: BTreeMap<InstanceUid, u32>,
     names: BTreeMap<String, usize>,
+    /// The last run of each instance of whose end it was told.
+    ended: BTreeMap<InstanceUid, u32>,
+    /// The line on standard output that has no end yet: whose, of which output, and whether the rest comes.
+    unfinished: Option<(InstanceUid, bool, bool)>,
 }
 
 /// What comes out of the streams.
 pub(crate) enum Item {
     /// A line.
     Line(LogLine),
+    /// A run has ended, and all that it wrote has come.
+    RunEnd(InstanceUid, Slot, RunEnd),
     /// One instance's stream has ended: the instance has too, or the range has.
     End(InstanceUid),
     /// One instance's stream broke.
@@ -79,6 +85,8 @@ impl Tail {
             open: BTreeSet::new(),
             followed: BTreeMap::new(),
             names: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            unfinished: None,
         }
     }
 
@@ -102,6 +110,7 @@ impl Tail {
                 self.range.since
             },
             until: self.range.until,
+            ends_after: self.range.follow.then_some(0),
         };
         let (mut stream, lines) = (self.agent.logs(request), self.sender.clone());
         tokio::spawn(async move {
@@ -110,7 +119,11 @@ impl Tail {
                     None => break Item::End(instance),
                     Some(Err(error)) => break Item::Broken(instance, error),
                     Some(Ok(line)) => {
-                        if lines.send(Item::Line(line)).await.is_err() {
+                        let item = match line.end {
+                            Some(end) => Item::RunEnd(instance, line.slot, end),
+                            None => Item::Line(line),
+                        };
+                        if lines.send(item).await.is_err() {
                             return;
                         }
                     }
@@ -130,32 +143,69 @@ impl Tail {
     pub(crate) async fn next(&mut self) -> Item {
         // The sender kept here means that the channel never closes.
         let item = self.lines.recv().await.unwrap_or_else(|| unreachable!("a sender is kept"));
-        if let Item::End(uid) | Item::Broken(uid, _) = &item {
-            self.open.remove(uid);
+        match &item {
+            Item::End(uid) | Item::Broken(uid, _) => drop(self.open.remove(uid)),
+            Item::RunEnd(uid, _, end) => drop(self.ended.insert(*uid, end.attempt)),
+            Item::Line(_) => {}
         }
         item
     }
 
-    /// Prints a line. Output goes to standard output, whichever stream it came from, as with docker compose.
+    /// Whether nothing more comes of an instance's runs up to this one.
+    #[must_use]
+    pub(crate) fn has_all_of(&self, instance: InstanceUid, run: u32) -> bool {
+        !self.open.contains(&instance) || self.ended.get(&instance).is_some_and(|told| *told >= run)
+    }
+
+    /// Prints a line. Output goes to standard output, whichever stream it came from, as with docker compose. Bytes go
+    /// through as they are: a line without an end gets one only when another one follows.
     ///
     /// # Errors
     /// When it can't be written; how that ends the command.
-    pub(crate) fn print(&self, line: &LogLine) -> Result<(), CommandError> {
-        let name = line.slot.short();
+    pub(crate) fn print(&mut self, line: &LogLine) -> Result<(), CommandError> {
+        let goes_on = self.unfinished == Some((line.instance, line.stderr, true));
         let mut bytes = Vec::with_capacity(line.line.len() + 64);
+        if !goes_on {
+            if self.unfinished.is_some() {
+                bytes.push(b'\n');
+            }
+            self.prefix(line, &mut bytes);
+        }
+        bytes.extend_from_slice(&line.line);
+        if !line.partial {
+            bytes.push(b'\n');
+        }
+        self.unfinished = line.partial.then_some((line.instance, line.stderr, line.continues));
+        out::raw(&bytes)
+    }
+
+    fn prefix(&self, line: &LogLine, bytes: &mut Vec<u8>) {
         if !self.style.no_prefix {
+            let name = line.slot.short();
             let width = self.names.keys().map(String::len).max().unwrap_or(0);
-            let color = style::prefix(self.names.get(&name).copied().unwrap_or(0));
             let plain = self.style.no_color || !out::takes_colours();
+            let color = style::prefix(self.names.get(&name).copied().unwrap_or(0));
             let color = if plain { anstyle::Style::new() } else { color };
             let _ = write!(bytes, "{color}{name:<width$}  |{color:#} ");
         }
         if self.style.timestamps {
             let _ = write!(bytes, "{} ", rfc3339(line.time));
         }
-        // Lines are bytes, and go through as they are.
-        bytes.extend_from_slice(&line.line);
-        bytes.push(b'\n');
-        out::raw(&bytes)
+    }
+
+    /// Ends an unfinished line where people read: before words of ours, and at the end. What is piped without prefixes
+    /// stays as it was written.
+    ///
+    /// # Errors
+    /// When it can't be written; how that ends the command.
+    pub(crate) fn end_line(&mut self) -> Result<(), CommandError> {
+        let read = !self.style.no_prefix || rustix::termios::isatty(std::io::stdout());
+        match self.unfinished {
+            Some(_) if read => {
+                self.unfinished = None;
+                out::raw(b"\n")
+            }
+            _ => Ok(()),
+        }
     }
 }

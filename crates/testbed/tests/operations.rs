@@ -295,7 +295,7 @@ fn a_failed_job_fails_up_by_name_and_the_next_up_runs_it_again() {
     let verdict = up(&mut world, &stack, UpOptions::default());
     assert_eq!(
         failures(&verdict),
-        ["dependency failed to start: container shop-job-1 didn't complete successfully: exited with 3"]
+        ["dependency failed to start: container shop-job-1 didn't complete successfully: exited with code 3"]
     );
     world.behave("job", Behaviour::job(0));
     converged(&up(&mut world, &stack, UpOptions::default()));
@@ -320,7 +320,7 @@ fn wait_means_healthy_or_completed() {
     for (db, job, expected) in [
         (Behaviour::default(), Behaviour::job(0), Vec::new()),
         (Behaviour::sick(), Behaviour::job(0), vec!["container shop-db-1 is unhealthy"]),
-        (Behaviour::default(), Behaviour::job(2), vec!["container shop-job-1 exited with 2"]),
+        (Behaviour::default(), Behaviour::job(2), vec!["container shop-job-1 exited with code 2"]),
     ] {
         let mut world = world();
         world.behave("db", db);

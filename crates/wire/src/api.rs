@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use hoist_model::{InstanceUid, Slot, WallTime};
+use hoist_model::{Exit, InstanceUid, Slot, WallTime};
 use serde::{Deserialize, Serialize};
 
 use crate::ApiError;
@@ -27,6 +27,10 @@ pub struct LogsRequest {
     pub since: Option<WallTime>,
     /// Only lines before this time.
     pub until: Option<WallTime>,
+    /// With `follow`: go on when an instance is started again, until it is gone, and tell of the end of each run after
+    /// this many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_after: Option<u32>,
 }
 
 /// One line of output.
@@ -44,6 +48,25 @@ pub struct LogLine {
     pub line: Bytes,
     /// It ended without a newline so far (the instance ended, or the line is longer than a chunk).
     pub partial: bool,
+    /// The next line of the same output is the rest of this one.
+    pub continues: bool,
+    /// Not a line: a run has ended, and all that it wrote came before this.
+    pub end: Option<RunEnd>,
+}
+
+/// The end of one run of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEnd {
+    /// Which run, from 1.
+    pub attempt: u32,
+    /// How it ended.
+    pub exit: Exit,
+    /// For want of memory.
+    pub oom_killed: bool,
+    /// It is to be started again.
+    pub again: bool,
+    /// When.
+    pub time: WallTime,
 }
 
 /// Lines, per instance in order; across instances by time as far as known.
@@ -98,7 +121,7 @@ pub enum ExecOutput {
     /// Bytes of its standard error.
     Stderr(Bytes),
     /// It ended.
-    Exit(hoist_model::Exit),
+    Exit(Exit),
 }
 
 /// What comes out of a running exec.

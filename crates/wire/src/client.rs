@@ -199,5 +199,7 @@ fn log_line(line: v1::LogLine) -> Result<LogLine, ApiError> {
         time: WallTime(line.time),
         line: line.line,
         partial: line.partial,
+        continues: line.continues,
+        end: line.end.as_ref().map(open).transpose()?,
     })
 }

@@ -63,8 +63,12 @@ fn refuse_strangers(request: Request<()>) -> Result<Request<()>, Status> {
     match peer {
         Some(peer) if peer.uid() == 0 || peer.uid() == own => Ok(request),
         _ => Err(to_status(
-            &ApiError::new(ErrorKind::Invalid, "this agent takes commands from root only")
-                .hint("run the command with sudo"),
+            // No wrong use: nothing about the command would have to be written otherwise.
+            &ApiError::new(
+                ErrorKind::Elsewhere,
+                "permission denied: this agent takes commands from root only",
+            )
+            .hint("run the command with sudo"),
         )),
     }
 }
@@ -167,7 +171,9 @@ impl Cluster for Service {
 
     async fn logs(&self, request: Request<Document>) -> Reply<Self::LogsStream> {
         let stream = self.api.logs(read(&request)?).await.map_err(|error| to_status(&error))?;
-        Ok(Response::new(Box::pin(stream.map(|line| line.map(log_line).map_err(|error| to_status(&error))))))
+        Ok(Response::new(Box::pin(
+            stream.map(|line| line.and_then(log_line).map_err(|error| to_status(&error))),
+        )))
     }
 
     async fn kill(&self, request: Request<Document>) -> Reply<Document> {
@@ -202,8 +208,8 @@ fn exec_out(output: ExecOutput) -> Result<ExecOut, ApiError> {
     Ok(ExecOut { kind: Some(kind) })
 }
 
-fn log_line(line: crate::LogLine) -> LogLine {
-    LogLine {
+fn log_line(line: crate::LogLine) -> Result<LogLine, ApiError> {
+    Ok(LogLine {
         instance: line.instance.to_string(),
         stack: line.slot.stack.to_string(),
         service: line.slot.service.to_string(),
@@ -212,5 +218,7 @@ fn log_line(line: crate::LogLine) -> LogLine {
         time: line.time.0,
         line: line.line,
         partial: line.partial,
-    }
+        continues: line.continues,
+        end: line.end.as_ref().map(seal).transpose()?,
+    })
 }

@@ -5,7 +5,7 @@ mod bake;
 mod caches;
 mod check;
 mod declared;
-mod fit;
+pub(crate) mod fit;
 mod parcels;
 mod place;
 mod progress;

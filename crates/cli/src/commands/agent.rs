@@ -19,7 +19,7 @@ const TRIES: u32 = 10;
 pub(crate) async fn run(root: &Path, command: &AgentCommand) -> Result<(), CommandError> {
     match command {
         AgentCommand::Stop { force } => {
-            let Some(agent) = connect::found(root).await else {
+            let Some(agent) = connect::found(root).await? else {
                 errln!("no agent runs for {}", root.display());
                 return Ok(());
             };
@@ -55,7 +55,7 @@ pub(crate) async fn run(root: &Path, command: &AgentCommand) -> Result<(), Comma
 /// Asks the agent, and its successor when it is killed meanwhile.
 async fn status(root: &Path) -> Result<Option<AgentStatus>, CommandError> {
     let mut tries = 0;
-    while let Some(agent) = connect::found(root).await {
+    while let Some(agent) = connect::found(root).await? {
         match agent.status().await {
             Ok(status) => return Ok(Some(status)),
             Err(error) if error.kind == ErrorKind::Unavailable && tries < TRIES => tries += 1,

@@ -7,6 +7,7 @@ use hoist_wire::StackStatus;
 
 use crate::args;
 use crate::error::CommandError;
+use crate::out;
 use crate::project::Target;
 use crate::steady::Steady;
 use crate::tail::{Item, LineStyle, Range, Tail};
@@ -41,9 +42,12 @@ pub(crate) async fn run(target: &Target, args: &args::Logs) -> Result<(), Comman
     }
     let mut changes = steady.watch(target.id.clone());
     let mut watching = true;
+    let unread = out::unread();
+    tokio::pin!(unread);
     while watching || tail.is_open() {
         tokio::select! {
-            item = tail.next() => show(&tail, item)?,
+            item = tail.next() => show(&mut tail, item)?,
+            () = &mut unread => return out::finish(),
             change = changes.next(), if watching => match change {
                 Some(Ok(status)) => add(&mut tail, target, args, &status),
                 Some(Err(error)) => return Err(error.into()),
@@ -51,7 +55,7 @@ pub(crate) async fn run(target: &Target, args: &args::Logs) -> Result<(), Comman
             },
         }
     }
-    Ok(())
+    tail.end_line()
 }
 
 fn add(tail: &mut Tail, target: &Target, args: &args::Logs, status: &StackStatus) {
@@ -69,13 +73,13 @@ async fn drain(tail: &mut Tail) -> Result<(), CommandError> {
         let item = tail.next().await;
         show(tail, item)?;
     }
-    Ok(())
+    tail.end_line()
 }
 
-fn show(tail: &Tail, item: Item) -> Result<(), CommandError> {
+fn show(tail: &mut Tail, item: Item) -> Result<(), CommandError> {
     match item {
         Item::Line(line) => tail.print(&line),
-        Item::End(_) => Ok(()),
+        Item::RunEnd(..) | Item::End(_) => Ok(()),
         Item::Broken(_, error) => Err(error.into()),
     }
 }

@@ -54,8 +54,9 @@ pub(crate) async fn run(
     // Only now: a checkout may take longer than an agent without work stays.
     let mut agent = Arc::new(connect::connect(&target.root).await?);
     build::build(&agent, wanted, style).await?;
-    let following =
-        bring_up(&mut agent, &target.root, put, Progress::new("up", style).quiet_pull(args.quiet_pull));
+    let stays = !(args.detach || args.wait || args.no_start);
+    let progress = Progress::new("up", style).quiet_pull(args.quiet_pull).attached(stays);
+    let following = bring_up(&mut agent, &target.root, put, progress);
     let verdict = match args.wait_timeout {
         None => interruptible(following).await?,
         Some(seconds) => {
@@ -75,7 +76,7 @@ pub(crate) async fn run(
         last_words::tell(&agent, &target, &verdict).await;
         return Err(CommandError::silent(code::FAILED));
     }
-    if args.detach || args.wait || args.no_start {
+    if !stays {
         return Ok(code::OK);
     }
     let attached = Attached {
@@ -91,7 +92,6 @@ pub(crate) async fn run(
         abort_on_exit: args.abort_on_container_exit || args.exit_code_from.is_some(),
         code_from,
         timeout: args.timeout,
-        progress: style,
     };
     attach::run(attached).await
 }

@@ -60,31 +60,50 @@ impl Lines {
                 return Ok(None);
             }
             let rest = &self.chunk[self.used..];
-            let end = rest.iter().position(|byte| *byte == b'\n');
-            let taken = end.map_or(rest.len(), |end| end + 1);
-            self.partial.extend_from_slice(&rest[..end.unwrap_or(rest.len())]);
+            let feed = rest.iter().position(|byte| *byte == b'\n');
+            let taken = feed.map_or(rest.len(), |feed| feed + 1);
+            let first = self.chunk_offset + self.used as u64;
+            let (wall_ns, run) = self.times.at(first, first + taken as u64 - 1)?;
+            self.pass_marks(wall_ns);
+            // What follows is another run's: the line ends here without a line feed.
+            let cut = run.map(|at| usize::try_from(at - first).unwrap_or(taken));
+            let (text, taken) = (cut.or(feed).unwrap_or(taken), cut.unwrap_or(taken));
+            self.partial.extend_from_slice(&self.chunk[self.used..self.used + text]);
             self.used += taken;
-            self.partial_ns = self.times.at(self.chunk_offset + (self.used as u64 - 1))?;
-            for lost in self.times.take_gaps() {
-                self.ready.push_back(Entry::Gap { stream: self.stream, wall_ns: self.partial_ns, lost });
+            self.partial_ns = wall_ns;
+            let ended = cut.is_none() && feed.is_some();
+            if ended || self.partial.len() >= LONGEST_LINE {
+                self.push_line(ended, !ended);
             }
-            if end.is_some() || self.partial.len() >= LONGEST_LINE {
-                self.push_line(end.is_some());
-            }
+        }
+    }
+
+    /// Gaps and beginnings of runs that lie before the bytes read last.
+    fn pass_marks(&mut self, wall_ns: i64) {
+        for attempt in self.times.take_runs() {
+            self.flush();
+            self.ready.push_back(Entry::Run { stream: self.stream, wall_ns, attempt });
+        }
+        for lost in self.times.take_gaps() {
+            self.ready.push_back(Entry::Gap { stream: self.stream, wall_ns, lost });
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.partial.is_empty() {
+            self.push_line(false, false);
         }
     }
 
     /// The beginning of a line that will not go on.
     pub(super) fn finish(&mut self) -> Option<Entry> {
-        if !self.partial.is_empty() {
-            self.push_line(false);
-        }
+        self.flush();
         self.ready.pop_front()
     }
 
-    fn push_line(&mut self, ended: bool) {
+    fn push_line(&mut self, ended: bool, continues: bool) {
         let text = std::mem::take(&mut self.partial);
-        let line = Line { stream: self.stream, wall_ns: self.partial_ns, text, ended };
+        let line = Line { stream: self.stream, wall_ns: self.partial_ns, text, ended, continues };
         self.ready.push_back(Entry::Line(line));
     }
 
@@ -98,7 +117,7 @@ impl Lines {
         self.chunk_offset = end - read;
         if read > 0 && segment != self.timed_segment {
             if segment > self.timed_segment + 1 && !self.partial.is_empty() {
-                self.push_line(false); // The segment it went on in was removed before we got there.
+                self.flush(); // The segment it went on in was removed before we got there.
             }
             self.times = Times::open(&self.dir, self.stream, segment, self.partial_ns);
             self.timed_segment = segment;

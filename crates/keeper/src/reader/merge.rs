@@ -90,6 +90,12 @@ impl Reader {
         self.ended = true;
     }
 
+    /// Says whether what is there is the end of a run: a last line without a line feed then comes out as well. More may
+    /// come of another run.
+    pub fn at_end_of_run(&mut self, ended: bool) {
+        self.ended = ended;
+    }
+
     fn next_wanted(&mut self) -> io::Result<Option<Entry>> {
         loop {
             self.fill_heads()?;
@@ -125,6 +131,9 @@ impl Reader {
     fn read_tail(&mut self, count: usize) -> io::Result<()> {
         let mut tail = VecDeque::new();
         while let Some(entry) = self.next_wanted()? {
+            if matches!(entry, Entry::Run { .. }) {
+                continue;
+            }
             if tail.len() == count {
                 tail.pop_front();
             }

@@ -29,6 +29,13 @@ pub enum Entry {
         wall_ns: i64,
         lost: u64,
     },
+    /// What comes from here on was written by run number `attempt`.
+    Run {
+        stream: Stream,
+        /// When it was started, in nanoseconds since 1970.
+        wall_ns: i64,
+        attempt: u64,
+    },
 }
 
 /// One line of output.
@@ -39,8 +46,10 @@ pub struct Line {
     pub wall_ns: i64,
     /// Without the line feed.
     pub text: Vec<u8>,
-    /// Whether the line feed was there. A line without is the last one, or a part of a very long one.
+    /// Whether the line feed was there. A line without is the last of a run, or a part of a very long one.
     pub ended: bool,
+    /// Whether the next line of this stream is the rest of this one.
+    pub continues: bool,
 }
 
 impl Entry {
@@ -48,7 +57,7 @@ impl Entry {
     pub fn wall_ns(&self) -> i64 {
         match self {
             Entry::Line(line) => line.wall_ns,
-            Entry::Gap { wall_ns, .. } => *wall_ns,
+            Entry::Gap { wall_ns, .. } | Entry::Run { wall_ns, .. } => *wall_ns,
         }
     }
 
@@ -56,7 +65,7 @@ impl Entry {
     pub fn stream(&self) -> Stream {
         match self {
             Entry::Line(line) => line.stream,
-            Entry::Gap { stream, .. } => *stream,
+            Entry::Gap { stream, .. } | Entry::Run { stream, .. } => *stream,
         }
     }
 }

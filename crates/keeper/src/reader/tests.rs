@@ -57,6 +57,7 @@ fn all(reader: &mut Reader) -> Vec<String> {
                 String::from_utf8(line.text).unwrap() + if line.ended { "" } else { " (unended)" }
             }
             Entry::Gap { lost, .. } => format!("gap of {lost}"),
+            Entry::Run { attempt, .. } => format!("run {attempt}"),
         });
     }
     found
@@ -218,4 +219,47 @@ fn a_watch_wakes_when_the_log_grows() {
     assert!(is_ready(&watch));
     watch.clear().unwrap();
     assert!(!is_ready(&watch));
+}
+
+#[test]
+fn a_run_begins_a_line_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::open(dir.path(), Limits::default());
+    let mut following = Reader::open(dir.path(), &Query { follow: true, ..Query::default() }).unwrap();
+    log.writer.begin_run(1, &mut log.ticker);
+    log.write("whole\nunfinished");
+    assert_eq!(all(&mut following), ["run 1", "whole"]);
+    log.writer.begin_run(2, &mut log.ticker);
+    log.write("first of the next\nlast");
+    let next = ["unfinished (unended)", "run 2", "first of the next"];
+    assert_eq!(all(&mut following), next);
+    assert_eq!(
+        read(dir.path(), &Query::default()),
+        [&["run 1", "whole"], &next[..], &["last (unended)"]].concat()
+    );
+    let tail = Query { tail: Some(3), ..Query::default() };
+    assert_eq!(read(dir.path(), &tail), ["unfinished (unended)", "first of the next", "last (unended)"]);
+    following.at_end_of_run(true);
+    assert_eq!(all(&mut following), ["last (unended)"]);
+    following.at_end_of_run(false);
+    log.write(" and more\n");
+    assert_eq!(all(&mut following), [" and more"]);
+}
+
+#[test]
+fn parts_of_a_long_line_say_that_they_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::open(dir.path(), Limits::default());
+    log.write(&"x".repeat(600_000));
+    log.write("\nshort\n");
+    let mut reader = Reader::open(dir.path(), &Query::default()).unwrap();
+    let mut parts = Vec::new();
+    while let Some(Entry::Line(line)) = reader.next().unwrap() {
+        parts.push((line.text.len(), line.ended, line.continues));
+    }
+    let long: usize = parts.iter().map(|(length, ..)| length).sum();
+    assert_eq!(long, 600_005);
+    let goes_on: Vec<bool> = parts.iter().map(|(.., continues)| *continues).collect();
+    assert_eq!(goes_on.iter().filter(|more| !**more).count(), 2, "the end of either line: {parts:?}");
+    assert!(parts.iter().all(|(_, ended, continues)| ended != continues), "{parts:?}");
 }

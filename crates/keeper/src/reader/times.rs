@@ -22,6 +22,7 @@ pub(super) struct Times {
     /// The time of the last record passed.
     now: i64,
     gaps: Vec<u64>,
+    runs: Vec<u64>,
 }
 
 impl Times {
@@ -35,21 +36,33 @@ impl Times {
             used: 0,
             now: before,
             gaps: Vec::new(),
+            runs: Vec::new(),
         }
     }
 
-    /// When the byte at `offset` came.
-    pub(super) fn at(&mut self, offset: u64) -> io::Result<i64> {
+    /// When the byte at `last` came. Where another run begins behind the byte at `first`, that is told, with the time
+    /// of what came before it.
+    pub(super) fn at(&mut self, first: u64, last: u64) -> io::Result<(i64, Option<u64>)> {
         while let Some(record) = self.peek()? {
             match record {
-                Some(Record::Time { offset: from, wall_ns }) if from <= offset => self.now = wall_ns,
-                Some(Record::Gap { offset: from, lost }) if from <= offset => self.gaps.push(lost),
+                Some(Record::Run { offset, .. }) if offset > first && offset <= last => {
+                    return Ok((self.now, Some(offset)));
+                }
+                Some(Record::Run { offset, attempt }) if offset == first => self.runs.push(attempt),
+                Some(Record::Run { offset, .. }) if offset < first => {}
+                Some(Record::Time { offset: from, wall_ns }) if from <= last => self.now = wall_ns,
+                Some(Record::Gap { offset: from, lost }) if from <= last => self.gaps.push(lost),
                 Some(_) => break,
                 None => {} // a kind of record that only later versions know
             }
             self.used += RECORD;
         }
-        Ok(self.now)
+        Ok((self.now, None))
+    }
+
+    /// The runs that began since this was last asked.
+    pub(super) fn take_runs(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.runs)
     }
 
     /// The gaps passed since this was last asked.
@@ -90,6 +103,6 @@ pub(super) fn first_time(dir: &Path, stream: Stream, segment: u64) -> Option<i64
     File::open(index_path(dir, stream, segment)).ok()?.read_exact_at(&mut bytes, 0).ok()?;
     match Record::decode(bytes)? {
         Record::Time { wall_ns, .. } => Some(wall_ns),
-        Record::Gap { .. } => None,
+        Record::Gap { .. } | Record::Run { .. } => None,
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Record {
     Time { offset: u64, wall_ns: i64 },
     /// Before the byte at `offset`, `lost` bytes were thrown away, as the disk had no room for them.
     Gap { offset: u64, lost: u64 },
+    /// With the byte at `offset` begins what run number `attempt` of the instance wrote.
+    Run { offset: u64, attempt: u64 },
 }
 
 impl Record {
@@ -26,6 +28,7 @@ impl Record {
         let (kind, offset, value) = match self {
             Record::Time { offset, wall_ns } => (0_u64, offset, wall_ns.cast_unsigned()),
             Record::Gap { offset, lost } => (1, offset, lost),
+            Record::Run { offset, attempt } => (2, offset, attempt),
         };
         let mut bytes = [0; RECORD_BYTES as usize];
         bytes[..8].copy_from_slice(&(kind << OFFSET_BITS | offset).to_le_bytes());
@@ -42,6 +45,7 @@ impl Record {
         match first >> OFFSET_BITS {
             0 => Some(Record::Time { offset, wall_ns: value.cast_signed() }),
             1 => Some(Record::Gap { offset, lost: value }),
+            2 => Some(Record::Run { offset, attempt: value }),
             _ => None,
         }
     }
@@ -69,12 +73,18 @@ impl IndexWriter {
 
     /// The time of the newest record, 0 when there is none.
     pub(crate) fn newest_ns(&self) -> i64 {
-        let mut bytes = [0; RECORD_BYTES as usize];
-        let read = self.size.checked_sub(RECORD_BYTES).map(|at| self.file.read_exact_at(&mut bytes, at));
-        match (read, Record::decode(bytes)) {
-            (Some(Ok(())), Some(Record::Time { wall_ns, .. })) => wall_ns,
-            _ => 0,
+        let mut end = self.size;
+        while let Some(at) = end.checked_sub(RECORD_BYTES) {
+            let mut bytes = [0; RECORD_BYTES as usize];
+            if self.file.read_exact_at(&mut bytes, at).is_err() {
+                return 0;
+            }
+            if let Some(Record::Time { wall_ns, .. }) = Record::decode(bytes) {
+                return wall_ns;
+            }
+            end = at;
         }
+        0
     }
 
     /// Appends a record, whole or not at all. False when there was no room.
@@ -110,6 +120,7 @@ mod tests {
             Record::Time { offset: 0, wall_ns: -1 },
             Record::Time { offset: 1 << 40, wall_ns: 1_700_000_000_000_000_000 },
             Record::Gap { offset: 7, lost: u64::MAX },
+            Record::Run { offset: 9, attempt: 3 },
         ] {
             assert_eq!(Record::decode(record.encode()), Some(record));
         }

@@ -92,6 +92,17 @@ impl Writer {
         Ok(Filled::More)
     }
 
+    /// Writes down that what comes from here on is of run number `attempt`: a line that the run before left unfinished
+    /// doesn't go on. Without room for it, it does.
+    pub(crate) fn begin_run(&mut self, attempt: u32, ticker: &mut Ticker) {
+        if self.notice_cut().is_ok() {
+            // Before the time: a reader that stops here still has the time of what came before.
+            let _ = self.index.append(Record::Run { offset: self.size, attempt: attempt.into() });
+            self.stamped = 0;
+            self.stamp(ticker);
+        }
+    }
+
     /// Writes down that `lost` bytes are missing at this point. False when even that found no room.
     #[must_use]
     pub(crate) fn note_gap(&mut self, lost: u64) -> bool {

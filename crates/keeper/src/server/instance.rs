@@ -73,6 +73,13 @@ impl Instance {
         self.terminal = kept.terminal;
     }
 
+    /// A new process is about to write: its output is told from what the one before left in the log.
+    pub(crate) fn begin_run(&mut self) {
+        for pump in &mut self.outputs {
+            pump.begin_run(self.record.attempt, &mut self.ticker);
+        }
+    }
+
     pub(crate) fn watch(&self, id: u32, poller: &Poller) -> io::Result<()> {
         for (place, pump) in self.outputs.iter().enumerate() {
             poller.watch(pump.pipe(), output_token(id, place))?;

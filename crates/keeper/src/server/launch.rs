@@ -78,6 +78,7 @@ impl Keeper {
             let stage = Stage::Launching { launching: Box::new(launching), caller, warnings };
             let mut instance = Instance::new(record, stage);
             instance.connect(kept, writers);
+            instance.begin_run();
             self.commit(instance)
         });
         started.inspect_err(|_| self.abandon(&key))

@@ -106,6 +106,13 @@ impl Pump {
         self.pipe.as_fd()
     }
 
+    /// What comes from here on is of another run.
+    pub(crate) fn begin_run(&mut self, attempt: u32, ticker: &mut Ticker) {
+        if let Some(writer) = &mut self.writer {
+            writer.begin_run(attempt, ticker);
+        }
+    }
+
     /// What has changed since it was last asked.
     pub(crate) fn take_news(&mut self) -> Option<LogState> {
         self.news.take()

@@ -323,6 +323,7 @@ pub fn lines(dir: &Path) -> Vec<String> {
         match entry {
             Entry::Line(line) => lines.push(String::from_utf8_lossy(&line.text).into_owned()),
             Entry::Gap { lost, .. } => lines.push(format!("gap of {lost}")),
+            Entry::Run { .. } => {}
         }
     }
     lines

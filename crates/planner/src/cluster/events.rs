@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hoist_model::{EventKind, Health, HostReport, InstanceReport, Phase, Slot, Subject, WallTime};
+use hoist_model::{EventKind, Exit, Health, HostReport, InstanceReport, Phase, Slot, Subject, WallTime};
 
 /// What happened between two reports of one host, in the order in which a person would tell it: what went, what came.
 #[must_use]
@@ -21,7 +21,7 @@ pub fn between(before: Option<&HostReport>, after: &HostReport) -> Vec<EventKind
     for (uid, new) in &after.instances {
         let told = told(&newest_after, new);
         if before.instances.get(uid).map(|old| self::told(&newest_before, old)).as_ref() != Some(&told) {
-            events.push(progress(Subject::Slot(new.slot.clone()), told.state, told.detail, told.done));
+            events.push(progress(Subject::Slot(new.slot.clone()), &told.state, told.detail, told.done));
         }
     }
     events
@@ -47,7 +47,7 @@ fn progress(subject: Subject, state: &str, detail: Option<String>, done: bool) -
 
 #[derive(PartialEq, Eq)]
 struct Told {
-    state: &'static str,
+    state: String,
     detail: Option<String>,
     done: bool,
     /// Tells one run from the next, when the words are the same.
@@ -59,9 +59,15 @@ fn told(newest: &Newest<'_>, instance: &InstanceReport) -> Told {
     if newest.get(&instance.slot).is_some_and(|made| *made > instance.created) {
         let gone = matches!(instance.phase, Phase::Running | Phase::Stopping);
         let state = if gone { "stopping" } else { "stopped" };
-        return Told { state, detail: Some("it is replaced".to_owned()), done: false, starts: 0 };
+        return Told {
+            state: state.to_owned(),
+            detail: Some("it is replaced".to_owned()),
+            done: false,
+            starts: 0,
+        };
     }
     let exit = || instance.exit.map(|exit| exit.to_string());
+    let ended = if instance.exit.is_some_and(Exit::success) { None } else { exit() };
     let (state, detail, done) = match &instance.phase {
         Phase::Waiting(what) if instance.starts == 0 => ("created", Some(what.to_string()), false),
         Phase::Waiting(what) => ("waiting", Some(what.to_string()), false),
@@ -73,11 +79,11 @@ fn told(newest: &Newest<'_>, instance: &InstanceReport) -> Told {
             Health::Unhealthy => ("unhealthy", None, false),
         },
         Phase::Stopping => ("stopping", None, false),
-        Phase::Exited => ("exited", exit(), true),
+        Phase::Exited => (ended.as_deref().unwrap_or("exited"), None, true),
         Phase::Restarting(_) => ("restarting", exit(), false),
         Phase::Failed(what) => ("failed", Some(what.clone()), true),
     };
-    Told { state, detail, done, starts: instance.starts }
+    Told { state: state.to_owned(), detail, done, starts: instance.starts }
 }
 
 /// When the newest instance of each slot was made: what becomes of an older one is only half the story.

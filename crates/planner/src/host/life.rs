@@ -180,7 +180,11 @@ fn taken_claim(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Option
         let birth = &other.birth;
         let held = claims::held(&birth.slot, &birth.addresses);
         if let Some(claim) = claims.iter().find(|claim| held.iter().any(|held| held.conflicts(claim))) {
-            return Some(format!("{} to be let go by {}", claim, birth.slot.container_name()));
+            let name = birth.slot.container_name();
+            return Some(match claim {
+                claims::Claim::Slot(_) => format!("the old {name} to stop"),
+                claim => format!("{name} to stop, which has {claim}"),
+            });
         }
     }
     None

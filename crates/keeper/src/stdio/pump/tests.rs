@@ -66,6 +66,7 @@ fn a_full_disk_stalls_then_drops_and_the_gap_is_written_down() {
         match entry {
             Entry::Line(line) => bytes += line.text.len() as u64 + u64::from(line.ended),
             Entry::Gap { lost, .. } => missing += lost,
+            Entry::Run { .. } => panic!("no run was begun"),
         }
     }
     assert!(lost > 0);
