@@ -168,6 +168,7 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
         execs: Execs::default(),
         health_log: HealthLog::default(),
         ends: Ends::default(),
+        bases: Arc::default(),
         hierarchy,
         groups,
         turns: Arc::new(Semaphore::new(turns())),

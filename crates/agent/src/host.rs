@@ -17,7 +17,7 @@ use crate::held::Held;
 use crate::images::Images;
 use crate::layout::Layout;
 use crate::link::Link;
-use crate::steps::failed;
+use crate::steps::{Bases, failed};
 
 /// One host, as the agent acts on it. Cheap to clone.
 #[derive(Clone)]
@@ -31,6 +31,7 @@ pub(crate) struct Host {
     pub(crate) execs: Execs,
     pub(crate) health_log: HealthLog,
     pub(crate) ends: Ends,
+    pub(crate) bases: Arc<Bases>,
     pub(crate) hierarchy: Arc<Hierarchy>,
     /// Where this root's control groups are.
     pub(crate) groups: CgroupPath,

@@ -21,6 +21,7 @@ use crate::host::Host;
 use crate::volume::{self, Place};
 
 pub(crate) use context::{InstanceContext, StepContext};
+pub(crate) use root::Bases;
 pub(crate) use signal::{kill, number as signal_number};
 
 /// Performs a step.

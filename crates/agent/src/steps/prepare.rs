@@ -69,7 +69,7 @@ fn root(host: &Host, layout: &InstanceLayout, image: &ResolvedImage) -> Result<O
     let rootfs = match &image.source {
         ImageSource::Rootfs(dir) => {
             super::root::settle(&upper).map_err(|error| failed(&error))?;
-            let parts = super::root::parts(dir, host.layout.root());
+            let parts = host.bases.parts(dir, host.layout.root());
             Rootfs::View(View { base: dir.clone(), parts, upper, work })
         }
         ImageSource::Reference(_) | ImageSource::OciLayout { .. } => {

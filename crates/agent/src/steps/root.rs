@@ -1,10 +1,13 @@
 //! What of a host folder used as a base (`x-hoist.rootfs`) an instance sees: what is installed there, not what its
 //! people and services keep. What isn't named here as seen isn't, whenever it comes to be.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use hoist_runtime::rootfs::view::{Part, ROOT, Sight};
 
@@ -44,8 +47,34 @@ const DEFAULT_ROOT: &str = "/var/lib/hoist";
 /// What the folder of a root has, among others.
 const MARK: &str = "agent.lock";
 
+/// How long what was found counts: a stack's instances are started within a moment, and each would look at some thousand
+/// names. What comes to be in between is as if it had come just after.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// What of each base is seen, looked up anew after a moment.
+#[derive(Debug, Default)]
+pub(crate) struct Bases {
+    known: Mutex<BTreeMap<PathBuf, (Instant, Vec<Part>)>>,
+}
+
+impl Bases {
+    /// The parts of the base at `dir` that are seen, with Hoist's state at `root`.
+    pub(super) fn parts(&self, dir: &Path, root: &Path) -> Vec<Part> {
+        // Held while it is looked up: others would look for the same.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.get(dir) {
+            Some((when, parts)) if when.elapsed() < FRESH => parts.clone(),
+            _ => {
+                let found = parts(dir, root);
+                known.insert(dir.to_owned(), (Instant::now(), found.clone()));
+                found
+            }
+        }
+    }
+}
+
 /// The parts of the base at `dir` that are seen, with Hoist's state at `root`.
-pub(super) fn parts(dir: &Path, root: &Path) -> Vec<Part> {
+fn parts(dir: &Path, root: &Path) -> Vec<Part> {
     let mut parts: Vec<Part> = EMPTY.map(|name| part(name, Sight::Empty)).into();
     let libraries = names(dir).into_iter().filter(|name| name.starts_with("lib"));
     let shown = SHOWN.iter().map(ToString::to_string).chain(libraries).chain(VAR.map(str::to_owned));

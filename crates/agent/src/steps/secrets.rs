@@ -1,6 +1,7 @@
 //! What of a host's `/etc` an instance on the host's files must not see: keys, passwords, credentials. Some by name,
 //! there or not yet; some as they are found.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -100,7 +101,7 @@ const MOST: usize = 50_000;
 
 /// The paths to hide, from the base on.
 pub(super) fn of(base: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = NAMES.iter().map(|name| Path::new("etc").join(name)).collect();
+    let mut found: HashSet<PathBuf> = NAMES.iter().map(|name| Path::new("etc").join(name)).collect();
     let (mut waiting, mut looked_at) = (vec![PathBuf::from("etc")], 0);
     while let Some(folder) = waiting.pop() {
         for name in names(&base.join(&folder)) {
@@ -111,13 +112,13 @@ pub(super) fn of(base: &Path) -> Vec<PathBuf> {
                 continue;
             }
             if looked_at > MOST || !is_public(&meta) || is_secret(&name, meta.is_dir()) {
-                found.push(path);
+                found.insert(path);
             } else if meta.is_dir() {
                 waiting.push(path);
             }
         }
     }
-    found
+    found.into_iter().collect()
 }
 
 fn is_secret(name: &str, is_dir: bool) -> bool {

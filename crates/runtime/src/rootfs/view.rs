@@ -7,6 +7,8 @@
 //! would need to know them all; they would lie on the container's mount table, too, where a privileged one can
 //! take them off.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::fs::{self, Metadata, Permissions};
 use std::io;
@@ -64,7 +66,7 @@ pub(super) fn mount_view(view: &View) -> Result<OwnedFd, RootfsError> {
     overlay::in_own_namespace(|| {
         let layer = memory().map_err(RootfsError::Namespace)?;
         let place = PathBuf::from(format!("/proc/self/fd/{}", layer.as_raw_fd()));
-        let tree = Tree { base: &view.base, root: place.join(ROOT) };
+        let tree = Tree { base: &view.base, root: place.join(ROOT), folders: RefCell::default() };
         tree.build(&view.parts)?;
         let base = openat(CWD, &view.base, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|source| RootfsError::Open { path: view.base.clone(), source })?;
@@ -100,6 +102,8 @@ fn attach(mount: &OwnedFd) -> rustix::io::Result<()> {
 struct Tree<'a> {
     base: &'a Path,
     root: PathBuf,
+    /// Whether paths of the base are folders: many parts are in the same few.
+    folders: RefCell<HashMap<PathBuf, bool>>,
 }
 
 impl Tree<'_> {
@@ -125,10 +129,7 @@ impl Tree<'_> {
             Err(error) => return Err(error),
         };
         // A link on the way leads to another part of the base, and that one is seen as it is said for it.
-        let above: Vec<_> = part.path.ancestors().skip(1).collect();
-        let is_folder =
-            |path: &&Path| fs::symlink_metadata(self.base.join(path)).is_ok_and(|found| found.is_dir());
-        if !above.iter().all(is_folder) {
+        if !part.path.ancestors().skip(1).all(|path| self.is_folder(path)) {
             return Ok(());
         }
         let at = self.root.join(&part.path);
@@ -155,6 +156,16 @@ impl Tree<'_> {
         }
     }
 
+    fn is_folder(&self, path: &Path) -> bool {
+        let look = || fs::symlink_metadata(self.base.join(path)).is_ok_and(|found| found.is_dir());
+        let mut folders = self.folders.borrow_mut();
+        folders.get(path).copied().unwrap_or_else(|| {
+            let found = look();
+            folders.insert(path.to_owned(), found);
+            found
+        })
+    }
+
     /// Where nothing of that name is to be seen.
     fn whiteout(&self, path: &Path) -> io::Result<()> {
         self.parents(path)?;
@@ -179,7 +190,9 @@ impl Tree<'_> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made?,
         }
-        chown(&at, Some(like.uid()), Some(like.gid()))?;
+        if (like.uid(), like.gid()) != (0, 0) {
+            chown(&at, Some(like.uid()), Some(like.gid()))?;
+        }
         fs::set_permissions(&at, Permissions::from_mode(like.mode() & 0o7777))
     }
 }
