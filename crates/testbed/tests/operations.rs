@@ -340,8 +340,8 @@ fn wait_fails_for_what_dies_at_once_each_time_anew() {
     let brief =
         |code| Behaviour { ends: Some((Duration::from_millis(200), Exit::Code(code))), ..Behaviour::job(0) };
     for (policy, expected) in [
-        (RestartPolicy::No, "container shop-job-1 exited with 4"),
-        (RestartPolicy::UnlessStopped, "container shop-job-1 exited with 4 and is restarting"),
+        (RestartPolicy::No, "container shop-job-1 exited with code 4"),
+        (RestartPolicy::UnlessStopped, "container shop-job-1 exited with code 4 and is restarting"),
     ] {
         let mut world = world();
         world.behave("job", brief(4));

@@ -116,7 +116,12 @@ daemon=$!
 api() { curl -sS --unix-socket "$1/socket" "${@:2}"; }
 until api "$1" http://d/_ping >/dev/null 2>&1; do kill -0 $daemon || exit 1; [ $((n++)) -lt 600 ] || exit 1; sleep 0.1; done
 import() {
-    api "$1" -X POST -H 'Content-Type: application/x-tar' --data-binary "@archives/$2" -o "answer$2" "http://d/images/create?fromSrc=-&repo=t&tag=n$2"
+    # The daemon answers pings before all of it is up; it always says something of an archive that it has seen.
+    for again in 1 2 3 4 5; do
+        api "$1" -X POST -H 'Content-Type: application/x-tar' --data-binary "@archives/$2" -o "answer$2" "http://d/images/create?fromSrc=-&repo=t&tag=n$2"
+        [ -s "answer$2" ] && break
+        sleep 1
+    done
     upper=$(api "$1" "http://d/images/t:n$2/json" | grep -o '"UpperDir":"[^"]*"' | cut -d'"' -f4)
     echo "$2 $upper$([ -n "$upper" ] || tr '\r\n' '  ' < "answer$2" | tail -c 300)"
 }
