@@ -71,6 +71,8 @@ fn a_code_from_nobody_is_refused_before_anything_starts() {
     for (words, why) in [
         (&["up", "--exit-code-from", "nosuch"][..], "no service nosuch"),
         (&["up", "--exit-code-from", "two", "one"][..], "doesn't start two"),
+        (&["up", "--exit-code-from", "two", "--scale", "two=0"][..], "two is to have no instances"),
+        (&["up", "--exit-code-from", "stubborn"][..], "profiles that are off"),
         (&["up", "-d", "--exit-code-from", "two"][..], "cannot be used with"),
     ] {
         let refused = stack.hoist(words).ended_with(2);

@@ -7,8 +7,8 @@ fn what_dies_at_once_fails_with_its_status_and_its_last_words() {
     let Some(host) = Host::new() else { return };
     let stack = host.stack("health/wait.yaml");
     for (service, status, words) in [
-        ("once", "exited with 3", "cannot open config"),
-        ("crash", "exited with 4 and is restarting", "no port"),
+        ("once", "exited with code 3", "cannot open config"),
+        ("crash", "exited with code 4 and is restarting", "no port"),
     ] {
         for round in 0..2 {
             let up = stack.hoist(&["up", "--wait", service]).ended_with(1);
@@ -20,12 +20,23 @@ fn what_dies_at_once_fails_with_its_status_and_its_last_words() {
 }
 
 #[test]
+fn starting_it_again_says_the_same() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("health/wait.yaml");
+    stack.up(&["once"]).ok();
+    let start = stack.hoist(&["start", "--wait", "once"]).ended_with(1);
+    let said = ["container wait-once-1 exited with code 3", "once-1 said last:", "cannot open config"];
+    assert!(said.iter().all(|words| start.stderr.contains(words)), "{start}");
+    stack.down().ok();
+}
+
+#[test]
 fn what_was_started_just_before_is_seen_to_stay_up_too() {
     let Some(host) = Host::new() else { return };
     let stack = host.stack("health/wait.yaml");
     stack.up(&["once"]).ok();
     let up = stack.hoist(&["up", "--wait", "once"]).ended_with(1);
-    assert!(up.stderr.contains("exited with 3"), "{up}");
+    assert!(up.stderr.contains("exited with code 3"), "{up}");
     stack.down().ok();
 }
 
@@ -47,5 +58,8 @@ fn a_limit_that_runs_out_tells_why_checks_fail() {
     let stack = host.stack("health/wait.yaml");
     let up = stack.hoist(&["up", "--wait", "--wait-timeout", "2", "slow"]).ended_with(1);
     assert!(up.stderr.contains("within 2 s") && up.stderr.contains("ends with 1: warming up"), "{up}");
+    stack.hoist(&["stop"]).ok();
+    let start = stack.hoist(&["start", "--wait", "--wait-timeout", "2", "slow"]).ended_with(1);
+    assert!(start.stderr.contains("within 2 s") && start.stderr.contains("warming up"), "{start}");
     stack.down().ok();
 }

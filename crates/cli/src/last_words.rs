@@ -40,7 +40,8 @@ pub(crate) async fn tell(agent: &Client, target: &Target, verdict: &Verdict) {
 /// Tells of every check that has not passed why it fails so far.
 pub(crate) async fn tell_of_checks(agent: &Client, target: &Target) {
     let Ok(status) = agent.stack(target.id.clone()).await else { return };
-    for row in status.instances.iter().filter(|row| row.report.health != Health::Healthy) {
+    let checked = |row: &&InstanceStatus| matches!(row.report.health, Health::Starting | Health::Unhealthy);
+    for row in status.instances.iter().filter(checked) {
         let Some(probe) = row.probes.last().filter(|probe| !probe.passed()) else { continue };
         let words: Vec<&str> = probe.output.split_whitespace().collect();
         let name = row.report.slot.short();
@@ -55,7 +56,9 @@ fn concerns(status: &StackStatus, failures: &[Failure], row: &InstanceStatus) ->
             _ => None,
         })
     };
-    let own = slots().any(|slot| *slot == row.report.slot) && row.report.starts > 0;
+    // What could not be started has said nothing; what its log has is of an earlier run.
+    let ran = row.report.starts > 0 && !matches!(row.report.phase, Phase::Failed(_));
+    let own = ran && slots().any(|slot| *slot == row.report.slot);
     own || failed(row) && slots().any(|slot| depends(status, &slot.service, &row.report.slot.service))
 }
 

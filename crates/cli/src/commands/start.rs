@@ -4,6 +4,8 @@ use hoist_wire::{ClusterApi, Select, Start};
 
 use crate::args;
 use crate::error::{CommandError, code};
+use crate::last_words;
+use crate::limit;
 use crate::progress::{Progress, conclude};
 use crate::project::Target;
 
@@ -19,10 +21,15 @@ pub(crate) async fn run(
     let (agent, _) = target.up_status().await?;
     let select = Select { stack: target.id.clone(), services: target.services.clone() };
     let mut events = agent.start(Start { select, wait: args.wait }).await?;
-    let verdict = Progress::new("start", style).follow(&mut events).await?;
+    let mut progress = Progress::new("start", style);
+    let following = async { Ok(progress.follow(&mut events).await?) };
+    let Some(verdict) = limit::within(args.wait_timeout, following).await? else {
+        return Err(limit::passed(&agent, target, args.wait_timeout).await);
+    };
     if conclude(&verdict, style == args::ProgressStyle::Quiet, "nothing to do: everything named runs") {
         Ok(())
     } else {
+        last_words::tell(&agent, target, &verdict).await;
         Err(CommandError::silent(code::FAILED))
     }
 }

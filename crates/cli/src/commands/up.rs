@@ -14,6 +14,7 @@ use crate::build::{self, Declared, Overrides};
 use crate::connect;
 use crate::error::{CommandError, code};
 use crate::last_words;
+use crate::limit;
 use crate::out::errln;
 use crate::progress::{Progress, conclude};
 use crate::project::{Project, Target};
@@ -57,19 +58,8 @@ pub(crate) async fn run(
     let stays = !(args.detach || args.wait || args.no_start);
     let progress = Progress::new("up", style).quiet_pull(args.quiet_pull).attached(stays);
     let following = bring_up(&mut agent, &target.root, put, progress);
-    let verdict = match args.wait_timeout {
-        None => interruptible(following).await?,
-        Some(seconds) => {
-            let limit = Duration::from_secs(seconds);
-            match tokio::time::timeout(limit, interruptible(following)).await {
-                Ok(verdict) => verdict?,
-                Err(_) => {
-                    last_words::tell_of_checks(&agent, &target).await;
-                    return Err(CommandError::failed(format!("not everything was ready within {seconds} s"))
-                        .hint("`hoist ps` says what is missing; what runs goes on running"));
-                }
-            }
-        }
+    let Some(verdict) = limit::within(args.wait_timeout, interruptible(following)).await? else {
+        return Err(limit::passed(&agent, &target, args.wait_timeout).await);
     };
     let nothing = "nothing to do: everything is as the stack file says";
     if !conclude(&verdict, style == args::ProgressStyle::Quiet, nothing) {
@@ -100,11 +90,15 @@ pub(crate) async fn run(
 fn code_from(args: &args::Up, project: &Project) -> Result<Option<ServiceName>, CommandError> {
     let Some(word) = &args.exit_code_from else { return Ok(None) };
     let services = &project.stack.services;
-    let Some((name, _)) = services.iter().find(|(name, _)| name.as_str() == word) else {
+    let Some((name, service)) = services.iter().find(|(name, _)| name.as_str() == word) else {
         let known: Vec<&str> = services.keys().map(ServiceName::as_str).collect();
         return Err(CommandError::usage(format!("--exit-code-from: the stack file has no service {word}"))
-            .hint(format!("it has {}", known.join(", "))));
+            .hint(format!("it has {}; others may have profiles that are off", known.join(", "))));
     };
+    if scale(&args.scale)?.get(name).copied().unwrap_or(service.replicas) == 0 {
+        return Err(CommandError::usage(format!("--exit-code-from: {name} is to have no instances"))
+            .hint("give it one by `--scale`, `scale` or `deploy.replicas`"));
+    }
     let mut started: Vec<&ServiceName> = project.target.services.iter().collect();
     let mut at = 0;
     while let Some(service) = started.get(at).copied().filter(|_| !args.no_deps) {
