@@ -65,6 +65,15 @@ fn the_code_is_the_chosen_services_own_though_another_ends_first() {
 }
 
 #[test]
+fn the_first_end_decides_when_nobody_is_chosen() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("cli/attached.yaml");
+    let _up = stack.hoist(&["up", "--abort-on-container-exit", "stubborn", "weary"]).ended_with(7);
+    assert_eq!(stack.instance("stubborn").exit_code, 9);
+    stack.down().ok();
+}
+
+#[test]
 fn a_code_from_nobody_is_refused_before_anything_starts() {
     let Some(host) = Host::new() else { return };
     let stack = host.stack("cli/attached.yaml");

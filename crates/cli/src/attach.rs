@@ -67,7 +67,10 @@ pub(crate) async fn run(attached: Attached) -> Result<u8, CommandError> {
                 Some(Ok(status)) => {
                     let rows = rows(&attached, &status);
                     rows.iter().for_each(|row| tail.add(row.uid, row.report.slot.short(), row.report.starts));
-                    exits.note(&rows, attached.code_from.as_ref());
+                    // Ends that the stop causes don't decide: without a chosen service the first end's code counts.
+                    if !ending.begun() {
+                        exits.note(&rows, attached.code_from.as_ref());
+                    }
                     runs.note(&rows);
                     if attached.abort_on_exit && exits.some_ended && !ending.begun() {
                         ending.begin(stop(&attached, false), None);
