@@ -332,9 +332,10 @@ pub(crate) fn conclude(verdict: &Verdict, quiet: bool, nothing_changed: &str) ->
         }
     }
 }
+
 /// Says what a person should know beside what was asked for.
 pub(crate) fn warn(text: &str) {
-    anstream::eprintln!("{}warning:{:#} {text}", style::WARN, style::WARN);
+    errln!("{}warning:{:#} {text}", style::WARN, style::WARN);
 }
 
 #[cfg(test)]

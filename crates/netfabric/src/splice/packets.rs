@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::datagram::{self, Path, Take};
 
-/// A client that is silent for so long, and hears nothing, is forgotten: what the kernel's connection tracking allows a
-/// flow of both directions (nf_conntrack_udp_timeout_stream).
+/// A client that has heard nothing from the target for so long is forgotten, and begins anew with its next datagram: what
+/// the kernel's connection tracking allows a flow of both directions (nf_conntrack_udp_timeout_stream).
 const SILENCE: Duration = Duration::from_secs(120);
 /// Clients at once, a descriptor each. Beyond that new ones are not served.
 const MOST_CLIENTS: usize = 256;
@@ -69,7 +69,7 @@ async fn connect(target: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Hands what the target says to the client, until both are silent for long; says which client it was.
+/// Hands what the target says to the client, until it is silent for long; says which client it was.
 async fn answer(socket: Arc<UdpSocket>, towards: Arc<UdpSocket>, path: Path) -> Path {
     let mut packet = vec![0; LONGEST];
     loop {
