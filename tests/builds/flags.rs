@@ -19,7 +19,7 @@ fn check_says_what_is_odd_and_changes_nothing() {
         stack.hoist(&["build", "--check"])
     };
     let fine = check("FROM scratch\nCOPY busybox /\n").success();
-    assert!(fine.stderr.contains("web: nothing to say"), "{fine}");
+    assert!(fine.stderr.contains("web: no problems found"), "{fine}");
     let odd = check("FROM scratch\nENV PASSWORD=x\nCOPY $nothing/busybox /\n").ended_with(1);
     assert!(odd.stderr.contains("warning: web: Dockerfile: line 2: "), "{odd}");
     assert!(odd.stderr.contains("(SecretsUsedInArgOrEnv)") && odd.stderr.contains("(UndefinedVar)"), "{odd}");
@@ -68,7 +68,7 @@ fn memory_is_limited_and_what_has_no_effect_is_told() {
     assert!(built.stderr.contains("warning: --provenance has no effect"), "{built}");
     assert!(!built.stderr.contains("--sbom"), "{built}");
     let wrong = stack.hoist(&["build", "-m", "much", "web"]).ended_with(2);
-    assert!(wrong.stderr.contains("is no size"), "{wrong}");
+    assert!(wrong.stderr.contains("is not a size"), "{wrong}");
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn repositories_run_nothing_and_what_is_wrong_is_told() {
     let git = format!("git://127.0.0.1:{DAEMON}");
     for (source, told) in [
         (format!("{git}/evil.git"), "ext"),
-        (format!("{git}/repo.git#--upload-pack=x"), "is no branch, tag or commit"),
+        (format!("{git}/repo.git#--upload-pack=x"), "is not a branch, tag or commit"),
         (format!("{git}/repo.git#nowhere"), "nowhere"),
         (format!("{git}/repo.git#main:nowhere"), "nowhere"),
         (format!("{git}/absent.git"), "can't be fetched"),

@@ -52,7 +52,7 @@ fn up_builds_what_is_missing_and_nothing_twice() {
     fs::rename(folder.join("web"), folder.join("away")).unwrap();
     stack.up(&[]);
     let refused = stack.hoist(&["up", "--detach", "--build"]);
-    assert!(refused.code == 2 && refused.stderr.contains("web is no folder"), "{refused}");
+    assert!(refused.code == 2 && refused.stderr.contains("web is not a folder"), "{refused}");
     fs::rename(folder.join("away"), folder.join("web")).unwrap();
     let rebuilt = stack.up(&["--build"]);
     assert!(rebuilt.stderr.contains("built builds-web:latest, all cached"), "{rebuilt}");

@@ -74,6 +74,6 @@ fn a_root_that_is_no_folder_is_named() {
     let stack = host.stack("cli");
     for words in [&["ps"][..], &["up", "-d"], &["down"], &["agent", "status"], &["image", "ls"]] {
         let refused = stack.hoist(words).ended_with(1);
-        assert!(refused.stderr.contains("/root is no folder"), "{refused}");
+        assert!(refused.stderr.contains("/root is not a folder"), "{refused}");
     }
 }

@@ -11,8 +11,8 @@ fn no_name_and_no_submodule_runs_anything() {
     let harm = site.path("harm");
     let touch = format!("touch {}", harm.display());
     for (name, why) in [
-        (format!("ext::sh -c {touch}"), "ext is no protocol"),
-        (format!("file://{}", site.path("served/shop.git").display()), "file is no protocol"),
+        (format!("ext::sh -c {touch}"), "ext is not a protocol"),
+        (format!("file://{}", site.path("served/shop.git").display()), "file is not a protocol"),
         (format!("{SHOP}#--upload-pack={}", harm.display()), "no branch, tag or commit"),
         (format!("ssh://-oProxyCommand={}/x", harm.display()), "names no host"),
         (format!("git@-oProxyCommand={}:x.git", harm.display()), "names no host"),

@@ -50,7 +50,7 @@ type Answer = (Reply, Vec<OwnedFd>);
 #[derive(Debug, Default)]
 struct Line {
     socket: Option<Arc<OwnedFd>>,
-    /// That the line ends is no news any more.
+    /// Set when the agent is about to end: then a lost connection is expected and not reported.
     leaving: bool,
     waiting: HashMap<u64, oneshot::Sender<Answer>>,
 }

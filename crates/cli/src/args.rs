@@ -29,22 +29,22 @@ pub struct Cli {
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Stack file; may be given several times, later ones override. `-` is standard input.
+    /// Stack file; may be given several times: later files override earlier ones. `-` is standard input.
     #[arg(short, long = "file", value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Name of the stack, instead of the one in the file or of its folder.
+    /// Name of the stack; the default is the file's `name`, or the name of its folder.
     #[arg(short, long, global = true, value_name = "NAME")]
     pub project_name: Option<String>,
-    /// Folder that relative paths start from, instead of the first file's.
+    /// Folder that relative paths start from; the default is the first file's folder.
     #[arg(long, global = true, value_name = "DIR")]
     pub project_directory: Option<PathBuf>,
     /// Files to read variables from, instead of `.env`.
     #[arg(long = "env-file", global = true, value_name = "FILE")]
     pub env_files: Vec<PathBuf>,
-    /// Switch a profile on.
+    /// Enable a profile.
     #[arg(long = "profile", global = true, value_name = "NAME")]
     pub profiles: Vec<String>,
-    /// Folder for all state, so that several hoists live on one machine.
+    /// Folder for all of Hoist's state; each folder is a Hoist of its own on this machine.
     #[arg(long, global = true, env = "HOIST_ROOT", value_name = "DIR", default_value = "/var/lib/hoist")]
     pub root: PathBuf,
     /// When to use colours.
@@ -71,7 +71,7 @@ pub enum Ansi {
 pub enum ProgressStyle {
     /// `tty` on a terminal, else `plain`.
     Auto,
-    /// Lines that are drawn anew.
+    /// Lines that are redrawn in place.
     Tty,
     /// A line for each change.
     Plain,
@@ -82,7 +82,7 @@ pub enum ProgressStyle {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make what the stack file says so, and keep it so
+    /// Create and start the services of the stack file, and keep them running
     Up(Up),
     /// Build the images of services
     Build(Build),
@@ -90,7 +90,7 @@ pub enum Command {
     Down(Down),
     /// List instances
     Ps(Ps),
-    /// Show what instances write
+    /// Show the output of instances
     Logs(Logs),
     /// Run a command inside a running instance
     Exec(Exec),
@@ -114,19 +114,19 @@ pub enum Command {
     Load(Load),
     /// Write images to an archive
     Save(Save),
-    /// Keep credentials of a registry
+    /// Store credentials for a registry
     Login(Login),
-    /// Forget credentials of a registry
+    /// Remove stored credentials for a registry
     Logout(Logout),
-    /// Look after images
+    /// Manage images
     #[command(subcommand)]
     Image(ImageCommand),
-    /// Look after what this host keeps
+    /// Show and reclaim disk space
     #[command(subcommand)]
     System(SystemCommand),
     /// Print the version
     Version(Version),
-    /// Look after the agent of this machine
+    /// Run or inspect the agent of this machine
     Agent(Agent),
 }
 
@@ -147,52 +147,52 @@ pub struct Up {
     /// What to bring up.
     #[command(flatten)]
     pub selection: Selection,
-    /// Return once everything is started; don't show logs
+    /// Return once everything is started, without showing logs
     #[arg(short, long)]
     pub detach: bool,
-    /// Return once everything runs and is healthy; implies -d
+    /// Return once everything runs and is healthy; implies --detach
     #[arg(long)]
     pub wait: bool,
-    /// Give up waiting after so many seconds
+    /// Give up waiting after this many seconds
     #[arg(long, value_name = "SECONDS")]
     pub wait_timeout: Option<u64>,
-    /// Run so many replicas of a service, until the next up
+    /// Number of replicas of a service, until the next up (SERVICE=NUMBER)
     #[arg(long, value_name = "SERVICE=N")]
     pub scale: Vec<String>,
-    /// Remove services that have left the file
+    /// Remove services that are no longer in the file
     #[arg(long)]
     pub remove_orphans: bool,
-    /// Build images before
+    /// Build images first
     #[arg(long)]
     pub build: bool,
-    /// Build no image, not even one that is missing
+    /// Don't build images, not even missing ones
     #[arg(long, conflicts_with = "build")]
     pub no_build: bool,
-    /// Replace instances even when nothing about them changed
+    /// Replace instances even if nothing about them changed
     #[arg(long)]
     pub force_recreate: bool,
-    /// Leave the services that the named ones depend on alone
+    /// Don't start the services that the named ones depend on
     #[arg(long)]
     pub no_deps: bool,
-    /// Make instances without starting them
+    /// Create instances without starting them
     #[arg(long)]
     pub no_start: bool,
     /// When to pull images
     #[arg(long, value_enum, default_value_t = Pull::Policy)]
     pub pull: Pull,
-    /// Show no progress of pulls
+    /// Don't show the progress of pulls
     #[arg(long)]
     pub quiet_pull: bool,
-    /// Stop everything when one instance ends
+    /// Stop everything when one instance exits
     #[arg(long, conflicts_with_all = ["detach", "wait", "no_start"])]
     pub abort_on_container_exit: bool,
-    /// Exit with the status of this service's instance; implies --abort-on-container-exit
+    /// Exit with the exit code of this service; implies --abort-on-container-exit
     #[arg(long, value_name = "SERVICE", conflicts_with_all = ["detach", "wait", "no_start"])]
     pub exit_code_from: Option<String>,
     /// Show times in logs
     #[arg(long)]
     pub timestamps: bool,
-    /// Show logs without the instance's name
+    /// Don't prefix log lines with the instance's name
     #[arg(long)]
     pub no_log_prefix: bool,
     /// Show logs without colours
@@ -235,19 +235,19 @@ pub struct Ps {
     /// What to list.
     #[command(flatten)]
     pub selection: Selection,
-    /// Stopped ones too
+    /// Include stopped instances
     #[arg(short, long)]
     pub all: bool,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,
-    /// Ids only
+    /// Print only ids
     #[arg(short, long)]
     pub quiet: bool,
-    /// Names of services only
+    /// Print only the names of services
     #[arg(long)]
     pub services: bool,
-    /// Whole ids and commands
+    /// Don't shorten ids and commands
     #[arg(long)]
     pub no_trunc: bool,
 }
@@ -258,28 +258,28 @@ pub struct Logs {
     /// `[FILE] [SERVICE]...`, as with the other commands; `-f` is `--follow` here.
     #[arg(value_name = "FILE|SERVICE")]
     pub words: Vec<String>,
-    /// Go on with what comes
+    /// Keep printing new lines as they are written
     #[arg(short, long)]
     pub follow: bool,
-    /// So many lines from the end of each instance's log
+    /// Number of lines to show from the end of each instance's log
     #[arg(short = 'n', long, value_name = "N", default_value = "all")]
     pub tail: String,
     /// Show times
     #[arg(short, long)]
     pub timestamps: bool,
-    /// From this time on (RFC 3339, or a duration back from now like 10m)
+    /// Show lines since this time (RFC 3339, or a duration before now such as 10m)
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
-    /// Up to this time
+    /// Show lines up to this time
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
-    /// Only this replica
+    /// Show only this replica
     #[arg(long, value_name = "N")]
     pub index: Option<u32>,
-    /// Without the instance's name
+    /// Don't prefix lines with the instance's name
     #[arg(long)]
     pub no_log_prefix: bool,
-    /// Without colours
+    /// Don't use colours
     #[arg(long)]
     pub no_color: bool,
 }
@@ -290,34 +290,34 @@ pub struct Exec {
     /// `[FILE] SERVICE COMMAND [ARG]...`
     #[arg(required = true, trailing_var_arg = true, value_name = "SERVICE COMMAND")]
     pub words: Vec<String>,
-    /// Don't wait for the command
+    /// Run the command in the background
     #[arg(short, long)]
     pub detach: bool,
     /// Set an environment variable
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
-    /// Which replica
+    /// Number of the replica to run in
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub index: u32,
-    /// Give it no terminal; it gets one by default where standard input and output are one
+    /// Don't allocate a terminal; by default the command gets one if standard input and output are terminals
     #[arg(short = 'T', long, alias = "no-TTY", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_name = "BOOL")]
     pub no_tty: Option<bool>,
-    /// Give it a terminal where standard input is one, whatever standard output is
+    /// Allocate a terminal if standard input is one, even if standard output is not
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_name = "BOOL")]
     pub tty: Option<bool>,
-    /// Connect standard input, which is so by default
+    /// Connect standard input (the default)
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
         value_name = "BOOL")]
     pub interactive: Option<bool>,
-    /// With all capabilities
+    /// Run with all capabilities
     #[arg(long)]
     pub privileged: bool,
-    /// As this user
+    /// User to run as
     #[arg(short, long)]
     pub user: Option<String>,
-    /// In this folder
+    /// Folder to run in
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
 }
@@ -342,7 +342,7 @@ pub struct Start {
     /// Return once everything is healthy
     #[arg(long)]
     pub wait: bool,
-    /// Give up waiting after so many seconds
+    /// Give up waiting after this many seconds
     #[arg(long, value_name = "SECONDS")]
     pub wait_timeout: Option<u64>,
 }
@@ -353,7 +353,7 @@ pub struct Restart {
     /// What to restart.
     #[command(flatten)]
     pub selection: Selection,
-    /// Leave alone what depends on it
+    /// Don't restart services that depend on the named ones
     #[arg(long)]
     pub no_deps: bool,
     /// Seconds between the stop signal and SIGKILL

@@ -38,7 +38,7 @@ pub(crate) fn read_stdin() -> io::Result<Vec<u8>> {
 /// # Errors
 /// When it is no UTF-8.
 pub(crate) fn to_string(bytes: Vec<u8>) -> io::Result<String> {
-    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8"))
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 fn read_all(source: impl Read, limit: u64) -> io::Result<Vec<u8>> {

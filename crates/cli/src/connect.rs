@@ -99,7 +99,7 @@ fn denied(why: &str) -> CommandError {
 }
 
 fn no_folder(root: &Path) -> CommandError {
-    CommandError::failed(format!("{} is no folder, so it can't hold the state", root.display()))
+    CommandError::failed(format!("{} is not a folder, so it can't hold the state", root.display()))
         .hint("`--root` or HOIST_ROOT names the folder")
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn parse(text: &str) -> Result<WallTime, CommandError> {
     }
     match duration(text) {
         Some(back) => Ok(WallTime(now().0.saturating_sub(back))),
-        None => Err(CommandError::usage(format!("{text:?} is no time")).hint(
+        None => Err(CommandError::usage(format!("{text:?} is not a time")).hint(
             "write 2026-01-31T10:00:00Z, 2026-01-31, or a duration back from now such as 10m or 1h30m",
         )),
     }

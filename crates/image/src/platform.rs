@@ -16,7 +16,7 @@ pub struct Platform {
 
 /// A text is no platform.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no platform, which is written os/architecture or os/architecture/variant")]
+#[error("{0:?} is not a platform, which is written os/architecture or os/architecture/variant")]
 pub struct PlatformError(String);
 
 impl Platform {

@@ -32,17 +32,17 @@ pub enum ReferenceError {
     ImageId(String),
     #[error("repository names are lower-case; {0:?} is not")]
     Uppercase(String),
-    #[error("{part:?} is no repository name part: {reason}")]
+    #[error("{part:?} is not a repository name part: {reason}")]
     Repository { part: String, reason: &'static str },
     #[error("repository name is {0} characters long, at most {LONGEST_NAME} are allowed")]
     TooLong(usize),
-    #[error("{0:?} is no registry: a host name or address, then perhaps `:port`")]
+    #[error("{0:?} is not a registry: a host name or address, then perhaps `:port`")]
     Registry(String),
     #[error(
-        "{0:?} is no tag: at most {LONGEST_TAG} letters, digits, `_`, `.`, `-`, not starting with `.` or `-`"
+        "{0:?} is not a tag: at most {LONGEST_TAG} letters, digits, `_`, `.`, `-`, not starting with `.` or `-`"
     )]
     Tag(String),
-    #[error("the part after `@` is no digest")]
+    #[error("the part after `@` is not a digest")]
     Digest(#[source] DigestError),
 }
 
@@ -282,13 +282,19 @@ mod tests {
         let cases = [
             ("", "the reference is empty"),
             ("Ubuntu", "repository names are lower-case; \"Ubuntu\" is not"),
-            ("a//b", "\"\" is no repository name part: it is empty"),
-            ("a/-b", "\"-b\" is no repository name part: it must start and end with a letter or digit"),
-            ("a..b", "\"a..b\" is no repository name part: separators are one `.`, one or two `_`, or `-`"),
-            ("a b", "\"a b\" is no repository name part: only a-z, 0-9, `.`, `_` and `-` are allowed"),
-            ("host:port/app", "\"host:port\" is no registry: a host name or address, then perhaps `:port`"),
-            ("-h.io/app", "\"-h.io\" is no registry: a host name or address, then perhaps `:port`"),
-            ("app@sha256:12", "the part after `@` is no digest"),
+            ("a//b", "\"\" is not a repository name part: it is empty"),
+            ("a/-b", "\"-b\" is not a repository name part: it must start and end with a letter or digit"),
+            (
+                "a..b",
+                "\"a..b\" is not a repository name part: separators are one `.`, one or two `_`, or `-`",
+            ),
+            ("a b", "\"a b\" is not a repository name part: only a-z, 0-9, `.`, `_` and `-` are allowed"),
+            (
+                "host:port/app",
+                "\"host:port\" is not a registry: a host name or address, then perhaps `:port`",
+            ),
+            ("-h.io/app", "\"-h.io\" is not a registry: a host name or address, then perhaps `:port`"),
+            ("app@sha256:12", "the part after `@` is not a digest"),
             (&DIGEST[7..], &format!("{:?} is an image id, not a reference", &DIGEST[7..])),
             (&"a".repeat(300), "repository name is 318 characters long, at most 255 are allowed"),
         ];

@@ -285,7 +285,7 @@ fn an_index_gives_what_runs_here_and_says_what_else_there_is() {
         of("linux/amd64").unwrap_err().to_string(),
         format!("{name} is not there for linux/amd64, only for linux/arm/v5, linux/arm/v6")
     );
-    assert!(of("unknown/unknown").is_err() || !asked(other_digest()), "an attestation is no image");
+    assert!(of("unknown/unknown").is_err() || !asked(other_digest()), "an attestation is not an image");
 }
 
 fn other_digest() -> Digest {

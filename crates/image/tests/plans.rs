@@ -45,7 +45,7 @@ fn request(text: &str) -> Request {
                 request.contexts.insert(name.to_owned(), context);
             }
             "--secret" => {}
-            _ => panic!("{option} is no option that this test knows"),
+            _ => panic!("{option} is not an option that this test knows"),
         }
     }
     request

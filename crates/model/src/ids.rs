@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A name or id that breaks the rule for its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{value:?} is no valid {what}: {rule}")]
+#[error("{value:?} is not a valid {what}: {rule}")]
 pub struct IdError {
     /// What the text was meant to name.
     pub what: &'static str,

@@ -47,7 +47,7 @@ pub enum OpenError {
     #[error("the fabric's configuration can't be used")]
     Config(#[from] SpecError),
     /// The namespace couldn't be made or entered.
-    #[error("the fabric's namespace can't be had")]
+    #[error("can't open the fabric's network namespace")]
     Netns(#[from] NetnsError),
 }
 

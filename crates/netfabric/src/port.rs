@@ -54,7 +54,7 @@ pub enum ReserveError {
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
     /// It isn't a socket of the expected kind.
-    #[error("the descriptor is no {protocol} socket")]
+    #[error("the descriptor is not a {protocol} socket")]
     Kind {
         /// What was expected.
         protocol: Protocol,

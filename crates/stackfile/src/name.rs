@@ -29,7 +29,7 @@ pub(crate) fn project_name(
     let by_variable = environment.get("COMPOSE_PROJECT_NAME").cloned().filter(|name| !name.is_empty());
     if let Some(name) = given.or(by_variable) {
         if normalize(&name) != name {
-            let finding = Diagnostic::error("invalid-name", format!("`{name}` is no valid project name"));
+            let finding = Diagnostic::error("invalid-name", format!("`{name}` is not a valid project name"));
             let help = "small letters, digits, `-` and `_`, beginning with a letter or digit";
             loader.report.push(finding.help(help));
             return None;

@@ -65,13 +65,13 @@ fn malformed_files_give_distinct_errors_with_their_place() {
         /p/stack.yaml:2:30: error[dependency-cycle]: services depend on each other in a circle: a -> b -> a
         /p/stack.yaml:3:12: error[required-variable]: `services.web.image`: the required variable `IMAGE` is not set: set it
         /p/stack.yaml:3:12: error[invalid-template]: `services.web.image`: invalid variable expression
-        /p/stack.yaml:4:29: error[invalid-value]: `services.web.healthcheck.interval`: `soon` is no duration: expected numbers with units, for instance `1m30s`
-        /p/stack.yaml:4:16: error[invalid-value]: `services.web.mem_limit`: `lots` is no size: expected a number and a unit, for instance `512m` or `1.5g`
+        /p/stack.yaml:4:29: error[invalid-value]: `services.web.healthcheck.interval`: `soon` is not a duration: expected numbers with units, for instance `1m30s`
+        /p/stack.yaml:4:16: error[invalid-value]: `services.web.mem_limit`: `lots` is not a size: expected a number and a unit, for instance `512m` or `1.5g`
         /p/stack.yaml:4:15: error[file-not-found]: there is no env file /p/missing.env
         /p/stack.yaml:3:14: error[unknown-service]: `extends`: there is no service `web2` in /p/stack.yaml
         /p/stack.yaml:4:14: error[invalid-value]: `services.web.command`: a quote or parenthesis in this command is never closed
         /p/stack.yaml:4:5: error[exclusive-keys]: `services.web`: `network_mode` and `networks` exclude each other
-        /p/stack.yaml:4:17: error[wrong-type]: `services.web.privileged`: `perhaps` is no boolean: expected true or false
+        /p/stack.yaml:4:17: error[wrong-type]: `services.web.privileged`: `perhaps` is not a boolean: expected true or false
         /p/stack.yaml:3:12: error[unknown-anchor]: unknown anchor: no `&nothing` comes before this alias
         /p/stack.yaml:1:11: error[file-not-found]: can't read /p/other.yaml: entity not found
         /p/stack.yaml:1:11: error[remote-file]: oci://registry.example/stack:1: there is no such thing

@@ -175,7 +175,7 @@ fn mounts_that_lead_out_or_over_the_kernels_files_are_errors() {
         /p/stack.yaml:12:9: error[invalid-volume]: `services.a`: only the host's own `/sys` can be mounted at `/sys`
         /p/stack.yaml:13:9: error[invalid-volume]: `services.a`: a mount can't take the place of the root file system
         /p/stack.yaml:15:13: error[invalid-volume]: `services.a`: nothing can be mounted at `/proc/acpi`: `/proc` is the kernel's
-        /p/stack.yaml:15:27: error[invalid-volume]: `services.a`: `nosuch` is no tmpfs option
+        /p/stack.yaml:15:27: error[invalid-volume]: `services.a`: `nosuch` is not a tmpfs option
         /p/stack.yaml:16:36: error[invalid-volume]: `services.a`: nothing can be mounted at `/proc/self/attr/exec`: `/proc` is the kernel's
     "#]].assert_eq(&lines(&lower_text(text).unwrap_err()));
 }

@@ -151,9 +151,9 @@ fn what_can_not_be_had_is_an_error_at_its_name() {
     ];
     expect![[r#"
         /p/stack.yaml:1:11: error[remote-file]: https://me:***@host/none.git: there is no such thing
-        /p/stack.yaml:1:11: error[remote-file]: ext::sh -c id: ext is no protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
-        /p/stack.yaml:1:11: error[remote-file]: file:///srv/x.git: file is no protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
-        /p/stack.yaml:1:11: error[remote-file]: https://host/x.git#--upload-pack=id: "--upload-pack=id" is no branch, tag or commit
+        /p/stack.yaml:1:11: error[remote-file]: ext::sh -c id: ext is not a protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
+        /p/stack.yaml:1:11: error[remote-file]: file:///srv/x.git: file is not a protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
+        /p/stack.yaml:1:11: error[remote-file]: https://host/x.git#--upload-pack=id: "--upload-pack=id" is not a branch, tag or commit
         /p/stack.yaml:1:11: error[remote-file]: https://host/x.git#main:../x: "../x" leads out of the repository
     "#]].assert_eq(&names.map(of).concat());
 }

@@ -140,5 +140,5 @@ fn mac(text: &str) -> Result<[u8; 6], StepError> {
         text.split([':', '-']).filter_map(|part| u8::from_str_radix(part, 16).ok()).collect();
     bytes
         .try_into()
-        .map_err(|_| refused(format!("{text:?} is no MAC address"), "write it as 02:42:ac:11:00:02"))
+        .map_err(|_| refused(format!("{text:?} is not a MAC address"), "write it as 02:42:ac:11:00:02"))
 }

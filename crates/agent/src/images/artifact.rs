@@ -18,7 +18,7 @@ impl Images {
             let texts = artifact.layers.into_iter().map(|layer| {
                 let no_text = |_| {
                     let message =
-                        format!("artifact {shown}: its layer of type {} is no text", layer.media_type);
+                        format!("artifact {shown}: its layer of type {} is not text", layer.media_type);
                     ApiError::new(ErrorKind::Invalid, message)
                 };
                 let text = String::from_utf8(layer.content).map_err(no_text)?;

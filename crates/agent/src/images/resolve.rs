@@ -96,7 +96,7 @@ impl Images {
 
 fn rootfs(dir: &Path) -> Result<ResolvedImage, ApiError> {
     if !dir.is_dir() {
-        let message = format!("x-hoist.rootfs: {} is no folder", dir.display());
+        let message = format!("x-hoist.rootfs: {} is not a folder", dir.display());
         return Err(ApiError::new(ErrorKind::Invalid, message));
     }
     let source = ImageSource::Rootfs(dir.to_owned());

@@ -71,7 +71,7 @@ fn offset(text: &str, sign: char) -> Option<i32> {
 pub(super) async fn run(host: &Host, uid: InstanceUid, signal: &str) -> Result<(), StepError> {
     let Some(signal) = number(signal) else {
         return Err(refused(
-            format!("{signal:?} is no signal"),
+            format!("{signal:?} is not a signal"),
             "stop_signal takes a name such as SIGTERM, or a number",
         ));
     };

@@ -217,7 +217,7 @@ mod tests {
         let open = |path: &Path| openat(CWD, path, FOLDER, Mode::empty()).unwrap();
         let (from, to) = (open(image.path()), open(volume.path()));
         let place = Place { from: from.as_fd(), to: to.as_fd(), name: volume.path() };
-        assert!(place.copy_folder().is_err(), "a link is no folder");
+        assert!(place.copy_folder().is_err(), "a link is not a folder");
         assert_eq!(fs::read_dir(host.path()).unwrap().count(), 1);
         place.copy_entry(c"file").unwrap();
         assert_eq!(fs::read_to_string(host.path().join("kept")).unwrap(), "host");

@@ -7,10 +7,10 @@ use super::ListFormat;
 /// `hoist version`
 #[derive(Debug, Clone, Args)]
 pub struct Version {
-    /// The number only
+    /// Print only the version number
     #[arg(long)]
     pub short: bool,
-    /// text or json
+    /// Output format: text or json
     #[arg(short = 'F', long, value_name = "FORMAT", default_value = "text")]
     pub format: String,
 }
@@ -34,13 +34,13 @@ pub struct Agent {
 pub enum AgentCommand {
     /// Show the agent, its processes and what it runs
     Status {
-        /// How to print
+        /// Output format
         #[arg(long, value_enum, default_value_t = ListFormat::Table)]
         format: ListFormat,
     },
     /// End agent, keeper and dns; refused while instances run
     Stop {
-        /// Stop what runs first; it stays wanted, and `hoist agent` or `hoist up` brings it back
+        /// Stop all instances first; `hoist agent` or `hoist up` starts them again
         #[arg(long)]
         force: bool,
     },

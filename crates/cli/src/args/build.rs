@@ -14,28 +14,28 @@ pub struct Build {
     /// Set a build argument; without a value it is taken from the environment
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub build_arg: Vec<String>,
-    /// Take nothing from earlier builds
+    /// Don't use the results of earlier builds
     #[arg(long)]
     pub no_cache: bool,
-    /// Pull base images though they are here
+    /// Pull base images even if they are present
     #[arg(long)]
     pub pull: bool,
-    /// Send the images to their registries, those of services that have an `image`
+    /// Push the images of services that have an `image` to their registries
     #[arg(long, conflicts_with_all = ["check", "print"])]
     pub push: bool,
-    /// Hand an ssh agent to steps that ask for one
+    /// Make an ssh agent or key available to steps that ask for one
     #[arg(long, value_name = "ID[=SOCKET]")]
     pub ssh: Vec<String>,
-    /// Build what the named services depend on, too
+    /// Also build what the named services depend on
     #[arg(long)]
     pub with_dependencies: bool,
-    /// The most memory that a command may use, as `512m`
+    /// Memory limit for each command, such as `512m`
     #[arg(short, long, value_name = "SIZE", value_parser = size)]
     pub memory: Option<u64>,
-    /// Say what is wrong or odd in the Dockerfiles, and build nothing
+    /// Report problems in the Dockerfiles without building
     #[arg(long, conflicts_with = "print")]
     pub check: bool,
-    /// Print what would be built as a file for `docker buildx bake`, and build nothing
+    /// Print what would be built as a file for `docker buildx bake`, without building
     #[arg(long)]
     pub print: bool,
     /// Accepted as in docker compose; Hoist itself builds
@@ -47,7 +47,7 @@ pub struct Build {
     /// Accepted as in docker compose; no attestation is written
     #[arg(long, value_name = "TEXT")]
     pub sbom: Option<String>,
-    /// Print the images' ids only
+    /// Print only the ids of the images
     #[arg(short, long)]
     pub quiet: bool,
 }

@@ -19,31 +19,31 @@ pub struct Config {
     /// yaml or json; with -q, json prints findings for editors; with --variables, table too
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<ConfigFormat>,
-    /// Check only
+    /// Only check the file
     #[arg(short, long)]
     pub quiet: bool,
-    /// Write to this file
+    /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// What of it to show.
     #[command(flatten)]
     pub part: ConfigPart,
-    /// Give every image the digest that its registry has for it
+    /// Pin each image to the digest that its registry has for it
     #[arg(long)]
     pub resolve_image_digests: bool,
-    /// Print an override that gives images their digests, and nothing else
+    /// Print only an override file that pins images to their digests
     #[arg(long)]
     pub lock_image_digests: bool,
-    /// Leave variables as written
+    /// Don't interpolate variables
     #[arg(long)]
     pub no_interpolate: bool,
-    /// Leave the model without defaults
+    /// Don't add defaults
     #[arg(long)]
     pub no_normalize: bool,
-    /// Leave paths as written
+    /// Don't resolve paths
     #[arg(long)]
     pub no_path_resolution: bool,
-    /// Don't check that what is referred to exists
+    /// Don't check that referenced resources exist
     #[arg(long)]
     pub no_consistency: bool,
     /// Don't read env_file files into services
@@ -91,7 +91,7 @@ pub struct ConfigPart {
     /// The environment used for interpolation
     #[arg(long)]
     pub environment: bool,
-    /// Digests that decide recreation: of a service, of several with commas, or `*`
+    /// Digests that decide recreation: of one service, of several separated by commas, or of all (`*`)
     #[arg(long, value_name = "SERVICE")]
     pub hash: Option<String>,
     /// A JSON schema of stack files, for editors
@@ -102,7 +102,7 @@ pub struct ConfigPart {
 /// `hoist config …`
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigView {
-    /// Show every place and every rewrite that made a value
+    /// Show where a value comes from: every place and every step that changed it
     Explain {
         /// `[FILE] KEY.PATH...`, such as `services.web.ports[0].published`
         #[arg(required = true, value_name = "FILE|KEY.PATH")]
@@ -110,7 +110,7 @@ pub enum ConfigView {
         /// Stack file, as before the command
         #[arg(short, long = "file", value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// Print JSON
+        /// Print as JSON
         #[arg(long)]
         json: bool,
     },

@@ -34,10 +34,10 @@ pub struct Transfer {
     /// Whose images.
     #[command(flatten)]
     pub selection: Selection,
-    /// Show no progress
+    /// Don't show progress
     #[arg(short, long)]
     pub quiet: bool,
-    /// Images of the services that these depend on, too
+    /// Include the services that the named ones depend on
     #[arg(long)]
     pub include_deps: bool,
 }
@@ -48,7 +48,7 @@ pub struct PullServices {
     /// Of what.
     #[command(flatten)]
     pub transfer: Transfer,
-    /// Go on where an image can't be pulled
+    /// Continue when an image can't be pulled
     #[arg(long)]
     pub ignore_pull_failures: bool,
     /// Which images to pull
@@ -62,7 +62,7 @@ pub struct PushServices {
     /// Of what.
     #[command(flatten)]
     pub transfer: Transfer,
-    /// Go on where an image can't be pushed
+    /// Continue when an image can't be pushed
     #[arg(long)]
     pub ignore_push_failures: bool,
 }
@@ -73,10 +73,10 @@ pub struct StackImages {
     /// Whose images.
     #[command(flatten)]
     pub selection: Selection,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,
-    /// Ids only
+    /// Print only ids
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -84,10 +84,10 @@ pub struct StackImages {
 /// `hoist load`
 #[derive(Debug, Clone, Args)]
 pub struct Load {
-    /// The archive; standard input when none
+    /// Archive to read; the default is standard input
     #[arg(short, long, value_name = "FILE")]
     pub input: Option<PathBuf>,
-    /// Print nothing but errors
+    /// Print only errors
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -95,10 +95,10 @@ pub struct Load {
 /// `hoist save`
 #[derive(Debug, Clone, Args)]
 pub struct Save {
-    /// Names or ids
+    /// Names or ids of images
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<String>,
-    /// Write to this file; standard output when none
+    /// File to write; the default is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -106,13 +106,13 @@ pub struct Save {
 /// `hoist login`
 #[derive(Debug, Clone, Args)]
 pub struct Login {
-    /// The registry; Docker Hub when none
+    /// Registry; the default is Docker Hub
     #[arg(value_name = "REGISTRY", default_value = "docker.io")]
     pub registry: String,
-    /// Name to log in with
+    /// User name
     #[arg(short, long)]
     pub username: Option<String>,
-    /// Password, also as -p; other users of this machine can then see it: better use --password-stdin
+    /// Password (also -p); other users of this machine can see it: prefer --password-stdin
     #[arg(long, conflicts_with = "password_stdin")]
     pub password: Option<String>,
     /// Read the password from standard input
@@ -123,7 +123,7 @@ pub struct Login {
 /// `hoist logout`
 #[derive(Debug, Clone, Args)]
 pub struct Logout {
-    /// The registry; Docker Hub when none
+    /// Registry; the default is Docker Hub
     #[arg(value_name = "REGISTRY", default_value = "docker.io")]
     pub registry: String,
 }
@@ -136,92 +136,92 @@ pub enum ImageCommand {
     Ls(ImageLs),
     /// Fetch an image from its registry
     Pull {
-        /// Its name
+        /// Name of the image
         #[arg(value_name = "IMAGE")]
         image: String,
-        /// Of an index, the one for this platform: os/architecture[/variant]
+        /// Platform to pull if the image has several: os/architecture[/variant]
         #[arg(long, value_name = "PLATFORM")]
         platform: Option<String>,
-        /// Show no progress
+        /// Don't show progress
         #[arg(short, long)]
         quiet: bool,
     },
-    /// Send an image to the registry that its name says
+    /// Push an image to the registry in its name
     Push {
-        /// Its name
+        /// Name of the image
         #[arg(value_name = "IMAGE")]
         image: String,
-        /// Show no progress
+        /// Don't show progress
         #[arg(short, long)]
         quiet: bool,
     },
-    /// Give an image a further name
+    /// Add a name to an image
     Tag {
-        /// A name or id
+        /// Name or id of the image
         source: String,
-        /// The name to give
+        /// Name to add
         target: String,
     },
-    /// Take names away, and images with their last one
+    /// Remove names of images; an image is removed with its last name
     #[command(visible_alias = "remove")]
     Rm {
-        /// Names or ids
+        /// Names or ids of images
         #[arg(required = true, value_name = "IMAGE")]
         images: Vec<String>,
-        /// Images by id though they have several names
+        /// Remove an image given by id even if it has several names
         #[arg(short, long)]
         force: bool,
     },
-    /// Show all that is known of images
+    /// Show all details of images as JSON
     Inspect {
-        /// Names or ids
+        /// Names or ids of images
         #[arg(required = true, value_name = "IMAGE")]
         images: Vec<String>,
     },
-    /// Show how an image came to be
+    /// Show the steps that made an image
     History(History),
-    /// Make an image of a root file system's archive
+    /// Make an image from a tar archive of a root file system
     Import {
-        /// The archive; `-` is standard input
+        /// Archive to read; `-` is standard input
         #[arg(value_name = "FILE|-")]
         file: PathBuf,
-        /// The name it gets
+        /// Name for the image
         #[arg(value_name = "IMAGE")]
         reference: Option<String>,
-        /// A Dockerfile instruction that says how it is run
+        /// Dockerfile instruction to apply, such as `CMD ["/bin/app"]`
         #[arg(short, long = "change", value_name = "INSTRUCTION")]
         changes: Vec<String>,
-        /// What its history says
+        /// Comment for the image's history
         #[arg(short, long)]
         message: Option<String>,
     },
-    /// Take out images that nothing needs
+    /// Remove unused images
     Prune(Prune),
-    /// As `hoist load`
+    /// Same as `hoist load`
     Load(Load),
-    /// As `hoist save`
+    /// Same as `hoist save`
     Save(Save),
 }
 
 /// `hoist image ls`
 #[derive(Debug, Clone, Args)]
 pub struct ImageLs {
-    /// Only this one
+    /// Show only this image
     #[arg(value_name = "IMAGE")]
     pub image: Option<String>,
-    /// Those without a tag, too
+    /// Include images without a tag
     #[arg(short, long)]
     pub all: bool,
-    /// Ids only
+    /// Print only ids
     #[arg(short, long)]
     pub quiet: bool,
-    /// Whole ids
+    /// Don't shorten ids
     #[arg(long)]
     pub no_trunc: bool,
-    /// With their digests
+    /// Show digests
     #[arg(long)]
     pub digests: bool,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,
 }
@@ -229,12 +229,12 @@ pub struct ImageLs {
 /// `hoist image history`
 #[derive(Debug, Clone, Args)]
 pub struct History {
-    /// A name or id
+    /// Name or id of the image
     pub image: String,
-    /// Whole commands
+    /// Don't shorten commands
     #[arg(long)]
     pub no_trunc: bool,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,
 }
@@ -242,13 +242,13 @@ pub struct History {
 /// `hoist image prune`, `hoist system prune`
 #[derive(Debug, Clone, Args)]
 pub struct Prune {
-    /// Every image that nothing needs, not only those without a tag
+    /// Remove all unused images, not only those without a tag
     #[arg(short, long)]
     pub all: bool,
-    /// Don't ask
+    /// Don't ask for confirmation
     #[arg(short, long)]
     pub force: bool,
-    /// Only what was last used so long ago: `until=24h`
+    /// Only remove what was last used before this long ago: `until=24h`
     #[arg(long, value_name = "FILTER")]
     pub filter: Vec<String>,
 }
@@ -259,7 +259,7 @@ pub struct PruneAll {
     /// Which images.
     #[command(flatten)]
     pub prune: Prune,
-    /// With -a, also volumes that no stack names, with their data
+    /// With -a, also remove volumes that no stack names, with their data
     #[arg(long)]
     pub volumes: bool,
 }
@@ -267,15 +267,15 @@ pub struct PruneAll {
 /// `hoist system …`
 #[derive(Debug, Clone, Subcommand)]
 pub enum SystemCommand {
-    /// Show what takes how much room
+    /// Show disk usage
     Df {
-        /// How to print
+        /// Output format
         #[arg(long, value_enum, default_value_t = ListFormat::Table)]
         format: ListFormat,
     },
-    /// Take out what nothing needs
+    /// Remove unused data
     Prune(PruneAll),
-    /// Read the whole image store and name what is damaged (exit code 1)
+    /// Verify the whole image store; exit code 1 if something is damaged
     Check,
 }
 

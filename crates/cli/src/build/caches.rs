@@ -84,7 +84,7 @@ impl Found {
                 Ok(None)
             }
             other => {
-                Err(entry.wrong(&format!("{other:?} is no type of cache: registry, local or inline are")))
+                Err(entry.wrong(&format!("{other:?} is not a type of cache: registry, local or inline are")))
             }
         }
     }
@@ -206,7 +206,7 @@ mod tests {
             wrong(&["type=local,dest=/x"], &[]),
             r#"cache_from: "type=local,dest=/x": it has no src="#
         );
-        assert!(wrong(&["type=tape,ref=x"], &[]).contains(r#""tape" is no type of cache"#));
+        assert!(wrong(&["type=tape,ref=x"], &[]).contains(r#""tape" is not a type of cache"#));
         assert!(wrong(&["type=inline"], &[]).contains("type=registry,ref=IMAGE"));
         assert!(wrong(&[], &["type=registry,ref=a,mode=most"]).contains("mode is min or max"));
         assert!(wrong(&[], &["type=registry,ref=a,compression=lz4"]).contains("gzip, zstd or uncompressed"));

@@ -25,7 +25,7 @@ pub(crate) async fn check(
         let name = one.service.clone();
         match findings(agent, one, quiet).await {
             Ok(0) if quiet => {}
-            Ok(0) => errln!("{name}: nothing to say"),
+            Ok(0) => errln!("{name}: no problems found"),
             Ok(_) => fine = false,
             Err(error) if error.kind == ErrorKind::Unavailable => return Err(error.into()),
             Err(error) => {

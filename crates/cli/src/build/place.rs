@@ -33,7 +33,7 @@ impl Place {
             Some(Remote::Artifact(_)) => Err(format!("the context {shown} is a stack file's, not a folder")),
             None => {
                 let folder = PathBuf::from(text);
-                let none = || format!("the context {} is no folder", folder.display());
+                let none = || format!("the context {} is not a folder", folder.display());
                 if folder.is_dir() { Ok(Self::Folder(folder)) } else { Err(none()) }
             }
         }

@@ -26,7 +26,7 @@ impl Settings {
     pub(super) fn of_run(&self, memory: Option<u64>) -> Result<RunSettings, String> {
         let shm = self.shm_size.as_deref().map(str::parse::<u64>).transpose();
         let ulimits = self.ulimits.iter().map(|(name, value)| {
-            ulimit(name, value).ok_or_else(|| format!("ulimits.{name}: {value} is no limit"))
+            ulimit(name, value).ok_or_else(|| format!("ulimits.{name}: {value} is not a limit"))
         });
         Ok(RunSettings {
             extra_hosts: self.extra_hosts.iter().filter_map(|text| host(text)).collect(),

@@ -124,7 +124,7 @@ fn text(args: &args::Config, tree: &Node) -> Result<String, CommandError> {
         None | Some(ConfigFormat::Yaml) => Ok(to_yaml(tree)),
         Some(ConfigFormat::Json) => Ok(to_json(tree) + "\n"),
         Some(ConfigFormat::Table) => {
-            Err(CommandError::usage("a stack is no table; `--format table` is for --variables"))
+            Err(CommandError::usage("a stack is not a table; `--format table` is for --variables"))
         }
     }
 }

@@ -36,7 +36,7 @@ impl ConfigFile {
             Err(error) => return Err(CommandError::failed(format!("{}: {error}", path.display()))),
         };
         let json = parse(&text).map_err(|error| {
-            CommandError::usage(format!("{} is no JSON object: {error}", path.display()))
+            CommandError::usage(format!("{} is not a JSON object: {error}", path.display()))
                 .hint("docker reads it too; mend it, or move it away and log in again")
         })?;
         Ok(Self { path: Some(path), json })

@@ -26,7 +26,7 @@ pub(super) fn get(name: &str, key: &str) -> Result<Option<Secret>, String> {
         Err(said) => return Err(said),
     };
     let Answer { username, secret } = serde_json::from_str(&answer)
-        .map_err(|_| format!("docker-credential-{name} answered something that is no JSON"))?;
+        .map_err(|_| format!("docker-credential-{name} answered something that is not JSON"))?;
     Ok(match username.as_str() {
         "" => None,
         "<token>" => Some(Secret::Identity(Sensitive(secret))),

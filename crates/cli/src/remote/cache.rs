@@ -72,7 +72,8 @@ impl Cache {
         made.map(|()| place)
     }
 
-    /// An empty folder for what is not yet whole. Call it under the lock of the key: what is there is of the dead.
+    /// An empty folder to make a tree in. Call it with the lock of the key held: then whatever part is there was left by
+    /// a command that was killed, and is removed.
     fn part(&self, kind: &str, key: &str) -> Result<PathBuf, RemoteError> {
         let folder = self.root.join(kind);
         let prefix = format!("{key}.part-");

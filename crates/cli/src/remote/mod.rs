@@ -48,7 +48,7 @@ pub(crate) enum RemoteError {
     Web,
     #[error("it has no stack file in {0:?}")]
     NoStackFile(String),
-    #[error("{0:?} is no folder")]
+    #[error("{0:?} is not a folder")]
     NoFolder(String),
     #[error("the artifact {0}")]
     Artifact(String),

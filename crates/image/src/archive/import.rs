@@ -28,7 +28,7 @@ pub struct Import {
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     #[error(
-        "{0:?} is no instruction of CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR"
+        "{0:?} is not an instruction of CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR"
     )]
     Unknown(String),
     #[error("{0:?} has no value")]

@@ -15,7 +15,7 @@ pub struct Ignore {
 
 /// Which line can't be understood.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {text:?} is no pattern: {reason}")]
+#[error("line {line}: {text:?} is not a pattern: {reason}")]
 pub struct IgnoreError {
     pub line: usize,
     pub text: String,

@@ -26,7 +26,7 @@ pub enum TarError {
     Read(#[source] io::Error),
     #[error("the archive ends in the middle of an entry")]
     Truncated,
-    #[error("a header's checksum is wrong: this is no tar archive, or it is damaged")]
+    #[error("a header's checksum is wrong: this is not a tar archive, or it is damaged")]
     Checksum,
     #[error("a header's {0} field is malformed")]
     Field(&'static str),

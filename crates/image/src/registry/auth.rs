@@ -145,7 +145,7 @@ fn password_request(asked: &TokenRequest<'_>) -> Result<Request<SendBody<'static
     if let Some(basic) = asked.credentials.and_then(Credentials::basic) {
         request = request.header("authorization", basic);
     }
-    request.body(SendBody::none()).map_err(|_| nonsense(asked, "its realm is no address"))
+    request.body(SendBody::none()).map_err(|_| nonsense(asked, "its realm is not an address"))
 }
 
 fn identity_request(
@@ -162,7 +162,7 @@ fn identity_request(
         .header("content-type", "application/x-www-form-urlencoded")
         .header("content-length", form.len());
     let body = SendBody::from_owned_reader(std::io::Cursor::new(form));
-    request.body(body).map_err(|_| nonsense(asked, "its realm is no address"))
+    request.body(body).map_err(|_| nonsense(asked, "its realm is not an address"))
 }
 
 /// Percent-encodes everything but RFC 3986's unreserved characters.

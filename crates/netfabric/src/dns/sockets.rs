@@ -36,7 +36,7 @@ pub enum BindError {
     Enter(#[source] io::Error),
     #[error("can't open the name server's socket on {address}")]
     Open { address: SocketAddr, source: io::Error },
-    #[error("a descriptor handed over as a name server socket is none")]
+    #[error("a descriptor that was handed over as a name server socket is not one")]
     Foreign(#[source] io::Error),
     #[error("no name server socket was handed over")]
     Missing,

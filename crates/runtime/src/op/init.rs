@@ -16,9 +16,8 @@ const MOST: usize = 4096;
 /// Clones once more: the copy goes on to the program, this process stays as its PID 1.
 ///
 /// After the user has been changed and the capabilities cut, so that init has no more of either than the
-/// program. It gives back what it has of the parent's memory, as far as that is of no file: otherwise each would
-/// come to cost as much as the parent. The rest is shared with the parent and all others for as long as they
-/// live. It stays not dumpable, so nobody inside reads it.
+/// program. It unmaps the anonymous memory that it inherited from its parent: otherwise each of these processes
+/// would in time hold as much memory as the parent. Mappings of files stay shared with the parent. It stays not dumpable, so nobody inside reads it.
 #[derive(Debug)]
 pub struct StayAsInit {
     /// Whether the program's process group is to be the terminal's foreground.

@@ -50,7 +50,7 @@ pub(super) fn plan(plan: &mut Plan, spec: &Spec) -> Result<(), PrepareError> {
 
 fn requested(device: &LinuxDevice) -> Result<Device, PrepareError> {
     let number = |number: i64| {
-        let problem = || PrepareError::invalid(FIELD, format!("{number} is no device number"));
+        let problem = || PrepareError::invalid(FIELD, format!("{number} is not a device number"));
         u32::try_from(number).map_err(|_| problem())
     };
     let kind = match device.typ() {

@@ -122,7 +122,7 @@ impl<'a> Entry<'a> {
         let source =
             self.source.ok_or_else(|| PrepareError::invalid(&self.field, "a bind needs a source"))?;
         if let Some(unknown) = self.options.parameters.first() {
-            let problem = format!("{} is no option of a bind", unknown.key.to_string_lossy());
+            let problem = format!("{} is not an option of a bind", unknown.key.to_string_lossy());
             return Err(PrepareError::invalid(self.field, problem));
         }
         let path = c_path(&self.field, source)?;

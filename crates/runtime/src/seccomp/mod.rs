@@ -64,7 +64,7 @@ pub enum CompileError {
     #[error("the flag SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs a listener, and there is none here")]
     WaitKillable,
     /// An `errnoRet` that no call can return.
-    #[error("{0} is no error number that a system call could return")]
+    #[error("{0} is not an error number that a system call could return")]
     Errno(u32),
     /// A seventh argument.
     #[error("argument {0} is looked at, but system calls have six, counted from 0")]

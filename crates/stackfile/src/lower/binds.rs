@@ -32,7 +32,7 @@ pub(super) fn bind(
     reader: &dyn FileReader,
 ) -> Option<MountKind> {
     if !path::is_absolute(source) {
-        at.error("invalid-volume", node.place(), format!("the source `{source}` is no absolute path"));
+        at.error("invalid-volume", node.place(), format!("the source `{source}` is not an absolute path"));
         return None;
     }
     let source = PathBuf::from(path::clean(source));

@@ -65,7 +65,7 @@ impl Lowering<'_> {
             Some(Ok(id)) => id,
             Some(Err(_)) => {
                 let place = at.get(key).map_or(reference.span, |node| node.span);
-                at.error("invalid-value", place, format!("`{key}` of `{source}` is no number"));
+                at.error("invalid-value", place, format!("`{key}` of `{source}` is not a number"));
                 0
             }
         };
@@ -94,7 +94,9 @@ impl Lowering<'_> {
         }
         let problem = match declared.get("environment") {
             Some(variable) => format!("the variable `{}` is not set", spell(&variable.value)),
-            None if declared.get("external").is_some() => "external ones can't be had yet".to_owned(),
+            None if declared.get("external").is_some() => {
+                "external configs and secrets are not supported yet".to_owned()
+            }
             None => "its driver is not there".to_owned(),
         };
         let place = declared.get("environment").map_or(declared.place(), |node| node.span);
@@ -191,7 +193,7 @@ fn tmpfs(at: &mut Attributes<'_, '_>, node: &Node) -> Option<Mount> {
             }
         };
         if !known {
-            at.error("invalid-volume", node.span, format!("`{option}` is no tmpfs option"));
+            at.error("invalid-volume", node.span, format!("`{option}` is not a tmpfs option"));
         }
     }
     let (target, kind) = (PathBuf::from(clean), MountKind::Tmpfs(options));

@@ -50,7 +50,7 @@ fn published(at: &mut Attributes<'_, '_>, node: &Node, text: Option<&str>) -> Re
         Ok(0) => Ok(None),
         Ok(port) => Ok(Some(port)),
         Err(_) => {
-            at.error("invalid-port", node.place(), format!("`{text}` is no host port"));
+            at.error("invalid-port", node.place(), format!("`{text}` is not a host port"));
             Err(())
         }
     }
@@ -88,7 +88,7 @@ pub(super) fn attachments(at: &mut Attributes<'_, '_>) -> BTreeMap<NetworkName, 
     }
     for (name, node) in at.map("networks") {
         let Ok(name) = NetworkName::new(name.as_str()) else {
-            at.error("invalid-name", node.place(), format!("`{name}` is no valid name of a network"));
+            at.error("invalid-name", node.place(), format!("`{name}` is not a valid name of a network"));
             continue;
         };
         out.insert(name, attachment(at, node));
@@ -122,7 +122,8 @@ fn sources(at: &mut Attributes<'_, '_>, node: &Node) -> Vec<IpNetwork> {
         match text.parse() {
             Ok(source) => sources.push(source),
             Err(_) => {
-                let message = format!("`x-hoist.sources`: `{text}` is no address range such as 10.8.0.0/24");
+                let message =
+                    format!("`x-hoist.sources`: `{text}` is not an address range such as 10.8.0.0/24");
                 at.error("invalid-address", range.span, message);
             }
         }
@@ -135,7 +136,7 @@ fn address<T: FromStr>(at: &mut Attributes<'_, '_>, node: &Node, key: &str) -> O
     let text = address.as_text()?;
     let parsed = text.parse().ok();
     if parsed.is_none() {
-        at.error("invalid-address", address.span, format!("`{key}: {text}` is no such address"));
+        at.error("invalid-address", address.span, format!("`{key}: {text}` is not such an address"));
     }
     parsed
 }
@@ -198,7 +199,7 @@ impl Lowering<'_> {
                 Ok(subnet) => subnets.push(subnet),
                 Err(_) => {
                     let message =
-                        format!("`networks.{key}`: `{}` is no subnet", subnet.as_text().unwrap_or(""));
+                        format!("`networks.{key}`: `{}` is not a subnet", subnet.as_text().unwrap_or(""));
                     self.report.error("invalid-address", subnet.span, message);
                 }
             }

@@ -176,7 +176,7 @@ fn refresh(at: &mut Attributes<'_, '_>) -> PullPolicy {
             at.error(
                 "invalid-value",
                 node.span,
-                "`pull_refresh_after` is no duration, such as 12h".to_owned(),
+                "`pull_refresh_after` is not a duration, such as 12h".to_owned(),
             );
             PullPolicy::Always
         }
@@ -212,11 +212,11 @@ pub(super) fn logs(at: &mut Attributes<'_, '_>) -> LogPolicy {
             "max-size" => match bytes::parse(text).ok().and_then(|size| u64::try_from(size).ok()) {
                 Some(size) => policy.max_size = Some(size),
                 None if text == "-1" => policy.max_size = None,
-                None => at.error("invalid-value", node.span, format!("`max-size: {text}` is no size")),
+                None => at.error("invalid-value", node.span, format!("`max-size: {text}` is not a size")),
             },
             "max-file" => match text.parse() {
                 Ok(count) => policy.max_files = Some(count),
-                Err(_) => at.error("invalid-value", node.span, format!("`max-file: {text}` is no number")),
+                Err(_) => at.error("invalid-value", node.span, format!("`max-file: {text}` is not a number")),
             },
             other => at.warning("no-effect", node.place(), format!("the log option `{other}` has no effect")),
         }

@@ -45,7 +45,7 @@ pub(super) fn check_name(name: &str, node: &Node, path: &Path<'_>, report: &mut 
 }
 
 fn invalid_name(name: &str, node: &Node, path: &Path<'_>, report: &mut Report) {
-    let message = format!("`{name}` is no valid name in `{path}`");
+    let message = format!("`{name}` is not a valid name in `{path}`");
     let finding = Diagnostic::error("invalid-name", message).label(node.place(), "");
     report.push(finding.help("names are made of letters, digits, `.`, `_` and `-`"));
 }
@@ -166,7 +166,7 @@ fn check_limit(node: &Node, limit: Limit, path: &Path<'_>, report: &mut Report) 
         (Limit::ContainerName, Value::Text(_) | Value::Time(_))
             if !text.is_empty() && !has_container_name(text) =>
         {
-            let message = format!("`{path}`: `{text}` is no container name");
+            let message = format!("`{path}`: `{text}` is not a container name");
             let finding = Diagnostic::error("invalid-value", message).label(at, "");
             report.push(
                 finding.help("two or more letters, digits, `_`, `.` or `-`, not beginning with a sign"),

@@ -283,7 +283,7 @@ impl Decoder<'_> {
         hosts: &mut Vec<Node>,
     ) {
         if host.is_empty() || host.contains([':', '=']) {
-            _ = self.fail(at, path, &format!("`{host}` is no host name"));
+            _ = self.fail(at, path, &format!("`{host}` is not a host name"));
             return;
         }
         for address in addresses {
@@ -429,13 +429,13 @@ fn scalar_value(value: &Value, form: Form) -> Result<Value, String> {
         (Form::Mode, Value::Int(mode)) => Ok(Value::Text(format!("0{mode:o}"))),
         (Form::Mode, Value::Text(text)) => match i64::from_str_radix(text, 8) {
             Ok(mode) => Ok(Value::Text(format!("0{mode:o}"))),
-            Err(_) => Err(format!("`{text}` is no octal file mode, for instance \"0440\"")),
+            Err(_) => Err(format!("`{text}` is not an octal file mode, for instance \"0440\"")),
         },
         (Form::Mode, _) => wrong("an octal file mode"),
         (Form::DeviceCount, Value::Int(int)) => Ok(Value::Int(*int)),
         (Form::DeviceCount, Value::Text(text)) if text.eq_ignore_ascii_case("all") => Ok(Value::Int(-1)),
         (Form::DeviceCount, Value::Text(text)) => cast_text(text, Cast::Int)
-            .map_err(|_| format!("`{text}` is no number of devices: expected `all` or an integer")),
+            .map_err(|_| format!("`{text}` is not a number of devices: expected `all` or an integer")),
         (Form::DeviceCount, _) => wrong("`all` or an integer"),
         _ => Ok(value.clone()),
     }

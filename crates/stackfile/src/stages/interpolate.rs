@@ -121,15 +121,15 @@ pub fn cast_text(text: &str, cast: Cast) -> Result<Value, String> {
         Cast::Flag => match text.to_lowercase().as_str() {
             "true" | "y" | "yes" | "on" => Ok(Value::Bool(true)),
             "false" | "n" | "no" | "off" => Ok(Value::Bool(false)),
-            _ => Err(format!("`{text}` is no boolean: expected true or false")),
+            _ => Err(format!("`{text}` is not a boolean: expected true or false")),
         },
         Cast::Int => {
             let digits = text.strip_prefix('+').filter(|rest| !rest.starts_with('-')).unwrap_or(text);
-            digits.parse().map(Value::Int).map_err(|_| format!("`{text}` is no integer"))
+            digits.parse().map(Value::Int).map_err(|_| format!("`{text}` is not an integer"))
         }
         Cast::Float => match parse_float(text) {
             Some(float) => Ok(Value::Float(float)),
-            None => Err(format!("`{text}` is no number")),
+            None => Err(format!("`{text}` is not a number")),
         },
     }
 }

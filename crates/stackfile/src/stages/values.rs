@@ -69,7 +69,7 @@ fn check_service(name: &str, service: &Node, report: &mut Report) {
         let Some(address) = port.get("host_ip") else { continue };
         if address.as_text().is_some_and(|text| !text.is_empty() && text.parse::<IpAddr>().is_err()) {
             let text = address.as_text().unwrap_or_default();
-            let message = format!("`services.{name}.ports`: `{text}` is no IP address");
+            let message = format!("`services.{name}.ports`: `{text}` is not an IP address");
             report.error("invalid-address", address.span, message);
         }
     }

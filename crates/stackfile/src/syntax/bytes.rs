@@ -9,7 +9,7 @@ pub fn parse(text: &str) -> Result<i64, String> {
         return Ok(plain);
     }
     let invalid =
-        || format!("`{text}` is no size: expected a number and a unit, for instance `512m` or `1.5g`");
+        || format!("`{text}` is not a size: expected a number and a unit, for instance `512m` or `1.5g`");
     let end = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ').ok_or_else(invalid)?;
     let (number, unit) = match text.as_bytes()[end] {
         b' ' => (&text[..end], &text[end + 1..]),
@@ -17,7 +17,7 @@ pub fn parse(text: &str) -> Result<i64, String> {
     };
     let number: f64 = parse_float(number).ok_or_else(invalid)?;
     if number < 0.0 {
-        return Err(format!("`{text}` is no size: it is negative"));
+        return Err(format!("`{text}` is not a size: it is negative"));
     }
     let factor = factor(&unit.to_ascii_lowercase()).ok_or_else(invalid)?;
     #[expect(clippy::cast_possible_truncation, reason = "sizes beyond i64 saturate")]

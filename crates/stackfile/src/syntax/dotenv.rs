@@ -60,7 +60,7 @@ pub fn parse_raw(text: &str, variables: &mut Variables, lookup: &dyn Lookup) -> 
         };
         if key.is_empty() || key.contains(char::is_whitespace) {
             let line = u32::try_from(index + 1).unwrap_or(u32::MAX);
-            return Err(DotenvError { line, reason: format!("`{key}` is no variable name") });
+            return Err(DotenvError { line, reason: format!("`{key}` is not a variable name") });
         }
         if let Some(value) = value {
             variables.insert(key.to_owned(), value);

@@ -21,7 +21,7 @@ const UNITS: &[(&str, i64)] = &[
 /// # Errors
 /// The text of the reason.
 pub fn parse(text: &str) -> Result<i64, String> {
-    let invalid = || format!("`{text}` is no duration: expected numbers with units, for instance `1m30s`");
+    let invalid = || format!("`{text}` is not a duration: expected numbers with units, for instance `1m30s`");
     let (negative, mut rest) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),
         Some(b'+') => (false, &text[1..]),

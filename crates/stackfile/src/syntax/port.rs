@@ -82,7 +82,7 @@ fn parse_address(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Ok(String::new());
     }
-    let invalid = || format!("`{text}` is no IP address");
+    let invalid = || format!("`{text}` is not an IP address");
     let bare = match text.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').ok_or_else(invalid)?,
         None => text,

@@ -32,7 +32,9 @@ pub struct Repository {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteError {
     /// Another protocol.
-    #[error("{0} is no protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are")]
+    #[error(
+        "{0} is not a protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are"
+    )]
     Protocol(String),
     /// Nothing, or what a program could take for an option.
     #[error("it names no host")]
@@ -41,10 +43,10 @@ pub enum RemoteError {
     #[error("it names no repository")]
     Repository,
     /// Not what git takes as a name.
-    #[error("{0:?} is no branch, tag or commit")]
+    #[error("{0:?} is not a branch, tag or commit")]
     Reference(String),
     /// No beginning of a hash.
-    #[error("{0:?} is no commit")]
+    #[error("{0:?} is not a commit")]
     Commit(String),
     /// A path that leads out.
     #[error("{0:?} leads out of the repository")]

@@ -83,7 +83,7 @@ fn check_rule(rule: &SeccompRule) -> Result<(), String> {
     let wrong =
         |conditions: &&SeccompConditions| !conditions.min_kernel.is_empty() && conditions.kernel().is_none();
     if let Some(conditions) = [&rule.includes, &rule.excludes].iter().copied().find(wrong) {
-        return Err(format!("`minKernel: {}` is no version like 4.8", conditions.min_kernel));
+        return Err(format!("`minKernel: {}` is not a version like 4.8", conditions.min_kernel));
     }
     errno(rule.errno_ret)
 }
@@ -92,7 +92,7 @@ fn check_rule(rule: &SeccompRule) -> Result<(), String> {
 fn errno(number: Option<u32>) -> Result<(), String> {
     match number {
         Some(number) if number > 4095 => {
-            Err(format!("{number} is no error number that a system call could return"))
+            Err(format!("{number} is not an error number that a system call could return"))
         }
         _ => Ok(()),
     }

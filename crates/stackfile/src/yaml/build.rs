@@ -288,7 +288,7 @@ impl<'r> Builder<'r> {
             #[expect(clippy::cast_precision_loss, reason = "`!!float` asks for it")]
             ("float", Value::Int(int)) => Value::Float(int as f64),
             _ => {
-                self.report.error("invalid-tag", at, format!("`{text}` is no `!!{wanted}`"));
+                self.report.error("invalid-tag", at, format!("`{text}` is not `!!{wanted}`"));
                 Value::Broken
             }
         }
@@ -301,7 +301,7 @@ impl<'r> Builder<'r> {
         match GeneralPurpose::new(&STANDARD, config).decode(text) {
             Ok(bytes) => Value::Text(String::from_utf8_lossy(&bytes).into_owned()),
             Err(_) => {
-                self.report.error("invalid-tag", at, "this `!!binary` is no base64");
+                self.report.error("invalid-tag", at, "this `!!binary` is not base64");
                 Value::Broken
             }
         }

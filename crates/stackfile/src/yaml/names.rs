@@ -93,7 +93,7 @@ impl<'a> Scanner<'a> {
         if is_needed && self.cursor.at() == from {
             return Err(self.bad_tag("a tag's name is missing", start));
         }
-        String::from_utf8(bytes).map_err(|_| self.bad_tag("this tag is no UTF-8", start))
+        String::from_utf8(bytes).map_err(|_| self.bad_tag("this tag is not UTF-8", start))
     }
 
     fn bad_tag(&self, message: &str, start: Mark) -> Box<Malformed> {
@@ -162,7 +162,7 @@ impl<'a> Scanner<'a> {
 
     fn bad_directive(&self, start: Mark) -> Box<Malformed> {
         let at = (start.at, self.cursor.at().max(start.at + 1));
-        Malformed::new("this is no directive", at).help(DIRECTIVE_HELP)
+        Malformed::new("this is not a directive", at).help(DIRECTIVE_HELP)
     }
 
     /// Letters, digits, `-` and `_`.

@@ -36,11 +36,11 @@ pub(crate) enum ExpandError {
     Open(char),
     #[error("${{}} needs a name")]
     NoName,
-    #[error("${{…{0}}} is no form of substitution")]
+    #[error("${{…{0}}} is not a form of substitution")]
     Form(String),
     #[error("{name}: {message}")]
     Required { name: String, message: String },
-    #[error("\\{0} is no escape in a pattern")]
+    #[error("\\{0} is not an escape in a pattern")]
     PatternEscape(char),
     #[error("the value would be longer than {0} bytes")]
     TooLong(usize),

@@ -26,7 +26,10 @@ impl Flags {
             let problem = |message: String| line.problem(&format!("--{name}"), message);
             let Some((_, takes)) = known.iter().find(|(known, _)| *known == name) else {
                 let help = nearest(name, known.iter().map(|(name, _)| *name));
-                return Err(Problem { help, ..problem(format!("--{name} is no flag of this instruction")) });
+                return Err(Problem {
+                    help,
+                    ..problem(format!("--{name} is not a flag of this instruction"))
+                });
             };
             if *takes != Takes::Texts && flags.iter().any(|(seen, _)| seen == name) {
                 return Err(problem(format!("--{name} is given twice")));

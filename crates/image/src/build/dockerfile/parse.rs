@@ -124,7 +124,7 @@ fn stage_name(rest: &Rest<'_>, name: &str) -> Result<String, Problem> {
     if fine {
         return Ok(lower);
     }
-    let message = format!("{name} is no name for a stage: a letter, then letters, digits, `-`, `_`, `.`");
+    let message = format!("{name} is not a name for a stage: a letter, then letters, digits, `-`, `_`, `.`");
     Err(rest.line.problem(name, message))
 }
 
@@ -191,7 +191,7 @@ fn copy(mut rest: Rest<'_>, adds: bool) -> Result<Kind, Problem> {
         return rest.wrong("needs at least a source and a destination");
     };
     if heredoc::parse(&destination).is_some() {
-        return Err(rest.line.problem(&destination, "a here-document is no destination"));
+        return Err(rest.line.problem(&destination, "a here-document is not a destination"));
     }
     let (sources, documents) = sources_and_documents(&rest, words);
     Ok(Kind::Copy(Copy {

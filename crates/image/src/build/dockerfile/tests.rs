@@ -27,9 +27,9 @@ const WRONG: [(&str, usize, &str); 26] = [
     (
         "FROM debian AS 9lives",
         16,
-        "9lives is no name for a stage: a letter, then letters, digits, `-`, `_`, `.`",
+        "9lives is not a name for a stage: a letter, then letters, digits, `-`, `_`, `.`",
     ),
-    ("FROM --plattform=x debian", 6, "--plattform is no flag of this instruction; did you mean platform?"),
+    ("FROM --plattform=x debian", 6, "--plattform is not a flag of this instruction; did you mean platform?"),
     ("RUNN make", 1, "unknown instruction RUNN; did you mean RUN?"),
     ("  COPY only", 3, "COPY needs at least a source and a destination"),
     ("ENV A", 1, "ENV needs a name and a value: NAME=VALUE"),
@@ -43,7 +43,7 @@ const WRONG: [(&str, usize, &str); 26] = [
     ("SHELL /bin/bash", 1, r#"SHELL needs an array: SHELL ["/bin/bash", "-c"]"#),
     ("COPY --chown a b", 6, "--chown needs a value: --flag=VALUE"),
     ("COPY --from=a --from=b c d", 6, "--from is given twice"),
-    ("ADD --from=x a b", 5, "--from is no flag of this instruction"),
+    ("ADD --from=x a b", 5, "--from is not a flag of this instruction"),
     ("RUN --network=hots true", 5, "--network is default, none or host, not hots; did you mean host?"),
     ("RUN", 1, "RUN needs a command"),
     ("VOLUME []", 1, "VOLUME needs paths that are not empty"),
@@ -70,7 +70,7 @@ fn columns_are_those_of_the_line_that_holds_the_word() {
     problems(
         "FROM a\nRUN --network=none \\\n   # comment\n\n  --mout=type=cache x",
         &expect![[r#"
-            line 5, column 3: --mout is no flag of this instruction; did you mean mount?
+            line 5, column 3: --mout is not a flag of this instruction; did you mean mount?
                   --mout=type=cache x
         "#]],
     );
@@ -302,13 +302,13 @@ fn words_expand_as_in_buildkit() {
         ${path//a/o}     /usr/lib/o.tor.gz
         ${path//\//_}    _usr_lib_a.tar.gz
         ${path#\*}       /usr/lib/a.tar.gz
-        ${path#\x}       error: \x is no escape in a pattern
+        ${path#\x}       error: \x is not an escape in a pattern
         $_é.             é.
         ${               error: a ${ has no } that ends it
         ${}              error: ${} needs a name
         ${:a}            error: ${} needs a name
-        ${a!}            error: ${…!} is no form of substitution
-        ${a:#x}          error: ${…:#} is no form of substitution
+        ${a!}            error: ${…!} is not a form of substitution
+        ${a:#x}          error: ${…:#} is not a form of substitution
         'open            error: a quote ' is not closed
         "open            error: a quote " is not closed
         $(cmd)           $(cmd)

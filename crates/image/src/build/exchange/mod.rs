@@ -104,7 +104,7 @@ pub enum CacheError {
     Blob(#[from] BlobError),
     #[error(transparent)]
     Layer(#[from] LayerError),
-    #[error("there is none")]
+    #[error("it does not exist")]
     Absent,
     #[error("it is {0}, not a cache of Hoist's builds")]
     Foreign(String),

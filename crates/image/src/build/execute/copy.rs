@@ -162,7 +162,7 @@ pub(super) fn copy(
     let target = Target::new(work.mount(&written.root)?);
     let chown = copy.owner.as_deref().map(|text| owner::resolve(&target.tree, text)).transpose()?;
     let bad =
-        || StepError::Refused(format!("--chmod={} is no mode", copy.mode.as_deref().unwrap_or_default()));
+        || StepError::Refused(format!("--chmod={} is not a mode", copy.mode.as_deref().unwrap_or_default()));
     let chmod = match &copy.mode {
         Some(text) => Some(Change::parse(text).ok_or_else(bad)?),
         None => None,

@@ -22,7 +22,7 @@ pub enum BuildError {
     },
     #[error("the build was cancelled")]
     Cancelled,
-    #[error("layer {0} can't be had from a cache elsewhere")]
+    #[error("layer {0} can't be fetched from an imported cache")]
     Lost(Digest),
     #[error("{0}")]
     Cache(String),
@@ -67,7 +67,7 @@ pub enum StepError {
     Signal(i32),
     #[error("the build was cancelled")]
     Cancelled,
-    #[error("layer {0} can't be had from a cache elsewhere")]
+    #[error("layer {0} can't be fetched from an imported cache")]
     Lost(Digest),
 }
 

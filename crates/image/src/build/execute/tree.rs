@@ -200,7 +200,7 @@ fn children(files: &dyn Files, at: &Path, pattern: &str, next: &mut Vec<PathBuf>
     for (name, _) in files.list(&path)? {
         let matched = wildcard::matches(pattern, &name.to_string_lossy());
         if matched
-            .ok_or_else(|| StepError::Refused(format!("{pattern:?} is no pattern that can be matched")))?
+            .ok_or_else(|| StepError::Refused(format!("{pattern:?} is not a pattern that can be matched")))?
         {
             next.push(at.join(name));
         }

@@ -10,7 +10,7 @@ pub(super) fn ports(word: &str) -> Result<Vec<String>, String> {
     }
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
     let number =
-        |text: &str| text.parse::<u16>().map_err(|_| format!("{word} is no port: a number up to 65535"));
+        |text: &str| text.parse::<u16>().map_err(|_| format!("{word} is not a port: a number up to 65535"));
     let (first, last) = (number(first)?, number(last)?);
     if last < first {
         return Err(format!("{word} ends before it starts"));

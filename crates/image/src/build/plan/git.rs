@@ -49,7 +49,7 @@ fn parts(
             "keep-git-dir" => keep_git_dir = value.is_empty() || value == "true" || value == "1",
             _ => {
                 return Err(format!(
-                    "{name} is no part of a repository: ref, branch, tag, subdir, commit, keep-git-dir"
+                    "{name} is not part of a repository: ref, branch, tag, subdir, commit, keep-git-dir"
                 ));
             }
         }

@@ -134,7 +134,7 @@ impl Fields {
     /// What only some types of mounts have.
     fn fit(&self, kind: &str) -> Result<(), MountError> {
         if !TYPES.contains(&kind) {
-            let message = format!("{kind} is no type of mount");
+            let message = format!("{kind} is not a type of mount");
             let help = nearest(kind, TYPES).or_else(|| Some(format!("the types are {}", TYPES.join(", "))));
             return Err(MountError { message, help });
         }

@@ -138,7 +138,7 @@ impl Walk<'_, '_> {
         let signal = self.expand(line, signal)?;
         if !is_signal(&signal) {
             return Err(
-                line.problem("", format!("{signal:?} is no signal: a number, or a name such as SIGTERM"))
+                line.problem("", format!("{signal:?} is not a signal: a number, or a name such as SIGTERM"))
             );
         }
         self.state.note(format!("STOPSIGNAL {signal}"));

@@ -114,7 +114,7 @@ impl<'a> Stages<'a> {
         let Some(written) = &stage.from.platform else { return Ok(None) };
         let (text, unset) = self.expanded(stage, written)?;
         platforms::parse(&text, &self.request.build_platform).map(Some).ok_or_else(|| {
-            let message = format!("--platform={written} comes to {text:?}, which is no platform");
+            let message = format!("--platform={written} comes to {text:?}, which is not a platform");
             let help = unset.or_else(|| Some("write os/architecture, as linux/arm64".to_owned()));
             Problem { help, ..stage.line.problem("--platform", message) }
         })

@@ -127,7 +127,7 @@ fn what_stages_can_not_be() {
         "FROM --platform=lin/ux/x/y/z a",
         &amd64(),
         &expect![[r#"
-            line 1, column 6: --platform=lin/ux/x/y/z comes to "lin/ux/x/y/z", which is no platform; write os/architecture, as linux/arm64
+            line 1, column 6: --platform=lin/ux/x/y/z comes to "lin/ux/x/y/z", which is not a platform; write os/architecture, as linux/arm64
         "#]],
     );
     let target = Request { target: Some("biuld".to_owned()), ..amd64() };
@@ -147,9 +147,9 @@ fn all_problems_of_the_needed_stages_are_told() {
         text,
         &amd64(),
         &expect![[r#"
-            line 2, column 5: --mount=type=cash,target=/x: cash is no type of mount; did you mean cache?
-            line 3, column 8: 99999 is no port: a number up to 65535
-            line 4, column 1: "SIGHELLO" is no signal: a number, or a name such as SIGTERM
+            line 2, column 5: --mount=type=cash,target=/x: cash is not a type of mount; did you mean cache?
+            line 3, column 8: 99999 is not a port: a number up to 65535
+            line 4, column 1: "SIGHELLO" is not a signal: a number, or a name such as SIGTERM
             line 5, column 6: --chmod=999 is neither octal up to 07777 nor symbolic, as u=rwx,go=rx
             line 6, column 7: B: gone
             line 7, column 6: http://x/y: COPY doesn't download, ADD does

@@ -37,7 +37,7 @@ fn ends(plain: &[u8]) -> Vec<Case> {
         case("end/leading-zeros", [&zeros(512)[..], plain].concat()),
         case("end/leading-zero-blocks", [&zeros(1024)[..], plain].concat()),
         case("end/garbage-instead-of-blocks", [entries, &[b'g'; 1024]].concat()),
-        case("end/text", b"this is no archive\n".repeat(100)),
+        case("end/text", b"this is not an archive\n".repeat(100)),
         case("end/html", b"<!DOCTYPE html><html><body>404</body></html>".to_vec()),
     ]
 }

@@ -87,13 +87,13 @@ fn names_of_elsewhere() {
 fn names_that_could_do_harm() {
     expect![[r#"
         ext::sh -c id
-          no: ext is no protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
+          no: ext is not a protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
         ext::sh
-          no: ext is no protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
+          no: ext is not a protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
         file:///srv/x.git
-          no: file is no protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
+          no: file is not a protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
         ftp://host/x.git
-          no: ftp is no protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
+          no: ftp is not a protocol for files from elsewhere: https, http, ssh, git, git@HOST:PATH and oci are
         --upload-pack=id.git
           a path
         ssh://-oProxyCommand=id/x.git
@@ -111,21 +111,21 @@ fn names_that_could_do_harm() {
         git://host
           no: it names no repository
         https://host/x.git#--upload-pack=id
-          no: "--upload-pack=id" is no branch, tag or commit
+          no: "--upload-pack=id" is not a branch, tag or commit
         https://host/x.git#a..b
-          no: "a..b" is no branch, tag or commit
+          no: "a..b" is not a branch, tag or commit
         https://host/x.git#a b
           no: it has white space or control characters in it
         https://host/x.git#a\nb
           no: it has white space or control characters in it
         https://host/x.git#*
-          no: "*" is no branch, tag or commit
+          no: "*" is not a branch, tag or commit
         https://host/x.git#main:../../etc
           no: "../../etc" leads out of the repository
         https://host/x.git#main:a/../../b
           no: "a/../../b" leads out of the repository
         https://host/x.git?commit=-x
-          no: "-x" is no commit
+          no: "-x" is not a commit
         https://host/x.git?upload-pack=id
           no: upload-pack says nothing of a repository: ref, branch, tag, commit and subdir do
         oci://-x

@@ -36,7 +36,7 @@ pub(in crate::build::execute) fn git(work: &Work<'_>, source: &Source) -> Result
     let checkout = Checkout { work, url, folder: work.session.fresh_directory()? };
     let wanted = reference.as_deref().unwrap_or("HEAD");
     if wanted.starts_with('-') || wanted.contains([':', '+', '*', '^', '~', ' ']) {
-        return Err(checkout.failed(format!("{wanted:?} is no branch, tag or commit")));
+        return Err(checkout.failed(format!("{wanted:?} is not a branch, tag or commit")));
     }
     checkout.fetch(wanted)?;
     let commit = checkout.run(&["rev-parse", "HEAD"])?;
