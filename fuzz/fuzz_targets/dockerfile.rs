@@ -2,9 +2,9 @@
 //! a later one, and the same plan again for the same input. The parts are separated by NUL.
 #![no_main]
 
-use hoist_image::build::dockerfile::Dockerfile;
-use hoist_image::build::graph::{Action, Graph, Source, Tree};
-use hoist_image::build::plan::{Base, Bases, Request, needs, plan};
+use hoist_image::builder::dockerfile::Dockerfile;
+use hoist_image::builder::graph::{Action, Graph, Source, Tree};
+use hoist_image::builder::plan::{Base, Bases, Request, needs, plan};
 use hoist_image::digest::Digest;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -14,8 +14,8 @@ use hoist_wire::{
 use tokio::sync::{oneshot, watch};
 use tokio_stream::wrappers::WatchStream;
 
+use crate::control::shell::{Inbox, Message};
 use crate::host::Host;
-use crate::shell::{Inbox, Message};
 
 /// One host's agent. Cheap to clone.
 #[derive(Clone)]
@@ -82,11 +82,11 @@ impl HostApi for Agent {
     }
 
     async fn exec(&self, request: ExecRequest) -> Result<ExecSession, ApiError> {
-        crate::exec::session(&self.host, request).await
+        crate::instances::exec::session(&self.host, request).await
     }
 
     async fn logs(&self, request: LogsRequest) -> Result<LogStream, ApiError> {
-        crate::logs::stream(&self.host, &request)
+        crate::instances::logs::stream(&self.host, &request)
     }
 
     async fn kill(&self, instance: InstanceUid, signal: Signal) -> Result<(), ApiError> {

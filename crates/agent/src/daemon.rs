@@ -16,24 +16,24 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::api::Agent;
-use crate::build::{leftovers, under_way::UnderWay};
-use crate::clock::Clock;
-use crate::dns_watch::DnsWatch;
+use crate::builder::{leftovers, under_way::UnderWay};
+use crate::control::clock::Clock;
+use crate::control::journal::Journal;
+use crate::control::shell::{Message, Shell};
 use crate::durable;
-use crate::ends::Ends;
-use crate::execs::Execs;
 use crate::fabric::FabricLink;
-use crate::health_log::HealthLog;
-use crate::held::Held;
 use crate::host::Host;
 use crate::images::Images;
-use crate::journal::Journal;
-use crate::keeper_watch::{KeeperWatch, Kept};
+use crate::instances::ends::Ends;
+use crate::instances::execs::Execs;
+use crate::instances::health_log::HealthLog;
+use crate::instances::probes::Probes;
 use crate::layout::Layout;
-use crate::link::Link;
-use crate::probes::Probes;
-use crate::shell::{Message, Shell};
-use crate::spawn::Spawner;
+use crate::processes::dns_watch::DnsWatch;
+use crate::processes::held::Held;
+use crate::processes::keeper_watch::{KeeperWatch, Kept};
+use crate::processes::link::Link;
+use crate::processes::spawn::Spawner;
 
 /// How an agent is to run.
 #[derive(Debug, Clone)]
@@ -133,7 +133,7 @@ impl Processes {
 /// # Errors
 /// When they can't be read.
 pub fn pool(layout: &Layout) -> Result<Pool, StartError> {
-    crate::ranges::chosen(layout).map_err(set_up("read the address ranges"))
+    crate::fabric::ranges::chosen(layout).map_err(set_up("read the address ranges"))
 }
 
 /// Starts an agent on a root that is owned.
@@ -158,7 +158,7 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
     let (link, from_keeper) = Link::new();
     let spawner = Spawner { exe: config.exe.clone(), layout: layout.clone() };
     let processes = Processes::default();
-    let ranges = crate::ranges::choose(&layout).map_err(set_up("choose address ranges"))?;
+    let ranges = crate::fabric::ranges::choose(&layout).map_err(set_up("choose address ranges"))?;
     let host = Host {
         images: Images::open(&layout).map_err(set_up("open the image store"))?,
         hostname: hostname(),

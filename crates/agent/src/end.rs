@@ -9,10 +9,10 @@ use hoist_runtime::cgroup::Cgroup;
 use hoist_wire::ApiError;
 
 use crate::api::Agent;
-use crate::groups;
+use crate::control::shell::Message;
 use crate::host::Host;
-use crate::shell::Message;
-use crate::steps::{kill, signal_number};
+use crate::instances::groups;
+use crate::instances::steps::{kill, signal_number};
 
 /// How long dns may take to end once its sockets are gone.
 const PATIENCE: Duration = Duration::from_secs(2);

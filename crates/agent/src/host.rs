@@ -8,16 +8,16 @@ use hoist_planner::host::{StepError, Zone};
 use hoist_runtime::cgroup::{CgroupPath, Hierarchy};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::build::under_way::UnderWay;
-use crate::ends::Ends;
-use crate::execs::Execs;
+use crate::builder::under_way::UnderWay;
 use crate::fabric::FabricLink;
-use crate::health_log::HealthLog;
-use crate::held::Held;
 use crate::images::Images;
+use crate::instances::ends::Ends;
+use crate::instances::execs::Execs;
+use crate::instances::health_log::HealthLog;
+use crate::instances::steps::{Bases, failed};
 use crate::layout::Layout;
-use crate::link::Link;
-use crate::steps::{Bases, failed};
+use crate::processes::held::Held;
+use crate::processes::link::Link;
 
 /// One host, as the agent acts on it. Cheap to clone.
 #[derive(Clone)]
@@ -85,7 +85,9 @@ impl Host {
 
     /// Hands the names to the DNS server.
     pub(crate) fn publish_zone(&self, zone: &Zone) {
-        if let Err(error) = crate::zone::publish(&self.layout.zone(), zone, self.fabric.host_address()) {
+        if let Err(error) =
+            crate::fabric::zone::publish(&self.layout.zone(), zone, self.fabric.host_address())
+        {
             tracing::error!("names can't be published: {}", crate::chain::chain(&error));
         }
     }

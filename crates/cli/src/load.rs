@@ -10,7 +10,7 @@ use hoist_stackfile::{
 };
 
 use crate::args::Global;
-use crate::build::Declared;
+use crate::builder::Declared;
 use crate::error::CommandError;
 use crate::out::errln;
 use crate::remote::{self, Files};

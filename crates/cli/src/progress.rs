@@ -10,7 +10,7 @@ use hoist_model::{EventKind, Outcome, Severity, Subject, Verdict};
 use hoist_wire::{ApiError, ErrorKind, EventStream, Work, WorkStream};
 
 use crate::args::ProgressStyle;
-use crate::build::fit;
+use crate::builder::fit;
 use crate::out::{self, errln};
 use crate::style;
 

@@ -8,7 +8,7 @@ use hoist_model::{ImageSource, ServiceName, Stack, StackId, StackName};
 use hoist_wire::{Client, ClusterApi, ErrorKind, StackStatus};
 
 use crate::args::{Global, Selection};
-use crate::build::Declared;
+use crate::builder::Declared;
 use crate::connect;
 use crate::error::CommandError;
 use crate::load::{self, Loaded};

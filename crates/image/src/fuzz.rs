@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::build::Ignore;
-use crate::build::exchange::{CACHE_CONFIG, Found, choose};
+use crate::builder::Ignore;
+use crate::builder::exchange::{CACHE_CONFIG, Found, choose};
 use crate::digest::Digest;
 use crate::layer::{Kind, TarError, TarReader, unpack as unpack_layer};
 use crate::manifest::{Descriptor, Document};

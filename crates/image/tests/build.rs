@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hoist_image::build::Ignore;
-use hoist_image::build::context::Local;
-use hoist_image::build::exchange::Caches;
-use hoist_image::build::execute::{
+use hoist_image::builder::Ignore;
+use hoist_image::builder::context::Local;
+use hoist_image::builder::exchange::Caches;
+use hoist_image::builder::execute::{
     Build, BuildError, BuildEvent, BuildProgress, Built, ContextSource, Options,
 };
-use hoist_image::build::graph::{
+use hoist_image::builder::graph::{
     Action, Copy, Graph, History, Mount, MountKind, Network, Run, Security, Sharing, Source, Step, StepId,
     Tree,
 };

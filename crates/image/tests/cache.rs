@@ -10,15 +10,15 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use hoist_image::build::exchange::Caches;
-use hoist_image::build::execute::{
+use hoist_image::builder::exchange::Caches;
+use hoist_image::builder::execute::{
     BoundSource, Build, BuildError, BuildEvent, BuildProgress, Built, Ended, Job, Listener, Options, Overlay,
     Root, Runner,
 };
-use hoist_image::build::graph::{
+use hoist_image::builder::graph::{
     Action, Graph, History, Mount, MountKind, Network, Run, Security, Sharing, Step, StepId, Tree,
 };
-use hoist_image::build::{Content, Kept};
+use hoist_image::builder::{Content, Kept};
 use hoist_image::{Digest, Store};
 use hoist_model::RunSettings;
 

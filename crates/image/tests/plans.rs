@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use expect_test::expect_file;
-use hoist_image::build::dockerfile::Dockerfile;
-use hoist_image::build::graph::{Action, Graph, Source, Step, Tree};
-use hoist_image::build::plan::{Base, Bases, NamedContext, Planned, Request, needs, plan};
+use hoist_image::builder::dockerfile::Dockerfile;
+use hoist_image::builder::graph::{Action, Graph, Source, Step, Tree};
+use hoist_image::builder::plan::{Base, Bases, NamedContext, Planned, Request, needs, plan};
 use hoist_image::digest::Digest;
 use hoist_image::platform::Platform;
 use serde_json::json;

@@ -9,7 +9,7 @@ use common::{Cluster, now};
 use hoist_model::{Exit, InstanceUid, Moment, RestartPolicy};
 use hoist_planner::Now;
 use hoist_planner::host::{Adopted, Effect, FabricSeen, HostLoop, Input, Life, Process, Step, StepOk};
-use hoist_testbed::build::{service, stack};
+use hoist_testbed::builder::{service, stack};
 
 /// A host on which one instance of a service that always restarts runs, as start 1.
 fn running() -> (HostLoop, InstanceUid, Adopted) {

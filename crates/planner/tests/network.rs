@@ -8,7 +8,7 @@ use common::{Cluster, here};
 use hoist_model::{Attachment, Condition, EndpointMode, NetworkId, NetworkName, ServiceKey, Slot};
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::project::{Fate, Oracle};
-use hoist_testbed::build::{id, name, service, stack};
+use hoist_testbed::builder::{id, name, service, stack};
 
 fn network(text: &str) -> NetworkId {
     NetworkId::new(text).expect("a valid name")

@@ -7,7 +7,7 @@ use expect_test::expect;
 use hoist_model::{Condition, Exit, RestartPolicy, RunIntent, Slot};
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::project::{AllWell, Fate, Oracle};
-use hoist_testbed::build::{id, name, service, stack};
+use hoist_testbed::builder::{id, name, service, stack};
 
 struct Job;
 

@@ -10,7 +10,7 @@ use hoist_planner::check;
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::host::{HostLoop, Step};
 use hoist_planner::project::{Fate, Oracle};
-use hoist_testbed::build::{name, service, stack};
+use hoist_testbed::builder::{name, service, stack};
 use proptest::prelude::*;
 
 /// One service in a generated stack; dependencies lead to earlier ones, so there is no cycle.

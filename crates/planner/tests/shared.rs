@@ -10,7 +10,7 @@ use hoist_planner::Now;
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::host::{Effect, HostLoop, Input, Joined, Life, Step, StepOk};
 use hoist_planner::project::{AllWell, Fate, Oracle};
-use hoist_testbed::build::{name, service, stack};
+use hoist_testbed::builder::{name, service, stack};
 
 fn built() -> hoist_model::Stack {
     let shares = |service: &mut hoist_model::Service| {

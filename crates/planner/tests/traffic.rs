@@ -13,7 +13,7 @@ use hoist_planner::check;
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::host::{HostPlan, Input};
 use hoist_planner::project::{Fate, Oracle};
-use hoist_testbed::build::{id, name, service, stack};
+use hoist_testbed::builder::{id, name, service, stack};
 use proptest::prelude::*;
 
 /// No probe has said anything yet, whatever the service.
@@ -159,7 +159,7 @@ fn names_of_instances_resolve_while_they_run_whatever_their_health() {
     }
 }
 
-fn hosted(key: &str, hostname: &str, domain: Option<&str>) -> hoist_testbed::build::ServiceBuilder {
+fn hosted(key: &str, hostname: &str, domain: Option<&str>) -> hoist_testbed::builder::ServiceBuilder {
     service(key).with(|service| {
         service.hostname = Some(hostname.to_owned());
         service.domainname = domain.map(ToOwned::to_owned);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use hoist_planner::cluster::intent::UpOptions;
-use hoist_testbed::build::{service, stack};
+use hoist_testbed::builder::{service, stack};
 use hoist_testbed::sim::{Faults, World};
 
 fn main() {

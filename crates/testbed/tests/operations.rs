@@ -8,7 +8,7 @@ use hoist_model::{
 };
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::cluster::{RefusalKind, Request};
-use hoist_testbed::build::{ServiceBuilder, StackBuilder, id, name, service, stack};
+use hoist_testbed::builder::{ServiceBuilder, StackBuilder, id, name, service, stack};
 use hoist_testbed::sim::{Behaviour, Ended, Faults, World};
 
 fn world() -> World {

@@ -9,7 +9,7 @@ use hoist_model::{RestartPolicy, Stack};
 use hoist_planner::cluster::Request;
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::host::StartedBy;
-use hoist_testbed::build::{id, name, service, stack};
+use hoist_testbed::builder::{id, name, service, stack};
 use hoist_testbed::sim::{Behaviour, Faults, World};
 
 const POLICIES: [(&str, RestartPolicy); 5] = [

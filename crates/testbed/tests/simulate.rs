@@ -6,7 +6,7 @@ use std::time::Duration;
 use hoist_model::{Condition, Outcome, RestartPolicy, Stack};
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::cluster::{Request, UpRequest};
-use hoist_testbed::build::{name, service, stack};
+use hoist_testbed::builder::{name, service, stack};
 use hoist_testbed::sim::{Behaviour, Ended, Faults, World};
 
 /// Every kind of dependency, replicas, a volume, a port.
@@ -46,7 +46,7 @@ fn up(stack: &Stack) -> Request {
 }
 
 fn down() -> Request {
-    let stack = hoist_testbed::build::id("shop");
+    let stack = hoist_testbed::builder::id("shop");
     Request::Down { stack, services: Vec::new(), volumes: true, timeout: None }
 }
 

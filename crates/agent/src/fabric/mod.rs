@@ -5,6 +5,8 @@
 
 mod convert;
 mod ports;
+pub(crate) mod ranges;
+pub(crate) mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,12 +24,12 @@ use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use crate::chain::chain;
-use crate::dns_process;
+use crate::control::shell::{Inbox, Message};
+use crate::fabric::ranges::{Claim, Ranges};
+use crate::instances::steps::{InstanceContext, blocking, failed, refused};
 use crate::layout::Layout;
-use crate::link::Link;
-use crate::ranges::{self, Claim, Ranges};
-use crate::shell::{Inbox, Message};
-use crate::steps::{InstanceContext, blocking, failed, refused};
+use crate::processes::dns_process;
+use crate::processes::link::Link;
 use ports::Reservations;
 
 /// The keeper's name for the sockets that claim the root's address ranges.

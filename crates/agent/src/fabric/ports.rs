@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::convert::{protocol, reach};
 use crate::chain::chain;
-use crate::link::Link;
-use crate::steps::{failed, refused};
+use crate::instances::steps::{failed, refused};
+use crate::processes::link::Link;
 
 const PREFIX: &str = "port ";
 

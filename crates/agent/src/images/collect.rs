@@ -1,7 +1,7 @@
 //! Takes out images and what builds left: what a person asks for, and when the disk fills up, what can be had again.
 
 use hoist_image::Digest;
-use hoist_image::build::Kept;
+use hoist_image::builder::Kept;
 use hoist_planner::images::{Build, Candidate, Going, Room, collect, prune};
 use hoist_wire::{ApiError, PruneImages, RemovedImages};
 

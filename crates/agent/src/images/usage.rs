@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use hoist_image::Digest;
-use hoist_image::build::Kept;
+use hoist_image::builder::Kept;
 use hoist_image::store::disk_bytes;
 use hoist_model::VolumeId;
 use hoist_wire::{ApiError, DiskUsage, ImageQuery, UsageRow};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::args;
-use crate::build::{self, Overrides, Wanted};
+use crate::builder::{self, Overrides, Wanted};
 use crate::commands::pull;
 use crate::connect;
 use crate::error::{CommandError, code};
@@ -41,11 +41,11 @@ pub(crate) async fn run(
     let agent = Arc::new(connect::connect(&project.target.root).await?);
     let style = pull::quiet(args.quiet, style);
     if args.check {
-        let fine = build::check(&agent, wanted, args.quiet).await?;
+        let fine = builder::check(&agent, wanted, args.quiet).await?;
         return if fine { Ok(()) } else { Err(CommandError::silent(code::FAILED)) };
     }
     let names = if args.push { to_push(&project, &wanted) } else { Vec::new() };
-    for (_, image) in build::build(&agent, wanted, style).await? {
+    for (_, image) in builder::build(&agent, wanted, style).await? {
         if args.quiet {
             outln!("{}", image.id);
         }

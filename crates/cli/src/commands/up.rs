@@ -10,7 +10,7 @@ use hoist_wire::{Client, ClusterApi, ErrorKind, PutStack, Up};
 
 use crate::args;
 use crate::attach::{self, Attached};
-use crate::build::{self, Declared, Overrides};
+use crate::builder::{self, Declared, Overrides};
 use crate::connect;
 use crate::error::{CommandError, code};
 use crate::last_words;
@@ -54,7 +54,7 @@ pub(crate) async fn run(
     let wanted = if args.no_build { Vec::new() } else { builds(&project.builds, args, &target).await? };
     // Only now: a checkout may take longer than an agent without work stays.
     let mut agent = Arc::new(connect::connect(&target.root).await?);
-    build::build(&agent, wanted, style).await?;
+    builder::build(&agent, wanted, style).await?;
     let stays = !(args.detach || args.wait || args.no_start);
     let progress = Progress::new("up", style).quiet_pull(args.quiet_pull).attached(stays);
     let following = bring_up(&mut agent, &target.root, put, progress);
@@ -119,13 +119,13 @@ async fn builds(
     declared: &Declared,
     args: &args::Up,
     target: &Target,
-) -> Result<Vec<build::Wanted>, CommandError> {
+) -> Result<Vec<builder::Wanted>, CommandError> {
     if declared.is_empty() {
         return Ok(Vec::new());
     }
     let mut overrides = Overrides { missing_only: !args.build, ..Overrides::default() };
     if overrides.missing_only {
-        overrides.here = build::here(&connect::connect(&target.root).await?, declared).await?;
+        overrides.here = builder::here(&connect::connect(&target.root).await?, declared).await?;
     }
     declared.wanted(&target.services, !args.no_deps, &overrides)
 }

@@ -8,7 +8,7 @@ use super::RegistryError;
 use super::blob::{BlobAsk, BlobStream};
 use super::client::{Endpoint, Registries};
 use super::upload::Uploads;
-use crate::build::exchange::{self, CacheError, CacheSource, CacheTarget, LARGEST, TakeBlob};
+use crate::builder::exchange::{self, CacheError, CacheSource, CacheTarget, LARGEST, TakeBlob};
 use crate::manifest::{Descriptor, Manifest, OCI_MANIFEST};
 use crate::platform::Platform;
 use crate::progress::Progress;

@@ -51,7 +51,7 @@ pub(crate) use session::Session;
 pub use usage::{ImageUsage, Usage, disk_bytes};
 pub use verify::Fault;
 
-use crate::build::Turns;
+use crate::builder::Turns;
 use crate::digest::Digest;
 
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;

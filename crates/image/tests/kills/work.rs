@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hoist_image::build::Ignore;
-use hoist_image::build::context::Local;
-use hoist_image::build::exchange::Caches;
-use hoist_image::build::execute::{Build, ContextSource, Options};
-use hoist_image::build::graph::{Action, Copy, Graph, History, Source, Step, StepId, Tree};
+use hoist_image::builder::Ignore;
+use hoist_image::builder::context::Local;
+use hoist_image::builder::exchange::Caches;
+use hoist_image::builder::execute::{Build, ContextSource, Options};
+use hoist_image::builder::graph::{Action, Copy, Graph, History, Source, Step, StepId, Tree};
 use hoist_image::platform::Platform;
 use hoist_image::registry::{Registries, RegistryConfig};
 use hoist_image::{Reference, Store};

@@ -9,7 +9,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use hoist_image::build::execute::{BoundSource, Ended, Job, Listener, Overlay, Root, Runner};
+use hoist_image::builder::execute::{BoundSource, Ended, Job, Listener, Overlay, Root, Runner};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 pub struct Chroot;

@@ -13,7 +13,7 @@ use hoist_planner::cluster::intent::{self, Put, UpOptions};
 use hoist_planner::cluster::{self, ClusterPlan, PlanInput, Pool, Record};
 use hoist_planner::host::{Adopted, HostLoop, Input, Restored, StartedBy};
 use hoist_planner::project::{Oracle, Projection, project};
-use hoist_testbed::{CountedIds, build};
+use hoist_testbed::{CountedIds, builder};
 
 pub(crate) fn now() -> Now {
     let moment = Moment { boot: BootId("boot".to_owned()), since_boot: Duration::from_secs(100) };
@@ -64,7 +64,8 @@ impl Cluster {
     }
 
     pub(crate) fn put(&mut self, stack: &Stack, options: &UpOptions) {
-        let images = stack.services.iter().map(|(name, s)| (name.clone(), build::image(&s.image))).collect();
+        let images =
+            stack.services.iter().map(|(name, s)| (name.clone(), builder::image(&s.image))).collect();
         let put = Put {
             stack: stack.clone(),
             images,

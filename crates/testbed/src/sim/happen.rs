@@ -10,7 +10,7 @@ use hoist_planner::host::{self, HostLoop, StartedBy, Step, StepError, StepOk};
 use super::agent::Agent;
 use super::faults::Behaviour;
 use super::world::{World, host_id};
-use crate::build;
+use crate::builder;
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -92,7 +92,7 @@ impl World {
             Event::Endpoints(endpoints) => self.tell_host(host::Input::EndpointsPut(endpoints)),
             Event::Images { op, images } => {
                 let settled =
-                    |image: &cluster::ImageWanted| (image.service.clone(), Ok(build::image(&image.source)));
+                    |image: &cluster::ImageWanted| (image.service.clone(), Ok(builder::image(&image.source)));
                 let images = images.iter().map(settled).collect();
                 self.tell_cluster(cluster::Input::ImagesResolved { op, images });
             }

@@ -14,7 +14,7 @@ use super::disk::Disk;
 use super::faults::{Behaviour, Faults};
 use super::happen::{Event, Lives};
 use super::kernel::{Kernel, Run};
-use crate::{CountedIds, Rng, build};
+use crate::{CountedIds, Rng, builder};
 
 /// A simulation that takes longer than this, in virtual time, hangs.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -153,7 +153,7 @@ impl World {
 
     /// Changes how a service's program behaves, from its next run on.
     pub fn behave(&mut self, service: &str, behaviour: Behaviour) {
-        self.behaviours.insert(build::name(service), behaviour);
+        self.behaviours.insert(builder::name(service), behaviour);
     }
 
     /// Another program takes a host port, or lets go of it.
@@ -180,16 +180,17 @@ impl World {
     #[must_use]
     pub fn launches(&self, stack: &str, service: &str) -> u32 {
         let slots = self.kernel.launches.iter();
-        let of =
-            slots.filter(|(slot, _)| slot.stack == build::id(stack) && slot.service == build::name(service));
+        let of = slots
+            .filter(|(slot, _)| slot.stack == builder::id(stack) && slot.service == builder::name(service));
         of.map(|(_, count)| count).sum()
     }
 
     /// Whether an instance of the service runs.
     #[must_use]
     pub fn runs(&self, stack: &str, service: &str) -> bool {
-        self.alive()
-            .any(|(_, run)| run.slot.stack == build::id(stack) && run.slot.service == build::name(service))
+        self.alive().any(|(_, run)| {
+            run.slot.stack == builder::id(stack) && run.slot.service == builder::name(service)
+        })
     }
 
     /// The orchestrator's loop.
@@ -251,7 +252,7 @@ impl World {
     pub fn crash(&mut self, service: &str, exit: Exit) {
         let runs: Vec<(InstanceUid, u32)> = self
             .alive()
-            .filter(|(_, run)| run.slot.service == build::name(service))
+            .filter(|(_, run)| run.slot.service == builder::name(service))
             .map(|(uid, run)| (uid, run.attempt))
             .collect();
         for (uid, attempt) in runs {

@@ -1,0 +1,7 @@
+//! The host loop's shell: its clock, its journal, and what performs the effects that the planner asks for.
+//!
+//! Decides nothing, and does nothing to an instance itself: steps are in `instances`.
+
+pub(crate) mod clock;
+pub(crate) mod journal;
+pub(crate) mod shell;

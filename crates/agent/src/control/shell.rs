@@ -1,0 +1,199 @@
+//! Runs the planner's host loop: turns what happens into inputs, performs effects in their order, keeps the clock.
+//!
+//! Owns the order of persistence (journal and ledger before anything later) and the answers to `put_host_spec`.
+//! What a step does is in `steps`; what should be done is decided in `planner`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hoist_model::{Endpoints, Generation, HostReport, HostSpec, Moment};
+use hoist_planner::host::{Effect, HostLoop, Input, SpecRefusal};
+use hoist_wire::PutSpecError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::chain::chain;
+use crate::control::clock::Clock;
+use crate::control::journal::Journal;
+use crate::durable;
+use crate::host::Host;
+use crate::instances::probes::Probes;
+use crate::instances::steps::{self, StepContext};
+
+/// What the shell is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Something happened.
+    Input(Input),
+    /// A spec to accept, and who waits for the answer.
+    PutSpec(Box<HostSpec>, oneshot::Sender<Result<(), PutSpecError>>),
+    /// Endpoints to accept.
+    PutEndpoints(Box<Endpoints>, oneshot::Sender<Result<(), PutSpecError>>),
+    /// Do nothing any more: the agent is about to end.
+    Rest(oneshot::Sender<()>),
+}
+
+/// How the rest of the agent speaks to the loop.
+pub(crate) type Inbox = mpsc::UnboundedSender<Message>;
+
+/// The loop and everything that it acts through.
+pub(crate) struct Shell {
+    pub(crate) control: HostLoop,
+    pub(crate) journal: Journal,
+    pub(crate) host: Arc<Host>,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: Inbox,
+    pub(crate) reports: watch::Sender<Option<Arc<HostReport>>>,
+    pub(crate) probes: Probes,
+    /// Callers of `put_host_spec`, in the order of their inputs.
+    pub(crate) answers: VecDeque<(Generation, oneshot::Sender<Result<(), PutSpecError>>)>,
+    pub(crate) wake: Option<Moment>,
+    /// Steps under way.
+    pub(crate) steps: JoinSet<()>,
+}
+
+/// How long a step under way may take when the agent is to do nothing any more.
+const LAST_STEPS: Duration = Duration::from_secs(15);
+
+impl Shell {
+    /// Runs until every sender is gone, or the journal can't be written: then nothing may be done any more.
+    pub(crate) async fn run(mut self, restored: Vec<Effect>, mut messages: mpsc::UnboundedReceiver<Message>) {
+        if !self.perform(restored) {
+            return;
+        }
+        loop {
+            let sleep = self.until_wake();
+            let message = tokio::select! {
+                // Both are cancel-safe: a message is taken or not, and the timer is set anew each time.
+                message = messages.recv() => match message {
+                    Some(message) => message,
+                    None => return,
+                },
+                () = tokio::time::sleep(sleep) => {
+                    self.wake = None;
+                    Message::Input(Input::Timer)
+                }
+            };
+            let (inputs, rest) = self.take_all(message, &mut messages);
+            let effects = self.control.step_all(&self.clock.now(), inputs);
+            if !self.perform(effects) {
+                return;
+            }
+            if let Some(rested) = rest {
+                // One of them may be launching something, which whoever asked for rest must find.
+                let ended = async { while self.steps.join_next().await.is_some() {} };
+                let _ = tokio::time::timeout(LAST_STEPS, ended).await;
+                let _ = rested.send(());
+                // Messages go on coming in; nobody acts on them.
+                while messages.recv().await.is_some() {}
+                return;
+            }
+        }
+    }
+
+    /// Everything that is there by now, up to a wish to rest: a hundred steps that end together cost one plan.
+    fn take_all(
+        &mut self,
+        first: Message,
+        messages: &mut mpsc::UnboundedReceiver<Message>,
+    ) -> (Vec<Input>, Option<oneshot::Sender<()>>) {
+        let mut inputs = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Rest(rested) => return (inputs, Some(rested)),
+                message => inputs.extend(self.take(message)),
+            }
+            next = messages.try_recv().ok();
+        }
+        (inputs, None)
+    }
+
+    fn until_wake(&self) -> Duration {
+        let Some(wake) = &self.wake else { return Duration::from_secs(3600) };
+        wake.since(&self.clock.now().moment).unwrap_or_default()
+    }
+
+    fn take(&mut self, message: Message) -> Option<Input> {
+        let input = match message {
+            Message::Input(input) => input,
+            Message::PutSpec(spec, answer) => {
+                self.answers.push_back((spec.generation, answer));
+                Input::SpecPut(spec)
+            }
+            Message::PutEndpoints(endpoints, answer) => {
+                let _ = answer.send(Ok(()));
+                Input::EndpointsPut(endpoints)
+            }
+            Message::Rest(_) => return None,
+        };
+        tracing::debug!(?input, "input");
+        Some(input)
+    }
+
+    /// Performs effects in order. False: what must be durable could not be made so.
+    fn perform(&mut self, effects: Vec<Effect>) -> bool {
+        effects.into_iter().all(|effect| match self.perform_one(effect) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!("stopping: {}", chain(&*error));
+                false
+            }
+        })
+    }
+
+    fn perform_one(&mut self, effect: Effect) -> Result<(), Box<dyn std::error::Error>> {
+        match effect {
+            Effect::Journal(entry) => self.journal.append(entry)?,
+            Effect::StoreSpec(spec) => {
+                durable::write(&self.host.layout.ledger(), &*spec)?;
+                let spec = Arc::new(*spec);
+                self.host.set_known(|known| known.spec = spec);
+                self.answer(Ok(()));
+            }
+            Effect::StoreEndpoints(endpoints) => durable::write(&self.host.layout.endpoints(), &*endpoints)?,
+            Effect::SpecAccepted => self.answer(Ok(())),
+            Effect::SpecRefused(refusal) => {
+                let refused = self.refusal(refusal);
+                self.answer(Err(refused));
+            }
+            Effect::Perform(step) => {
+                let context = StepContext::take(&self.control, &step);
+                let (host, inbox) = (Arc::clone(&self.host), self.inbox.clone());
+                while self.steps.try_join_next().is_some() {}
+                self.steps.spawn(async move {
+                    let result = steps::perform(&host, &step, context).await;
+                    let _ = inbox.send(Message::Input(Input::StepDone { step, result }));
+                });
+            }
+            Effect::ApplyFabric(wanted) => self.host.fabric.apply(*wanted),
+            Effect::PublishZone(zone) => self.host.publish_zone(&zone),
+            Effect::Probe(runs) => self.probes.set(runs, &self.control),
+            Effect::Report(report) => {
+                let report = Arc::new(*report);
+                let known = Arc::clone(&report);
+                self.host.ends.note(self.host.known().report.as_deref(), &report);
+                self.host.set_known(|entry| entry.report = Some(known));
+                self.reports.send_replace(Some(report));
+            }
+            Effect::WakeAt(moment) => self.wake = Some(moment),
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, result: Result<(), PutSpecError>) {
+        if let Some((_, caller)) = self.answers.pop_front() {
+            // The caller may have gone; the spec is accepted all the same.
+            let _ = caller.send(result);
+        }
+    }
+
+    fn refusal(&self, refusal: SpecRefusal) -> PutSpecError {
+        let requested = self.answers.front().map(|(generation, _)| *generation).unwrap_or_default();
+        match refusal {
+            SpecRefusal::Outdated { current } => PutSpecError::Outdated { current, requested },
+            SpecRefusal::Altered => PutSpecError::Altered(requested),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What each step of a host's plan does. Every step may find its work half or wholly done, and then completes it.
+
+mod attach;
+mod clear;
+mod context;
+mod create;
+mod prepare;
+mod remove;
+mod root;
+mod secrets;
+mod signal;
+mod start;
+
+use std::path::{Path, PathBuf};
+
+use hoist_model::VolumeSpec;
+use hoist_planner::host::{Step, StepError, StepOk, StepResult};
+
+use crate::chain::chain;
+use crate::host::Host;
+use crate::instances::volume::{self, Place};
+
+pub(crate) use context::{InstanceContext, StepContext};
+pub(crate) use root::Bases;
+pub(crate) use signal::{kill, number as signal_number};
+
+/// Performs a step.
+pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> StepResult {
+    match (step, context) {
+        (Step::EnsureNetwork(id), StepContext::Network(spec)) => {
+            host.fabric.ensure_network(id, &spec).await.map(done)
+        }
+        (Step::RemoveNetwork(id), _) => host.fabric.remove_network(id).await.map(done),
+        (Step::EnsureVolume(id), StepContext::Volume(spec)) => {
+            let data = host.layout.volume_data(id);
+            blocking(move || ensure_volume(&data, &spec)).await.map(|_| StepOk::default())
+        }
+        (Step::RemoveVolume(id), _) => {
+            let data = host.layout.volume_data(id);
+            blocking(move || volume::remove(&data).map_err(|error| failed(&error))).await.map(done)
+        }
+        (Step::CreateInstance(uid), StepContext::Instance(instance)) => {
+            create::run(host, *uid, *instance).await.map(done)
+        }
+        (Step::StartInstance { uid, attempt }, StepContext::Instance(instance)) => {
+            start::run(host, *uid, *attempt, *instance).await
+        }
+        (Step::AttachInstance(uid), StepContext::Instance(instance)) => {
+            attach::run(host, *uid, *instance).await.map(done)
+        }
+        (Step::SignalInstance { uid, signal }, _) => signal::run(host, *uid, signal).await.map(done),
+        (Step::KillInstance(uid), _) => kill(host, *uid).await.map(done),
+        (Step::ClearInstance(uid), _) => clear::run(host, *uid).await.map(done),
+        (Step::RemoveInstance(uid), _) => remove::run(host, *uid).await.map(done),
+        // Its spec went between plan and step: the next plan knows.
+        (
+            Step::EnsureNetwork(_)
+            | Step::EnsureVolume(_)
+            | Step::CreateInstance(_)
+            | Step::AttachInstance(_)
+            | Step::StartInstance { .. },
+            _,
+        ) => Err(StepError { what: "it is not wanted any more".to_owned(), hint: None, permanent: false }),
+    }
+}
+
+/// Makes a named volume ready. Returns where its data is.
+fn ensure_volume(data: &Path, spec: &VolumeSpec) -> Result<PathBuf, StepError> {
+    let place =
+        Place::read(&spec.options).map_err(|what| refused(what, "correct the volume's driver_opts"))?;
+    volume::ensure_at(data, &place).map_err(|error| match place {
+        Place::Own => failed(&error),
+        _ => refused(chain(&error), "make the volume's device ready, or correct its driver_opts"),
+    })
+}
+
+fn done(_: ()) -> StepOk {
+    StepOk::default()
+}
+
+/// A failure that may pass.
+pub(crate) fn failed(error: &dyn std::error::Error) -> StepError {
+    StepError { what: chain(error), hint: None, permanent: false }
+}
+
+/// A failure that stays until a person changes something.
+pub(crate) fn refused(what: impl Into<String>, hint: impl Into<String>) -> StepError {
+    StepError { what: what.into(), hint: Some(hint.into()), permanent: true }
+}
+
+/// Runs blocking work on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StepError> + Send + 'static,
+) -> Result<T, StepError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(&error)))
+}

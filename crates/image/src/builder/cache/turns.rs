@@ -1,0 +1,54 @@
+//! Whose turn it is to do a step: of builds that want the same one at the same time, one does it, and the others take
+//! what it leaves.
+//!
+//! Only builds of one open store wait for each other. Those of another process do the work a second time, and come to
+//! the same layer.
+
+use std::collections::HashSet;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::digest::Digest;
+
+/// How often one who waits is asked whether it still wants to.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Steps that are being done, by key.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    taken: Mutex<HashSet<Digest>>,
+    change: Condvar,
+}
+
+/// The right to do a step, until it is dropped: a failure, too, hands it on.
+#[derive(Debug)]
+pub(in crate::builder) struct Turn<'a> {
+    turns: &'a Turns,
+    key: Digest,
+}
+
+impl Turns {
+    /// Waits until nobody else does the step; nothing when it is cancelled before.
+    pub(in crate::builder) fn take(&self, key: Digest, is_cancelled: impl Fn() -> bool) -> Option<Turn<'_>> {
+        let mut taken = self.lock();
+        while !taken.insert(key) {
+            if is_cancelled() {
+                return None;
+            }
+            let waited = self.change.wait_timeout(taken, PATIENCE);
+            taken = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Some(Turn { turns: self, key })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.turns.lock().remove(&self.key);
+        self.turns.change.notify_all();
+    }
+}
