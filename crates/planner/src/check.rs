@@ -221,7 +221,7 @@ fn meets(seen: &Instance, condition: Condition) -> bool {
 }
 
 /// Everything wrong with where traffic goes by a plan made of this: ready instances get it all; while none is ready and
-/// one runs that was not told to end, somebody gets it.
+/// one runs that was not told to end nor is about to be, somebody gets it.
 #[must_use]
 pub fn traffic(endpoints: &Endpoints, observed: &Observed, plan: &HostPlan) -> BTreeSet<Problem> {
     let mut problems = BTreeSet::new();
@@ -231,7 +231,10 @@ pub fn traffic(endpoints: &Endpoints, observed: &Observed, plan: &HostPlan) -> B
             (&seen.birth.slot.stack, &seen.birth.slot.service) == (&key.stack, &key.service)
                 && matches!(seen.life, Life::Running { .. })
         };
-        let running = observed.instances.iter().filter(|(uid, _)| !told(observed, **uid));
+        let running = observed
+            .instances
+            .iter()
+            .filter(|(uid, _)| !told(observed, **uid) && !plan.withdrawn.contains(uid));
         let running: Vec<&Instance> = running.map(|(_, seen)| seen).filter(of_service).collect();
         let at = |seen: &[&Instance]| -> BTreeSet<IpAddr> {
             seen.iter().filter_map(|seen| seen.birth.addresses.get(&key.network)).flatten().copied().collect()

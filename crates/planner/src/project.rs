@@ -9,7 +9,8 @@ use hoist_model::{Endpoints, Exit, Health, HostSpec, InstanceUid, Moment, Port, 
 
 use crate::Now;
 use crate::host::{
-    Effect, FabricSeen, FabricWanted, HostInput, HostLoop, Input, Probing, Step, StepOk, StepResult,
+    Application, Effect, FabricSeen, FabricWanted, HostInput, HostLoop, Input, Probing, Step, StepOk,
+    StepResult,
 };
 
 /// Says how things turn out.
@@ -138,7 +139,7 @@ impl Projector<'_> {
         for effect in effects {
             match effect {
                 Effect::Perform(step) => self.perform(&step),
-                Effect::ApplyFabric(wanted) => self.inputs.push_back(applied(&wanted)),
+                Effect::ApplyFabric { number, wanted } => self.inputs.push_back(applied(number, &wanted)),
                 Effect::Probe(wanted) => self.probe(&wanted),
                 Effect::WakeAt(moment) => self.wake = Some(moment),
                 Effect::Journal(_)
@@ -147,6 +148,7 @@ impl Projector<'_> {
                 | Effect::SpecAccepted
                 | Effect::SpecRefused(_)
                 | Effect::PublishZone(_)
+                | Effect::Warn(_)
                 | Effect::Report(_) => {}
             }
         }
@@ -208,9 +210,10 @@ impl Projector<'_> {
     }
 }
 
-/// Every port is free.
-fn applied(wanted: &FabricWanted) -> Input {
+/// Every port is free, and the kernel takes it all.
+fn applied(number: u64, wanted: &FabricWanted) -> Input {
     let report = |port: &Port| PublishedReport { port: port.clone(), reach: String::new() };
     let published = wanted.published.keys().map(|key| (key.clone(), Ok(report(&key.port)))).collect();
-    Input::FabricApplied(FabricSeen { published, ..FabricSeen::default() })
+    let applied = Some(Application { number, outcome: Ok(()) });
+    Input::FabricApplied(FabricSeen { applied, published, ..FabricSeen::default() })
 }

@@ -127,7 +127,7 @@ fn what_runs_is_taken_up_whatever_its_number() {
 fn a_running_instance_that_lacks_an_interface_gets_it_and_isnt_settled_before() {
     let (mut host, uid, _) = running();
     let published = BTreeMap::new();
-    let seen = |detached| FabricSeen { published: published.clone(), detached };
+    let seen = |detached| FabricSeen { published: published.clone(), detached, ..FabricSeen::default() };
     let lacking = Input::FabricApplied(seen(BTreeSet::from([uid])));
     assert_eq!(steps(&host.step(&after(1), lacking)), [Step::AttachInstance(uid)]);
     assert!(!host.report(&after(1)).settled);
@@ -139,7 +139,7 @@ fn a_running_instance_that_lacks_an_interface_gets_it_and_isnt_settled_before() 
 #[test]
 fn the_interface_of_what_has_just_ended_is_no_failure() {
     let (mut host, uid, _) = running();
-    let seen = FabricSeen { published: BTreeMap::new(), detached: BTreeSet::from([uid]) };
+    let seen = FabricSeen { detached: BTreeSet::from([uid]), ..FabricSeen::default() };
     host.step(&after(1), Input::FabricApplied(seen));
     let failed = hoist_planner::host::StepError { what: "gone".to_owned(), hint: None, permanent: false };
     let done = Input::StepDone { step: Step::AttachInstance(uid), result: Err(failed) };

@@ -91,10 +91,10 @@ fn everything_goes_in_reverse_order() {
         round 1
         web-1 0003: stop with SIGTERM, because it is no longer wanted
         web-2 0004: stop with SIGTERM, because it is no longer wanted
-        migrate-1 0002: remove, because it is no longer wanted
         db-1 0001: waiting for web to stop first
         round 2
         db-1 0001: stop with SIGTERM, because it is no longer wanted
+        migrate-1 0002: remove, because it is no longer wanted
         web-1 0003: remove, because it is no longer wanted
         web-2 0004: remove, because it is no longer wanted
         round 3

@@ -46,6 +46,11 @@ impl Clock {
     }
 }
 
+/// CLOCK_MONOTONIC (clock_gettime(2)): what any program of this host can compare its own times with.
+pub(crate) fn monotonic() -> Duration {
+    duration(clock_gettime(ClockId::Monotonic))
+}
+
 fn duration(time: rustix::time::Timespec) -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

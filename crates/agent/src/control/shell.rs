@@ -167,9 +167,10 @@ impl Shell {
                     let _ = inbox.send(Message::Input(Input::StepDone { step, result }));
                 });
             }
-            Effect::ApplyFabric(wanted) => self.host.fabric.apply(*wanted),
+            Effect::ApplyFabric { number, wanted } => self.host.fabric.apply(number, *wanted),
             Effect::PublishZone(zone) => self.host.publish_zone(&zone),
             Effect::Probe(runs) => self.probes.set(runs, &self.control),
+            Effect::Warn(text) => tracing::warn!("{text}"),
             Effect::Report(report) => {
                 let report = Arc::new(*report);
                 let known = Arc::clone(&report);

@@ -19,11 +19,12 @@ use hoist_model::{InstanceUid, NetworkId, NetworkReport, NetworkSpec};
 use hoist_netfabric as net;
 use hoist_netfabric::dns::{DnsSockets, bind_sockets};
 use hoist_planner::cluster::Pool;
-use hoist_planner::host::{FabricSeen, FabricWanted, Input, StepError};
+use hoist_planner::host::{Application, FabricSeen, FabricWanted, Input, StepError};
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use crate::chain::chain;
+use crate::control::clock::monotonic;
 use crate::control::shell::{Inbox, Message};
 use crate::fabric::ranges::{Claim, Ranges};
 use crate::instances::steps::{InstanceContext, blocking, failed, refused};
@@ -55,7 +56,7 @@ struct Inner {
     claim: Claim,
     inbox: Inbox,
     /// The newest wanted fabric that isn't applied yet: older ones are skipped.
-    next: Mutex<Option<FabricWanted>>,
+    next: Mutex<Option<(u64, FabricWanted)>>,
     news: Notify,
     state: AsyncMutex<State>,
     /// What others read without waiting for a change to end.
@@ -148,8 +149,8 @@ impl FabricLink {
     }
 
     /// The newest wanted fabric; an older one that isn't applied yet is skipped.
-    pub(crate) fn apply(&self, wanted: FabricWanted) {
-        *lock(&self.inner.next) = Some(wanted);
+    pub(crate) fn apply(&self, number: u64, wanted: FabricWanted) {
+        *lock(&self.inner.next) = Some((number, wanted));
         self.inner.news.notify_one();
     }
 
@@ -290,16 +291,14 @@ async fn apply_all(inner: std::sync::Weak<Inner>) {
             looked = tokio::time::Instant::now();
         }
         let mut state = inner.state.lock().await;
-        let wanted = lock(&inner.next).take();
-        let is_new = wanted.is_some();
-        if let Some(wanted) = wanted {
-            inner.agree_networks(&wanted);
-            state.wanted = wanted;
-            inner.bring_about(&mut state).await;
-        }
+        let next = lock(&inner.next).take();
+        let applied = match next {
+            Some((number, wanted)) => Some(inner.bring_about(&mut state, number, wanted).await),
+            None => None,
+        };
         let detached = inner.detached(&state).await;
-        if is_new || !detached.is_empty() {
-            let seen = FabricSeen { published: state.reservations.seen(), detached };
+        if applied.is_some() || !detached.is_empty() {
+            let seen = FabricSeen { applied, published: state.reservations.seen(), detached };
             let _ = inner.inbox.send(Message::Input(Input::FabricApplied(seen)));
         }
     }
@@ -360,15 +359,20 @@ impl Inner {
     }
 
     /// Makes reservations and the fabric what is wanted.
-    async fn bring_about(&self, state: &mut State) {
+    async fn bring_about(&self, state: &mut State, number: u64, wanted: FabricWanted) -> Application {
+        self.agree_networks(&wanted);
+        state.wanted = wanted;
         let link = lock(&self.link).clone();
         if let Some(link) = link {
             let State { wanted, reservations, .. } = &mut *state;
             reservations.agree(&wanted.published, &link).await;
         }
-        if let Err(error) = self.reconcile(state).await {
-            tracing::error!("the network can't be brought up to date: {}", error.what);
+        let outcome = self.reconcile(state).await;
+        match &outcome {
+            Ok(()) => tracing::debug!(number, monotonic = ?monotonic(), "the network is as planned"),
+            Err(error) => tracing::error!("the network can't be brought up to date: {}", error.what),
         }
+        Application { number, outcome }
     }
 
     /// Running instances that lack an interface. One that has just ended may be among them.

@@ -103,7 +103,7 @@ impl HostLoop {
     }
 
     /// Plans, begins the steps, and tells what changed. Journal entries go first: what was begun must be known after a
-    /// crash. The fabric goes before the steps, so that an instance gets no new traffic when it is told to end.
+    /// crash. The network goes before the steps: names lead away from an instance before it is told to end.
     fn replan(&mut self, now: &Now, effects: &mut Vec<Effect>) {
         self.satisfy_starts();
         self.plan = plan(&HostInput {
@@ -112,16 +112,25 @@ impl HostLoop {
             observed: &self.observed,
             now: &now.moment,
         });
+        self.withdraw(now);
         let steps: Vec<Step> = self.plan.steps.iter().map(|planned| planned.step.clone()).collect();
         for step in &steps {
             self.begin(now, step);
         }
         self.journal(effects);
         self.show_network(effects);
+        effects.extend(self.plan.warnings.iter().cloned().map(Effect::Warn));
         effects.extend(steps.into_iter().map(Effect::Perform));
         self.show_probes(effects);
         self.show_report(now, effects);
         self.show_wake(effects);
+    }
+
+    /// Notes since when each instance gets no new traffic.
+    fn withdraw(&mut self, now: &Now) {
+        let before = std::mem::take(&mut self.observed.withdrawn);
+        let since = |uid| before.get(uid).unwrap_or(&now.moment).clone();
+        self.observed.withdrawn = self.plan.withdrawn.iter().map(|uid| (*uid, since(uid))).collect();
     }
 
     pub(super) fn journal(&mut self, effects: &mut Vec<Effect>) {
@@ -136,7 +145,8 @@ impl HostLoop {
     fn show_network(&mut self, effects: &mut Vec<Effect>) {
         if self.shown.fabric.as_ref() != Some(&self.plan.fabric) {
             self.shown.fabric = Some(self.plan.fabric.clone());
-            effects.push(Effect::ApplyFabric(Box::new(self.plan.fabric.clone())));
+            let wanted = Box::new(self.plan.fabric.clone());
+            effects.push(Effect::ApplyFabric { number: self.observed.fabric.send(&wanted), wanted });
         }
         if self.shown.zone.as_ref() != Some(&self.plan.zone) {
             self.shown.zone = Some(self.plan.zone.clone());
@@ -168,6 +178,7 @@ impl HostLoop {
             PublishSeen::Refused(fault) => fault.retry.clone(),
             PublishSeen::Reserved(_) => None,
         });
+        let refused = refused.chain(self.observed.fabric.retry());
         let wake = refused.fold(self.plan.wake_at.clone(), |wake, retry| sooner(wake, Some(retry)));
         if wake.is_some() && wake != self.shown.wake {
             self.shown.wake.clone_from(&wake);

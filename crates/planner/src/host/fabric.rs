@@ -51,7 +51,7 @@ pub struct ServiceWanted {
 }
 
 /// A port to publish. A declared port belongs to the service and leads to all its instances that get traffic; one that
-/// the host chooses belongs to one instance, and leads to it while it runs.
+/// the host chooses belongs to one instance, and leads to it while it runs and isn't about to be told to end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PublishKey {
     /// The stack.
@@ -70,6 +70,16 @@ pub struct PublishWanted {
     /// At most one for each family: a service address, or an instance's where there is none. Empty: reserved, and
     /// rejected.
     pub targets: Vec<SocketAddr>,
+}
+
+impl FabricWanted {
+    /// Every address that it leads new traffic to.
+    #[must_use]
+    pub fn destinations(&self) -> BTreeSet<IpAddr> {
+        let backends = self.services.values().flat_map(|service| service.backends.iter().copied());
+        let targets = self.published.values().flat_map(|port| port.targets.iter().map(SocketAddr::ip));
+        backends.chain(targets).collect()
+    }
 }
 
 /// The fabric as this plan wants it.
@@ -185,7 +195,8 @@ fn targets(
     let Some(network) = view.template(spec).and_then(|template| ingress(view, template)) else {
         return Vec::new();
     };
-    let own = || spec.addresses.get(network).filter(|_| view.alive(uid)).map(Vec::as_slice);
+    let own =
+        || spec.addresses.get(network).filter(|_| view.alive(uid) && !view.withdrawn(uid)).map(Vec::as_slice);
     let service = || shared(view, traffic, key, network);
     let addresses = if key.instance.is_some() { own() } else { service() };
     let at = |address: &IpAddr| SocketAddr::new(*address, key.port.target);

@@ -139,13 +139,24 @@ pub struct StepError {
     pub permanent: bool,
 }
 
-/// What the fabric looks like after an application.
+/// What the fabric looks like after an application, or at a look in between.
 #[derive(Debug, Clone, Default)]
 pub struct FabricSeen {
+    /// What was applied. A look in between applies nothing.
+    pub applied: Option<Application>,
     /// Every port of the [`FabricWanted`] that was applied: which port and who can reach it, or why it was refused.
     pub published: BTreeMap<PublishKey, Result<PublishedReport, StepError>>,
     /// Instances that were running and lacked an interface.
     pub detached: BTreeSet<InstanceUid>,
+}
+
+/// What became of an [`Effect::ApplyFabric`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Application {
+    /// Which one; those with lower numbers were skipped or are overwritten.
+    pub number: u64,
+    /// Whether the kernel has it now. After a failure it may have any part of it.
+    pub outcome: Result<(), StepError>,
 }
 
 /// Something to do, in the order returned. `Journal` and `StoreSpec` must be on disk (safe against a kill of the
@@ -165,12 +176,19 @@ pub enum Effect {
     SpecRefused(SpecRefusal),
     /// Begin this step.
     Perform(Step),
-    /// Make the fabric so, then say `FabricApplied`.
-    ApplyFabric(Box<FabricWanted>),
+    /// Make the fabric so, then say `FabricApplied`. Of several, those before the newest may be skipped.
+    ApplyFabric {
+        /// Counts up from 1 since the agent's start.
+        number: u64,
+        /// The fabric.
+        wanted: Box<FabricWanted>,
+    },
     /// Hand the names to the DNS server.
     PublishZone(Box<Zone>),
     /// Probe exactly these runs: begin what is new, end what is missing.
     Probe(BTreeMap<InstanceUid, Probing>),
+    /// Tell the operator, in the agent's log.
+    Warn(String),
     /// Push to whoever listens.
     Report(Box<HostReport>),
     /// Call `step` with `Timer` then. Replaces the wake-up before.

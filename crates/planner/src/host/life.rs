@@ -1,5 +1,7 @@
 //! The life of instances: stop, remove, make, start. Each function is one rule over all instances.
 
+use std::time::Duration;
+
 use hoist_model::{Gate, InstanceSpec, InstanceUid, Waiting};
 
 use super::gates::{self, Standing};
@@ -10,6 +12,9 @@ use super::restart::Due;
 use super::view::View;
 use super::{Life, PublishSeen, Step, fabric, shared};
 use crate::claims;
+
+/// An instance is told to end at the latest so long after it should have stopped getting new traffic.
+const LONGEST_WITHDRAWAL: Duration = Duration::from_secs(5);
 
 /// Sees to what runs and isn't as it should be: without a keeper nobody would learn of its end, nor end it; without its
 /// interface nobody can reach it.
@@ -30,12 +35,11 @@ pub(super) fn mend(draft: &mut Draft<'_>) {
 }
 
 /// Tells instances to end: dependents first, SIGKILL after the grace period.
-pub(super) fn stop(draft: &mut Draft<'_>) {
+pub(super) fn stop(draft: &mut Draft<'_>, order: &StopOrder<'_>) {
     for (uid, alive) in &draft.view.observed.strays {
         let step = if *alive { Step::KillInstance(*uid) } else { Step::RemoveInstance(*uid) };
         draft.want(step, "neither the spec nor the journal knows it");
     }
-    let order = StopOrder::of(&draft.view);
     for uid in draft.uids() {
         let Some(instance) = draft.view.instance(uid) else { continue };
         let running = matches!(instance.life, Life::Running { .. });
@@ -48,7 +52,7 @@ pub(super) fn stop(draft: &mut Draft<'_>) {
             }
             (None, Some(cause)) if running => match order.waits_for(&draft.view, uid) {
                 Some(dependent) => draft.wait(uid, Waiting::Claim(format!("{dependent} to stop first"))),
-                None => signal(draft, uid, cause),
+                None => take_leave(draft, uid, cause),
             },
             // A launch under way ends first; a killed process is only waited for.
             _ => {}
@@ -56,12 +60,37 @@ pub(super) fn stop(draft: &mut Draft<'_>) {
     }
 }
 
-fn signal(draft: &mut Draft<'_>, uid: InstanceUid, cause: &str) {
+/// Takes an instance out of the network's traffic, and tells it to end once the network is known to have changed: else
+/// it could still be given new connections, which it would refuse or drop.
+fn take_leave(draft: &mut Draft<'_>, uid: InstanceUid, cause: &str) {
     let Some(instance) = draft.view.instance(uid) else { return };
-    let step = Step::SignalInstance { uid, signal: instance.birth.stop_signal.clone() };
-    if draft.view.observed.keeper {
-        draft.want(step, cause);
+    let observed = draft.view.observed;
+    let since = observed.withdrawn.get(&uid);
+    // Once begun it goes on without the keeper: a signal that failed may have been sent all the same.
+    if !observed.keeper && since.is_none() {
+        return;
     }
+    let due = since.unwrap_or(draft.view.now).after(LONGEST_WITHDRAWAL);
+    draft.withdraw(uid);
+    if !observed.fabric.may_lead_to(instance.birth.addresses.values().flatten()) {
+        signal(draft, uid, cause);
+    } else if due.since_boot > draft.view.now.since_boot {
+        draft.wake(due);
+    } else if signal(draft, uid, cause) {
+        draft.plan.warnings.push(format!(
+            "{} is told to end although the network may still lead new connections to it: the change was not made \
+             within {} s",
+            instance.birth.slot.container_name(),
+            LONGEST_WITHDRAWAL.as_secs()
+        ));
+    }
+}
+
+/// Says whether the step begins now.
+fn signal(draft: &mut Draft<'_>, uid: InstanceUid, cause: &str) -> bool {
+    let Some(instance) = draft.view.instance(uid) else { return false };
+    let step = Step::SignalInstance { uid, signal: instance.birth.stop_signal.clone() };
+    draft.view.observed.keeper && draft.want(step, cause)
 }
 
 fn kill_when_due(draft: &mut Draft<'_>, uid: InstanceUid, due: hoist_model::Moment) {
@@ -72,12 +101,13 @@ fn kill_when_due(draft: &mut Draft<'_>, uid: InstanceUid, due: hoist_model::Mome
     }
 }
 
-/// Removes instances that have ended and are not in the spec.
-pub(super) fn remove(draft: &mut Draft<'_>) {
+/// Removes instances that have ended and are not in the spec, those that others need after these.
+pub(super) fn remove(draft: &mut Draft<'_>, order: &StopOrder<'_>) {
     for uid in draft.uids() {
         let wanted = draft.view.spec.instances.contains_key(&uid);
         let exists = draft.view.instance(uid).is_some();
-        if exists && !wanted && !draft.view.alive(uid) && !draft.view.busy(uid) {
+        let needed = order.waits_for(&draft.view, uid).is_some();
+        if exists && !wanted && !needed && !draft.view.alive(uid) && !draft.view.busy(uid) {
             draft.want(Step::RemoveInstance(uid), "it is no longer wanted");
         }
     }

@@ -7,6 +7,7 @@ mod adopt;
 mod begun;
 mod control;
 mod fabric;
+mod flip;
 mod gates;
 mod health;
 mod input;
@@ -28,10 +29,11 @@ mod zone;
 
 pub use control::HostLoop;
 pub use fabric::{FabricWanted, NetworkWanted, PublishKey, PublishWanted, ServiceWanted};
+pub use flip::FabricProgress;
 pub use health::{Prober, unhealthy};
 pub use input::{
-    Adopted, Effect, FabricSeen, Input, JournalEntry, Process, Restored, SpecRefusal, StartedBy, StepError,
-    StepOk, StepResult,
+    Adopted, Application, Effect, FabricSeen, Input, JournalEntry, Process, Restored, SpecRefusal, StartedBy,
+    StepError, StepOk, StepResult,
 };
 pub use observed::{Birth, EndedBy, Fault, Instance, Joined, Life, Observed, PublishSeen, Stopping};
 pub use plan::{HostInput, HostPlan, Probing, plan};

@@ -14,7 +14,7 @@ use hoist_model::{
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::{PublishKey, Step};
+use super::{FabricProgress, PublishKey, Step};
 
 /// Everything seen on one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,10 @@ pub struct Observed {
     pub networks: BTreeMap<NetworkId, NetworkReport>,
     /// Volumes that exist.
     pub volumes: BTreeSet<VolumeId>,
+    /// How far the fabric is behind what was planned.
+    pub fabric: FabricProgress,
+    /// Instances that get no new traffic because they are about to be told to end, and since when.
+    pub withdrawn: BTreeMap<InstanceUid, Moment>,
     /// Host ports: reserved, or refused and why.
     pub published: BTreeMap<PublishKey, PublishSeen>,
     /// Networks that the host's own routes and links use; Hoist's own links are left out.

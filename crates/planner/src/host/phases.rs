@@ -43,12 +43,13 @@ pub(super) fn fill(view: &View<'_>, plan: &mut HostPlan) {
     plan.failures.extend(broken_networks(view, &plan.waiting));
     plan.failures.extend(step_failures(view));
     plan.failures.extend(refused_ports(view));
+    plan.failures.extend(stuck_network(view));
 }
 
 fn phase(view: &View<'_>, uid: InstanceUid, instance: &Instance, waiting: Option<&Waiting>) -> Phase {
     let fault = instance.fault.as_ref().or_else(|| view.observed.faults.get(&Step::CreateInstance(uid)));
     match (&instance.life, waiting) {
-        (Life::Running { .. }, _) if view.stopping(uid) => Phase::Stopping,
+        (Life::Running { .. }, _) if view.withdrawn(uid) => Phase::Stopping,
         (Life::Running { .. }, _) => Phase::Running,
         (Life::Launching, _) => Phase::Starting,
         _ if view.starting(uid) => Phase::Starting,
@@ -133,6 +134,14 @@ fn subject(view: &View<'_>, step: &Step) -> Subject {
             wanted.or(seen).map_or(Subject::Host, |slot| Subject::Slot(slot.clone()))
         }
     }
+}
+
+/// The network isn't what was planned. It is tried again all the time.
+fn stuck_network(view: &View<'_>) -> Option<Failure> {
+    let fault = view.observed.fabric.fault()?;
+    let what = format!("the network can't be brought up to date: {}", fault.what);
+    let permanent = fault.failures >= PATIENCE;
+    Some(Failure { subject: Subject::Host, what, hint: fault.hint.clone(), permanent })
 }
 
 /// What is refused counts only while it is wanted: an application of the network that was under way when a new spec came

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use hoist_model::{Endpoints, Failure, Healthcheck, HostSpec, InstanceUid, Moment, Phase, Waiting};
 
+use super::order::StopOrder;
 use super::traffic::Traffic;
 use super::view::View;
 use super::{FabricWanted, Observed, Planned, Step, Zone};
@@ -31,6 +32,10 @@ pub struct HostPlan {
     pub steps: Vec<Planned>,
     /// Instances that can't go on yet, and why.
     pub waiting: BTreeMap<InstanceUid, Waiting>,
+    /// Instances that get no new traffic from now on, because they are about to be told to end.
+    pub withdrawn: BTreeSet<InstanceUid>,
+    /// What the operator should know of these steps, as sentences.
+    pub warnings: Vec<String>,
     /// Where each existing instance stands, once the steps have begun.
     pub phases: BTreeMap<InstanceUid, Phase>,
     /// What can't be done.
@@ -66,8 +71,9 @@ pub struct Probing {
 pub fn plan(input: &HostInput<'_>) -> HostPlan {
     let mut draft = Draft { view: View::new(input), plan: HostPlan::default() };
     life::mend(&mut draft);
-    life::stop(&mut draft);
-    life::remove(&mut draft);
+    let order = StopOrder::of(&draft.view);
+    life::stop(&mut draft, &order);
+    life::remove(&mut draft, &order);
     resources::remove(&mut draft);
     resources::ensure(&mut draft);
     life::make(&mut draft);
@@ -96,13 +102,20 @@ pub(super) struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// Plans a step, unless it is under way or its last failure says later or never.
-    pub(super) fn want(&mut self, step: Step, cause: impl Into<String>) {
+    /// Plans a step, unless it is under way or its last failure says later or never. Says whether it did.
+    pub(super) fn want(&mut self, step: Step, cause: impl Into<String>) -> bool {
         if self.view.under_way(&step) || self.held_back(&step) {
-            return;
+            return false;
         }
         self.view.begin(step.clone());
         self.plan.steps.push(Planned { step, cause: cause.into() });
+        true
+    }
+
+    /// Takes an instance out of all traffic, from this plan on.
+    pub(super) fn withdraw(&mut self, uid: InstanceUid) {
+        self.view.withdraw(uid);
+        self.plan.withdrawn.insert(uid);
     }
 
     fn held_back(&mut self, step: &Step) -> bool {

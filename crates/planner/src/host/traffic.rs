@@ -2,7 +2,8 @@
 //!
 //! Ready instances; when none is ready, running ones. An instance that takes its time to get healthy, or that is unhealthy
 //! and alone, answers better than nobody: it is what Docker does, and members of a cluster that check each other
-//! would never come up otherwise. An instance that was told to end gets nothing new. Names of single instances are no
+//! would never come up otherwise. An instance that was told to end gets nothing new, and the
+//! network must have changed before it is told: see `flip`. Names of single instances are no
 //! part of this: they resolve while the instance runs.
 
 use std::collections::BTreeMap;
@@ -80,7 +81,7 @@ impl<'a> Serving<'a> {
 }
 
 fn class(view: &View<'_>, uid: InstanceUid, instance: &Instance) -> Option<Class> {
-    if !matches!(instance.life, Life::Running { .. }) || view.stopping(uid) {
+    if !matches!(instance.life, Life::Running { .. }) || view.withdrawn(uid) {
         None
     } else if view.ready(uid) {
         Some(Class::Ready)

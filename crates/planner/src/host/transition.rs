@@ -7,8 +7,8 @@ use hoist_model::{Exit, Health, HostSpec, InstanceUid, ProbeRecord};
 
 use super::control::{HostLoop, Shown};
 use super::{
-    Birth, Effect, EndedBy, FabricSeen, Fault, HostPlan, Input, Instance, Life, Observed, PublishSeen,
-    Restored, SpecRefusal, StartedBy, Step, StepError,
+    Birth, Effect, EndedBy, FabricProgress, FabricSeen, Fault, HostPlan, Input, Instance, Life, Observed,
+    PublishSeen, Restored, SpecRefusal, StartedBy, Step, StepError,
 };
 use crate::Now;
 
@@ -35,6 +35,8 @@ pub(super) fn restored(restored: Restored) -> HostLoop {
         instances,
         networks: BTreeMap::new(),
         volumes: BTreeSet::new(),
+        fabric: FabricProgress::default(),
+        withdrawn: BTreeMap::new(),
         published: BTreeMap::new(),
         routes: Vec::new(),
         in_flight: BTreeSet::new(),
@@ -174,6 +176,9 @@ impl HostLoop {
         let mended = |step: &Step| matches!(step, Step::AttachInstance(uid) if !seen.detached.contains(uid));
         self.observed.faults.retain(|step, _| !mended(step));
         self.observed.detached = seen.detached;
+        if let Some(application) = seen.applied {
+            self.observed.fabric.applied(application, now);
+        }
         let before = std::mem::take(&mut self.observed.published);
         for (key, result) in seen.published {
             let seen = match result {
@@ -194,6 +199,9 @@ impl HostLoop {
     fn timer(&mut self, now: &Now) {
         // The wake-up is used up, whether it was due or not.
         self.shown.wake = None;
+        if self.observed.fabric.try_again(now) {
+            self.shown.fabric = None;
+        }
         for seen in self.observed.published.values_mut() {
             let PublishSeen::Refused(fault) = seen else { continue };
             if fault.retry.as_ref().is_some_and(|retry| retry.since_boot <= now.moment.since_boot) {

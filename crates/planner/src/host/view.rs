@@ -24,6 +24,8 @@ pub(super) struct View<'a> {
     busy: BTreeSet<InstanceUid>,
     starting: BTreeSet<InstanceUid>,
     ending: BTreeSet<InstanceUid>,
+    /// Instances that this plan has taken out of traffic.
+    withdrawn: BTreeSet<InstanceUid>,
     /// The replicas and jobs of each service.
     members: BTreeMap<&'a StackId, BTreeMap<&'a ServiceName, Vec<InstanceUid>>>,
 }
@@ -40,6 +42,7 @@ impl<'a> View<'a> {
             busy: BTreeSet::new(),
             starting: BTreeSet::new(),
             ending: BTreeSet::new(),
+            withdrawn: BTreeSet::new(),
             members: BTreeMap::new(),
         };
         observed.in_flight.iter().for_each(|step| view.mark(step));
@@ -80,7 +83,17 @@ impl<'a> View<'a> {
         self.starting.contains(&uid)
     }
 
-    /// It has been told to end, or is being told now. It gets no traffic any more.
+    /// Counts an instance as out of traffic from now on.
+    pub(super) fn withdraw(&mut self, uid: InstanceUid) {
+        self.withdrawn.insert(uid);
+    }
+
+    /// It gets no new traffic: it has been told to end, or is about to be.
+    pub(super) fn withdrawn(&self, uid: InstanceUid) -> bool {
+        self.withdrawn.contains(&uid) || self.stopping(uid)
+    }
+
+    /// It has been told to end, or is being told now.
     pub(super) fn stopping(&self, uid: InstanceUid) -> bool {
         self.ending.contains(&uid) || self.instance(uid).is_some_and(|instance| instance.stopping.is_some())
     }
@@ -101,7 +114,7 @@ impl<'a> View<'a> {
 
     /// Running, fit for traffic, and not about to end.
     pub(super) fn ready(&self, uid: InstanceUid) -> bool {
-        self.instance(uid).is_some_and(Instance::ready) && !self.stopping(uid)
+        self.instance(uid).is_some_and(Instance::ready) && !self.withdrawn(uid)
     }
 
     /// Whether it should run: in the spec, and neither stopped nor asked to restart.

@@ -25,8 +25,9 @@ impl World {
                     self.fail("one generation with two contents");
                 }
                 host::Effect::Perform(step) => self.begin(step),
-                host::Effect::ApplyFabric(wanted) => self.apply_fabric(&wanted),
+                host::Effect::ApplyFabric { number, wanted } => self.apply_fabric(number, &wanted),
                 host::Effect::PublishZone(_) => {}
+                host::Effect::Warn(text) => self.note(text),
                 host::Effect::Probe(wanted) => self.probe(&wanted),
                 host::Effect::Report(report) => self.send_report(report),
                 host::Effect::WakeAt(moment) => self.wake_host(moment),
@@ -136,7 +137,7 @@ impl World {
         }
     }
 
-    pub(super) fn apply_fabric(&mut self, wanted: &host::FabricWanted) {
+    pub(super) fn apply_fabric(&mut self, number: u64, wanted: &host::FabricWanted) {
         let published = wanted.published.keys().map(|key| {
             let taken = key.port.published.filter(|port| self.foreign_ports.contains(port));
             let report =
@@ -147,7 +148,9 @@ impl World {
             });
             (key.clone(), result)
         });
-        let seen = host::FabricSeen { published: published.collect(), ..host::FabricSeen::default() };
+        let applied = Some(host::Application { number, outcome: Ok(()) });
+        let seen =
+            host::FabricSeen { applied, published: published.collect(), ..host::FabricSeen::default() };
         self.later(Duration::from_millis(1), Event::Fabric(seen));
     }
 
