@@ -273,6 +273,15 @@ pub fn binary() -> PathBuf {
     std::env::var_os("HOIST_BIN").map_or_else(|| beside_tests("hoist"), PathBuf::from)
 }
 
+/// A program of these tests.
+///
+/// # Panics
+/// When it wasn't built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    beside_tests(name)
+}
+
 fn beside_tests(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     let found = test.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
