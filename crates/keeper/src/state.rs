@@ -4,7 +4,7 @@
 //! `exit.json` when it has ended; see [`crate::server`] for when exactly. The process itself empties
 //! `launch.json` right before it becomes its program, so a launch that never came so far can be told from one
 //! that ended. The first two only have to survive the keeper, not the machine, so they are never synced. All
-//! are renamed into place: whole or not there. One that can't be read all the same, as after a power cut, is worth
+//! are renamed into place, but for an instance's first `launch.json`: whole or not there. One that can't be read all the same, as after a power cut, is worth
 //! nothing and goes; what runs without a record is the agent's to find, by control group.
 
 use std::fs::{self, DirBuilder, File};
@@ -82,10 +82,20 @@ impl State {
     /// never stand beside a new record. Returns the file that the process is to empty.
     pub(crate) fn begin(&self, begun: &Begun) -> io::Result<File> {
         let dir = self.dir.join(begun.key.as_str());
-        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        remove_if_there(fs::remove_file(dir.join(INSTANCE)))?;
-        remove_if_there(fs::remove_file(dir.join(EXIT)))?;
-        replace(&dir, LAUNCH, begun)
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                remove_if_there(fs::remove_file(dir.join(INSTANCE)))?;
+                remove_if_there(fs::remove_file(dir.join(EXIT)))?;
+                replace(&dir, LAUNCH, begun)
+            }
+            made => {
+                made?;
+                // In place: a keeper that is killed in between leaves it empty, and has no process to be found yet.
+                let mut file = File::create_new(dir.join(LAUNCH))?;
+                file.write_all(&serde_json::to_vec(begun)?)?;
+                Ok(file)
+            }
+        }
     }
 
     /// Writes the record of what was found running without one.

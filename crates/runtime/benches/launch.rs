@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hoist_runtime::launch::{self, LaunchInput, Launching, Progress, Running, Shortfall};
+use hoist_runtime::launch::{self, LaunchInput, Launcher, Launching, Progress, Running, Shortfall};
 use hoist_runtime::rootfs::{self, Layers, Rootfs};
 use hoist_runtime::seccomp::{Circumstances, default_profile};
 use hoist_runtime::{capabilities, defaults, sandbox};
@@ -112,12 +112,14 @@ fn median(times: &mut [Duration]) -> Duration {
 struct World {
     dir: tempfile::TempDir,
     next: std::cell::Cell<usize>,
+    launcher: Launcher,
 }
 
 impl World {
     fn new() -> Result<Self, Failure> {
         // In memory: what a disk takes for its directories is not what is measured.
-        let world = Self { dir: tempfile::tempdir_in("/dev/shm")?, next: 0.into() };
+        let dir = tempfile::tempdir_in("/dev/shm")?;
+        let world = Self { dir, next: 0.into(), launcher: Launcher::of_this_process() };
         let base = world.base();
         for directory in ["bin", "proc", "dev", "sys"] {
             fs::create_dir_all(base.join(directory))?;
@@ -152,7 +154,7 @@ impl World {
             init: false,
             shortfall: Shortfall::Warn,
         };
-        let mut launching = launch::prepare(input)?.spawn()?;
+        let mut launching = launch::prepare(input, &self.launcher)?.spawn()?;
         launching.release();
         Ok(launching)
     }

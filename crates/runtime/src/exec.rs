@@ -7,7 +7,7 @@ use oci_spec::runtime::{LinuxSeccomp, Process};
 use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::launch::{self, Cgroups, Launch, PrepareError, Shortfall, above_stdio};
-use crate::plan::{self, Host, ProcessParts};
+use crate::plan::{self, Launcher, ProcessParts};
 
 /// Everything needed to run a process inside a running container.
 #[derive(Debug)]
@@ -38,9 +38,9 @@ pub struct ExecInput {
 /// # Errors
 ///
 /// As [`crate::launch::prepare`].
-pub fn prepare(input: ExecInput) -> Result<Launch, PrepareError> {
+pub fn prepare(input: ExecInput, launcher: &Launcher) -> Result<Launch, PrepareError> {
     plan::check_process(&input.process)?;
-    let Cgroups { birth, joins } = Cgroups::open(input.cgroups)?;
+    let Cgroups { birth, joins } = Cgroups::open(input.cgroups, &launcher.group_mounts)?;
     let container = above_stdio(input.container)?;
     let pid = fcntl_dupfd_cloexec(container.as_fd(), 3).map_err(PrepareError::Descriptor)?;
     let parts = ProcessParts {
@@ -51,6 +51,6 @@ pub fn prepare(input: ExecInput) -> Result<Launch, PrepareError> {
         init: input.init,
         shortfall: input.shortfall,
     };
-    let plan = plan::exec(&input.process, container, joins, parts, &Host::probe())?;
+    let plan = plan::exec(&input.process, container, joins, parts, launcher)?;
     Ok(Launch::inside(plan, pid, birth))
 }

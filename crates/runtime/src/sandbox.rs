@@ -5,12 +5,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::thread;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::process::Pid;
-use rustix::thread::{UnshareFlags, unshare_unsafe};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 /// Why a namespace could not be made or opened.
 #[derive(Debug, thiserror::Error)]
@@ -26,25 +25,33 @@ pub struct SandboxError {
 /// Makes a network namespace with its loopback link up. It lives as long as a descriptor or a process
 /// holds it.
 ///
-/// On a thread that ends with the call: unshare(2) moves the calling thread, and a thread of a pool must
-/// stay where it is.
+/// The calling thread is in it for a moment, and back when this returns.
 ///
 /// # Errors
 ///
 /// Without `CAP_SYS_ADMIN`, or when the kernel has no room for another one.
+///
+/// # Panics
+///
+/// When the thread can't go back to where it was, which the kernel always allows to whom it let leave: everything that
+/// the thread did from then on would be done in the wrong place.
 pub fn network_namespace() -> Result<OwnedFd, SandboxError> {
     let failed = |doing| move |source| SandboxError { doing, source };
-    let worker = thread::Builder::new().name("netns".to_owned()).spawn(move || {
-        // SAFETY: FILES is not unshared: descriptors stay shared with the other threads.
-        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
-            .map_err(|errno| SandboxError { doing: "make a network namespace", source: errno.into() })?;
-        bring_loopback_up().map_err(failed("bring the loopback link up"))?;
-        File::open("/proc/thread-self/ns/net").map_err(failed("open the new network namespace"))
-    });
-    let worker = worker.map_err(failed("start a thread"))?;
-    let made =
-        worker.join().unwrap_or_else(|_| Err(failed("make a network namespace")(io::Error::other("panic"))));
-    made.map(OwnedFd::from)
+    let home = own().map_err(failed("open the own network namespace"))?;
+    // SAFETY: FILES is not unshared: descriptors stay shared with the other threads.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
+        .map_err(|errno| failed("make a network namespace")(errno.into()))?;
+    let made = bring_loopback_up()
+        .map_err(failed("bring the loopback link up"))
+        .and_then(|()| own().map_err(failed("open the new network namespace")));
+    let back = move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network));
+    assert!(back.is_ok(), "can't go back to the own network namespace: {back:?}");
+    made
+}
+
+/// The network namespace that this thread is in.
+fn own() -> io::Result<OwnedFd> {
+    File::open("/proc/thread-self/ns/net").map(OwnedFd::from)
 }
 
 /// By ioctl (netdevice(7)): one flag of one link needs no netlink.

@@ -18,7 +18,7 @@ use hoist_image::builder::execute::{Bound, BoundSource, Ended, Job, Listener, Ov
 use hoist_image::builder::graph::Network;
 use hoist_runtime::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
 use hoist_runtime::executable::{self, Search};
-use hoist_runtime::launch::{LaunchInput, Progress, Shortfall, prepare};
+use hoist_runtime::launch::{LaunchInput, Launcher, Progress, Shortfall, prepare};
 use hoist_runtime::rootfs::{Layers, Rootfs, assemble};
 use hoist_runtime::{sandbox, users};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -111,7 +111,7 @@ impl Containers {
             init: false,
             shortfall: Shortfall::Warn,
         };
-        let launch = prepare(input)?;
+        let launch = prepare(input, &Launcher::of_this_process())?;
         for lacking in launch.warnings() {
             listener.output(format!("warning: {lacking}\n").as_bytes());
         }

@@ -222,6 +222,21 @@ fn a_watch_wakes_when_the_log_grows() {
 }
 
 #[test]
+fn a_stream_has_no_files_before_its_first_byte_and_knows_its_run_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::open(&dir.path().join("log"), Limits::default());
+    log.writer.begin_run(3, &mut log.ticker);
+    let filled = log.writer.fill(log.pipe.0.as_fd(), &mut log.ticker, &mut log.peek);
+    assert_eq!(filled, Ok(Filled::Drained));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    // As a keeper that comes after a killed one.
+    log.writer = Writer::open(&dir.path().join("log"), Stream::Stdout, Limits::default()).unwrap();
+    log.writer.go_on_with_run(3);
+    log.write("first\n");
+    assert_eq!(read(&dir.path().join("log"), &Query::default()), ["run 3", "first"]);
+}
+
+#[test]
 fn a_run_begins_a_line_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = Log::open(dir.path(), Limits::default());

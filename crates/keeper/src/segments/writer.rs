@@ -29,9 +29,22 @@ pub(crate) enum Filled {
     More,
 }
 
-/// The end of a stream that is being written.
+/// A stream that is being written: its segments, if there are any yet.
+///
+/// The first segment comes with the first byte: many a container never writes to one of its streams, or to any.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    dir: PathBuf,
+    stream: Stream,
+    limits: Limits,
+    /// The run that the first segment is to begin with.
+    attempt: Option<u32>,
+    end: Option<End>,
+}
+
+/// The segment that is written, where it ends.
+#[derive(Debug)]
+struct End {
     dir: PathBuf,
     stream: Stream,
     limits: Limits,
@@ -45,22 +58,20 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Continues the newest segment in `dir` where it ends, or starts the first one.
+    /// Continues the newest segment in `dir` where it ends, if there is one.
     pub(crate) fn open(dir: &Path, stream: Stream, limits: Limits) -> io::Result<Writer> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let limits = Limits {
             segment_bytes: limits.segment_bytes.max(SMALLEST_SEGMENT),
             segments: limits.segments.max(1),
         };
-        let number = list(dir, stream)?.last().copied().unwrap_or(1);
-        let (file, index) = open_segment(dir, stream, number)?;
-        let size = file.metadata()?.len();
-        Ok(Writer { dir: dir.to_owned(), stream, limits, number, file, size, index, stamped: 0 })
+        let open = |number: &u64| End::open(dir, stream, limits, *number);
+        let end = list(dir, stream)?.last().map(open).transpose()?;
+        Ok(Writer { dir: dir.to_owned(), stream, limits, attempt: None, end })
     }
 
     /// The newest time that the index knows, 0 when it knows none.
     pub(crate) fn newest_ns(&self) -> i64 {
-        self.index.newest_ns()
+        self.end.as_ref().map_or(0, |end| end.index.newest_ns())
     }
 
     /// Moves what is in `pipe` (which must not block) to the segments.
@@ -74,6 +85,57 @@ impl Writer {
         ticker: &mut Ticker,
         peek: &mut Peek,
     ) -> Result<Filled, Errno> {
+        if self.end.is_none() && rustix::io::ioctl_fionread(pipe)? == 0 {
+            return Ok(Filled::Drained);
+        }
+        self.end(ticker)?.fill(pipe, ticker, peek)
+    }
+
+    /// Writes down that what comes from here on is of run number `attempt`: a line that the run before left unfinished
+    /// doesn't go on. Without room for it, it does.
+    pub(crate) fn begin_run(&mut self, attempt: u32, ticker: &mut Ticker) {
+        self.attempt = Some(attempt);
+        if let Some(end) = &mut self.end {
+            end.begin_run(attempt, ticker);
+        }
+    }
+
+    /// What comes from here on is of run number `attempt`, of which there may be something already.
+    pub(crate) fn go_on_with_run(&mut self, attempt: u32) {
+        self.attempt = Some(attempt);
+    }
+
+    /// Writes down that `lost` bytes are missing at this point. False when even that found no room.
+    #[must_use]
+    pub(crate) fn note_gap(&mut self, lost: u64, ticker: &mut Ticker) -> bool {
+        self.end(ticker).is_ok_and(|end| end.note_gap(lost))
+    }
+
+    /// The end of the segments, which begin with it if there are none.
+    fn end(&mut self, ticker: &mut Ticker) -> Result<&mut End, Errno> {
+        if self.end.is_none() {
+            let made = || {
+                DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+                End::open(&self.dir, self.stream, self.limits, 1)
+            };
+            let mut end = made().map_err(|error| errno(&error))?;
+            if let Some(attempt) = self.attempt {
+                end.begin_run(attempt, ticker);
+            }
+            self.end = Some(end);
+        }
+        self.end.as_mut().ok_or(Errno::IO)
+    }
+}
+
+impl End {
+    fn open(dir: &Path, stream: Stream, limits: Limits, number: u64) -> io::Result<End> {
+        let (file, index) = open_segment(dir, stream, number)?;
+        let size = file.metadata()?.len();
+        Ok(End { dir: dir.to_owned(), stream, limits, number, file, size, index, stamped: 0 })
+    }
+
+    fn fill(&mut self, pipe: BorrowedFd<'_>, ticker: &mut Ticker, peek: &mut Peek) -> Result<Filled, Errno> {
         self.notice_cut()?;
         self.stamp(ticker);
         let mut budget = TURN_BYTES;
@@ -92,9 +154,7 @@ impl Writer {
         Ok(Filled::More)
     }
 
-    /// Writes down that what comes from here on is of run number `attempt`: a line that the run before left unfinished
-    /// doesn't go on. Without room for it, it does.
-    pub(crate) fn begin_run(&mut self, attempt: u32, ticker: &mut Ticker) {
+    fn begin_run(&mut self, attempt: u32, ticker: &mut Ticker) {
         if self.notice_cut().is_ok() {
             // Before the time: a reader that stops here still has the time of what came before.
             let _ = self.index.append(Record::Run { offset: self.size, attempt: attempt.into() });
@@ -103,9 +163,7 @@ impl Writer {
         }
     }
 
-    /// Writes down that `lost` bytes are missing at this point. False when even that found no room.
-    #[must_use]
-    pub(crate) fn note_gap(&mut self, lost: u64) -> bool {
+    fn note_gap(&mut self, lost: u64) -> bool {
         self.notice_cut().is_ok() && self.index.append(Record::Gap { offset: self.size, lost })
     }
 

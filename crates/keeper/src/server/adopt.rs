@@ -114,7 +114,10 @@ impl Keeper {
             Ok((stdio::Kept { terminal, stdin: stdin.or(kept.stdin), ..kept }, writers))
         });
         match opened {
-            Ok((kept, writers)) => instance.connect(kept, writers),
+            Ok((kept, writers)) => {
+                instance.connect(kept, writers);
+                instance.go_on_with_run();
+            }
             Err(error) => {
                 let key = record.key.clone();
                 self.note(format!("can't open the streams of {key}: {error}"));

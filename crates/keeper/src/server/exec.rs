@@ -91,7 +91,7 @@ impl Keeper {
             init,
             shortfall: shortfall(best_effort),
         };
-        let mut launching = exec::prepare(input)
+        let mut launching = exec::prepare(input, &self.launcher)
             .map_err(|error| prepare_failure(&error))?
             .spawn()
             .map_err(|error| spawn_failure(&error))?;

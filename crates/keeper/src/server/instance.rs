@@ -80,6 +80,13 @@ impl Instance {
         }
     }
 
+    /// The process has been running: only a stream that it has not written to yet is to be told which run it is.
+    pub(crate) fn go_on_with_run(&mut self) {
+        for pump in &mut self.outputs {
+            pump.go_on_with_run(self.record.attempt);
+        }
+    }
+
     pub(crate) fn watch(&self, id: u32, poller: &Poller) -> io::Result<()> {
         for (place, pump) in self.outputs.iter().enumerate() {
             poller.watch(pump.pipe(), output_token(id, place))?;

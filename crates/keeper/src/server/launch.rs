@@ -56,14 +56,16 @@ impl Keeper {
     }
 
     fn spawn(&mut self, request: Launch, fds: Vec<OwnedFd>, caller: Caller) -> Result<(), Failure> {
-        let Launch { key, attempt, stdio, log, cgroup, cgroup_dirs, .. } = request.clone();
+        let Launch { key, attempt, stdio, log, cgroup, cgroup_dirs, .. } = &request;
+        let (key, attempt, stdio, log) = (key.clone(), *attempt, stdio.clone(), log.clone());
+        let (cgroup, cgroup_dirs) = (cgroup.clone(), cgroup_dirs.clone());
         let (given, kept) = stdio::make(&stdio).map_err(|error| {
             io_failure(&format!("can't make the streams in {}", stdio.dir.display()), &error)
         })?;
         let writers = open_writers(stdio.streams(), log.as_ref())
             .map_err(|error| io_failure("can't open the log", &error))?;
-        let mut launch =
-            launch::prepare(self.input(request, given, fds)).map_err(|error| prepare_failure(&error))?;
+        let mut launch = launch::prepare(self.input(request, given, fds), &self.launcher)
+            .map_err(|error| prepare_failure(&error))?;
         let warnings = launch.warnings().to_vec();
         let begun = self.state.begin(&Begun { key: key.clone(), cgroup_dirs: cgroup_dirs.clone() });
         let begun = begun.map_err(|error| io_failure(CANT_RECORD, &error))?;

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use hoist_runtime::launch::Launcher;
 use nix::sys::signalfd::SignalFd;
 
 use crate::clean::Inherited;
@@ -54,6 +55,8 @@ pub(crate) struct Keeper {
     config: Config,
     /// What the keeper changed about itself and containers get as it was.
     inherited: Inherited,
+    /// Itself, as what launches needs to know it. Asked once: the keeper changes nothing of it any more.
+    launcher: Launcher,
     state: State,
     // Held for as long as this process lives, also across an upgrade.
     lock: OwnedFd,
@@ -104,6 +107,7 @@ impl Keeper {
         let mut keeper = Keeper {
             config,
             inherited,
+            launcher: Launcher::of_this_process(),
             state,
             lock,
             listener,

@@ -145,11 +145,20 @@ impl Peers {
             self.by_id.remove(&id);
             return;
         };
-        peer.waiting.push_back(packet);
-        if peer.waiting.len() == 1 {
-            let _ = poller.watch_both(peer.socket.as_fd(), Token::Peer(id));
-            self.flush(id, poller);
+        if peer.waiting.is_empty() {
+            match packet.send(peer.socket.as_fd()) {
+                Ok(()) => return,
+                // Its turn comes when the socket has room.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let _ = poller.watch_both(peer.socket.as_fd(), Token::Peer(id));
+                }
+                Err(_) => {
+                    self.by_id.remove(&id);
+                    return;
+                }
+            }
         }
+        peer.waiting.push_back(packet);
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, mkfifoat, open, unlink};
 use rustix::io::Errno;
+use rustix::process::{getegid, geteuid};
 
 use super::StdioSpec;
 
@@ -14,17 +15,24 @@ use super::StdioSpec;
 pub(super) const OUTPUT_MODE: u32 = 0o622;
 pub(super) const INPUT_MODE: u32 = 0o600;
 
-/// Makes a new FIFO, in place of any file of that name.
-pub(super) fn make(path: &Path, owner: &StdioSpec, mode: u32) -> io::Result<()> {
-    match unlink(path) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(error) => return Err(error.into()),
+/// Makes a new FIFO, in place of any file of that name, and opens it as the keeper does: reading never waits, and the
+/// end of file never comes.
+pub(super) fn make(path: &Path, owner: &StdioSpec, mode: u32) -> io::Result<OwnedFd> {
+    let new = || mkfifoat(CWD, path, Mode::from_raw_mode(0o600));
+    match new() {
+        Err(Errno::EXIST) => {
+            unlink(path)?;
+            new()?;
+        }
+        made => made?,
     }
-    mkfifoat(CWD, path, Mode::from_raw_mode(0o600))?;
     let fifo = open_fifo(path, OFlags::RDWR | OFlags::NONBLOCK)?;
-    fchown(&fifo, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+    if (owner.uid, owner.gid) != (geteuid().as_raw(), getegid().as_raw()) {
+        fchown(&fifo, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+    }
     // Not left to mkfifo, whose mode the umask cuts.
-    Ok(fchmod(&fifo, Mode::from_raw_mode(mode))?)
+    fchmod(&fifo, Mode::from_raw_mode(mode))?;
+    Ok(fifo)
 }
 
 /// The keeper's end: reading never waits, and the end of file never comes.
@@ -40,11 +48,9 @@ pub(super) fn open_for_container(path: &Path) -> io::Result<OwnedFd> {
 /// Both ends of an input: the container only reads, so that it can see the end of file.
 pub(super) fn open_input(path: &Path) -> io::Result<(OwnedFd, OwnedFd)> {
     // Opening for reading alone waits for a writer, so the writer comes first; and that one needs a
-    // reader, which opening both ways at once provides.
-    let both = open_fifo(path, OFlags::RDWR | OFlags::NONBLOCK)?;
+    // reader, which whoever has made the FIFO still is.
     let write = open_fifo(path, OFlags::WRONLY | OFlags::NONBLOCK)?;
     let read = open_fifo(path, OFlags::RDONLY)?;
-    drop(both);
     Ok((read, write))
 }
 

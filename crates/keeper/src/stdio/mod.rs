@@ -88,19 +88,18 @@ pub(crate) struct Kept {
 /// Makes all ends afresh: what an earlier process of the same folder still holds is cut off from it.
 pub(crate) fn make(spec: &StdioSpec) -> io::Result<(Given, Kept)> {
     DirBuilder::new().recursive(true).mode(0o700).create(&spec.dir)?;
-    for stream in spec.streams() {
-        fifo::make(&spec.dir.join(stream.name()), spec, fifo::OUTPUT_MODE)?;
-    }
+    let make = |stream: &Stream| fifo::make(&spec.dir.join(stream.name()), spec, fifo::OUTPUT_MODE);
+    let outputs = spec.streams().iter().map(make).collect::<io::Result<_>>()?;
     match spec.kind {
-        StdioKind::Pipes { stdin } => make_pipes(spec, stdin),
-        StdioKind::Terminal(size) => make_terminal(spec, size),
+        StdioKind::Pipes { stdin } => make_pipes(spec, stdin, outputs),
+        StdioKind::Terminal(size) => make_terminal(spec, size, outputs),
     }
 }
 
-fn make_pipes(spec: &StdioSpec, with_stdin: bool) -> io::Result<(Given, Kept)> {
+fn make_pipes(spec: &StdioSpec, with_stdin: bool, outputs: Vec<OwnedFd>) -> io::Result<(Given, Kept)> {
     let (stdin, kept_stdin) = if with_stdin {
         let path = spec.dir.join(STDIN);
-        fifo::make(&path, spec, fifo::INPUT_MODE)?;
+        let _reader = fifo::make(&path, spec, fifo::INPUT_MODE)?;
         let (read, write) = fifo::open_input(&path)?;
         (read, Some(write))
     } else {
@@ -108,15 +107,15 @@ fn make_pipes(spec: &StdioSpec, with_stdin: bool) -> io::Result<(Given, Kept)> {
     };
     let output = |stream: Stream| fifo::open_for_container(&spec.dir.join(stream.name()));
     let stdio = [stdin, output(Stream::Stdout)?, output(Stream::Stderr)?];
-    let kept = Kept { outputs: open_outputs(spec)?, stdin: kept_stdin, terminal: None };
+    let kept = Kept { outputs, stdin: kept_stdin, terminal: None };
     Ok((Given { stdio, terminal: None }, kept))
 }
 
-fn make_terminal(spec: &StdioSpec, size: WindowSize) -> io::Result<(Given, Kept)> {
+fn make_terminal(spec: &StdioSpec, size: WindowSize, outputs: Vec<OwnedFd>) -> io::Result<(Given, Kept)> {
     let terminal = terminal::Terminal::make(size)?;
     let slave = terminal.slave_for(spec.uid)?;
     let stdio = [slave.try_clone()?, slave.try_clone()?, slave.try_clone()?];
-    let kept = Kept { outputs: open_outputs(spec)?, stdin: None, terminal: Some(terminal) };
+    let kept = Kept { outputs, stdin: None, terminal: Some(terminal) };
     Ok((Given { stdio, terminal: Some(slave) }, kept))
 }
 

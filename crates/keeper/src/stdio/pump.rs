@@ -113,6 +113,13 @@ impl Pump {
         }
     }
 
+    /// What comes from here on is of this run, which the log knows of if it has anything of it.
+    pub(crate) fn go_on_with_run(&mut self, attempt: u32) {
+        if let Some(writer) = &mut self.writer {
+            writer.go_on_with_run(attempt);
+        }
+    }
+
     /// What has changed since it was last asked.
     pub(crate) fn take_news(&mut self) -> Option<LogState> {
         self.news.take()
@@ -144,7 +151,7 @@ impl Pump {
             Flow::Stalled { .. } => true,
             // Writing the gap down is the trial: it needs room on the same disk.
             Flow::Dropping { lost, total, retry_at } => {
-                let noted = now >= retry_at && writer.note_gap(lost);
+                let noted = now >= retry_at && writer.note_gap(lost, ticker);
                 self.flow = Flow::Dropping { lost: if noted { 0 } else { lost }, total, retry_at };
                 noted
             }

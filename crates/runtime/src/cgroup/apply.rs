@@ -1,7 +1,7 @@
 //! Walks a plan: the only place that writes limits.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -11,14 +11,38 @@ use super::{CgroupError, Unenforced, bpf};
 /// Does what the plan says, in order, and stops at the first error; what was done by then stays.
 /// Returns the plan's warnings and those found on the way.
 pub fn apply(plan: &Plan) -> Result<Vec<Unenforced>, CgroupError> {
+    apply_some(plan, |_| true)
+}
+
+/// As [`apply`], of the operations that are still to be done.
+pub(super) fn apply_some(
+    plan: &Plan,
+    is_to_do: impl Fn(&Op) -> bool,
+) -> Result<Vec<Unenforced>, CgroupError> {
     let mut warnings = plan.warnings.clone();
-    for op in &plan.ops {
-        step(op, &mut warnings)?;
+    let mut files = Files::default();
+    for op in plan.ops.iter().filter(|op| is_to_do(op)) {
+        step(op, &mut files, &mut warnings)?;
     }
     Ok(warnings)
 }
 
-fn step(op: &Op, warnings: &mut Vec<Unenforced>) -> Result<(), CgroupError> {
+/// The file that was written last, still open: version 1 takes its rules for devices one by one.
+#[derive(Default)]
+struct Files(Option<(PathBuf, File)>);
+
+impl Files {
+    fn write(&mut self, path: &Path, value: &str) -> io::Result<()> {
+        let file = match self.0.take() {
+            Some((known, file)) if known == path => file,
+            _ => fs::OpenOptions::new().write(true).open(path)?,
+        };
+        let (_, file) = self.0.insert((path.to_owned(), file));
+        write_whole(file, value)
+    }
+}
+
+fn step(op: &Op, files: &mut Files, warnings: &mut Vec<Unenforced>) -> Result<(), CgroupError> {
     match op {
         Op::MakeDir { dir } => match fs::create_dir(dir) {
             Err(source) if source.kind() != ErrorKind::AlreadyExists => {
@@ -31,7 +55,7 @@ fn step(op: &Op, warnings: &mut Vec<Unenforced>) -> Result<(), CgroupError> {
         Op::CountBelow { dir } => count_below(dir),
         Op::RefuseIfAbove { key, file, limit } => refuse_if_above(key, file, *limit),
         Op::Write { key, need, choices } => {
-            let refusal = match write_first(key, choices) {
+            let refusal = match write_first(files, key, choices) {
                 Ok(()) => return Ok(()),
                 Err(refusal) => refusal,
             };
@@ -117,9 +141,13 @@ fn refuse_if_above(key: &'static str, file: &Path, limit: u64) -> Result<(), Cgr
     Ok(())
 }
 
-fn write_first(key: &'static str, choices: &[(PathBuf, String)]) -> Result<(), CgroupError> {
+fn write_first(
+    files: &mut Files,
+    key: &'static str,
+    choices: &[(PathBuf, String)],
+) -> Result<(), CgroupError> {
     for (file, value) in choices {
-        match write(file, value) {
+        match files.write(file, value) {
             Ok(()) => return Ok(()),
             Err(source) if source.kind() == ErrorKind::NotFound => {}
             Err(source) => {
@@ -150,7 +178,11 @@ fn as_warning(error: CgroupError) -> Result<Unenforced, CgroupError> {
 
 /// One write(2): cgroupfs takes a value whole or not at all.
 pub(super) fn write(file: &Path, value: &str) -> io::Result<()> {
-    let written = fs::OpenOptions::new().write(true).open(file)?.write(value.as_bytes())?;
+    write_whole(&fs::OpenOptions::new().write(true).open(file)?, value)
+}
+
+fn write_whole(mut file: &File, value: &str) -> io::Result<()> {
+    let written = file.write(value.as_bytes())?;
     if written == value.len() { Ok(()) } else { Err(ErrorKind::WriteZero.into()) }
 }
 

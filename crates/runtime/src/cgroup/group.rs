@@ -10,8 +10,8 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::apply::{apply, write};
-use super::op::Plan;
+use super::apply::{apply, apply_some, write};
+use super::op::{Op, Plan};
 use super::remove::{gone_is_fine, remove_trees};
 use super::stats::{self, Stats};
 use super::walk::{Visitor, gone_is_none, read_at, walk};
@@ -289,8 +289,18 @@ fn make(
     plan: &Plan,
 ) -> Result<(Cgroup, Vec<Unenforced>), CgroupError> {
     let group = Cgroup { hierarchy: Arc::clone(hierarchy), path: path.clone() };
-    group.remove()?;
-    match apply(plan) {
+    let directories = group.directories();
+    let made = if make_new(&directories)? {
+        apply_some(plan, |op| match op {
+            Op::MakeDir { dir } => directories.iter().any(|made| dir != made && dir.starts_with(made)),
+            Op::InheritCpuset { dir } => directories.iter().any(|made| dir.starts_with(made)),
+            _ => true,
+        })
+    } else {
+        group.remove()?;
+        apply(plan)
+    };
+    match made {
         Ok(warnings) => Ok((group, warnings)),
         Err(error) => {
             // The first error is the one to tell.
@@ -298,6 +308,21 @@ fn make(
             Err(error)
         }
     }
+}
+
+/// Makes the directories where, as most often, those above are there and nothing of the name is. False where not: some
+/// may have been made.
+fn make_new(directories: &[PathBuf]) -> Result<bool, CgroupError> {
+    for dir in directories {
+        match fs::create_dir(dir) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => {
+                return Ok(false);
+            }
+            Err(source) => return Err(CgroupError::Make { dir: dir.clone(), source }),
+        }
+    }
+    Ok(true)
 }
 
 enum Freezer {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::mountinfo::Mount;
 use super::{Anchor, CgroupError, CgroupPath};
 
 /// A resource controller, by the name version 1 has for it.
@@ -250,41 +251,6 @@ impl fmt::Display for Controller {
     }
 }
 
-/// A line of /proc/self/mountinfo, proc_pid_mountinfo(5).
-struct Mount<'a> {
-    root: PathBuf,
-    mount_point: PathBuf,
-    kind: &'a str,
-    options: &'a str,
-}
-
-impl<'a> Mount<'a> {
-    fn parse(line: &'a str) -> Option<Mount<'a>> {
-        let (front, back) = line.split_once(" - ")?;
-        let mut front = front.split(' ').skip(3);
-        let mut back = back.split(' ');
-        Some(Mount {
-            root: unescape(front.next()?),
-            mount_point: unescape(front.next()?),
-            kind: back.next()?,
-            options: back.nth(1)?,
-        })
-    }
-
-    /// The directory of the group called `path` in /proc/self/cgroup. A group that lies outside the
-    /// mounted part (a container that kept its host's cgroup namespace) can't be named: the top then
-    /// stands for it.
-    fn locate(&self, path: Option<&str>) -> PathBuf {
-        let below = path.and_then(|path| Path::new(path).strip_prefix(&self.root).ok());
-        match below {
-            Some(below) if below.components().all(|part| matches!(part, std::path::Component::Normal(_))) => {
-                self.mount_point.join(below)
-            }
-            _ => self.mount_point.clone(),
-        }
-    }
-}
-
 /// The path of the line of /proc/self/cgroup whose controller list has `name`; version 2's list is empty.
 fn own_path<'a>(own: &'a str, name: &str) -> Option<&'a str> {
     own.lines().find_map(|line| {
@@ -296,24 +262,4 @@ fn own_path<'a>(own: &'a str, name: &str) -> Option<&'a str> {
 
 fn words(text: &str) -> BTreeSet<String> {
     text.split_whitespace().map(str::to_owned).collect()
-}
-
-/// Undoes the octal escapes of mountinfo (space, tab, newline, backslash).
-fn unescape(field: &str) -> PathBuf {
-    let mut parts = field.split('\\');
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match code {
-            Some(code) => {
-                plain.push(char::from(code));
-                plain.push_str(&part[3..]);
-            }
-            None => {
-                plain.push('\\');
-                plain.push_str(part);
-            }
-        }
-    }
-    plain.into()
 }

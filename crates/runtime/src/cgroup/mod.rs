@@ -25,6 +25,7 @@ mod error;
 mod group;
 mod hierarchy;
 mod limits;
+mod mountinfo;
 mod oci;
 mod op;
 mod path;
@@ -41,6 +42,7 @@ pub use hierarchy::{Controller, Hierarchy, Home, Layout, UnifiedMount, V1Mount};
 pub use limits::{
     Ceiling, CpuLimits, DeviceNumber, DeviceRate, DeviceWeight, HugepageLimit, IoLimits, Limits, MemoryLimits,
 };
+pub(crate) use mountinfo::{GroupMounts, Version};
 pub use op::{Need, Op, Plan};
 pub use path::{Anchor, CgroupPath};
 pub use plan::{plan, plan_contained, plan_update};

@@ -16,9 +16,10 @@ use oci_spec::runtime::{LinuxSeccomp, Spec};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::op::Op;
-use crate::plan::{self, CgroupView, Host, Namespaces, Parts, PidNamespace, Plan, ProcessParts};
+use crate::plan::{self, CgroupView, Namespaces, Parts, PidNamespace, Plan, ProcessParts};
 use crate::seccomp::{self, Filter};
 
+pub use crate::plan::Launcher;
 pub use error::{LaunchError, PrepareError, SpawnError};
 pub use launching::{Launching, Progress, Running};
 pub(crate) use opening::{Cgroups, above_stdio, stdio};
@@ -86,13 +87,14 @@ pub struct Launch {
 /// # Errors
 ///
 /// When the specification is inconsistent or asks for what this runtime does not do; nothing was changed.
-pub fn prepare(input: LaunchInput) -> Result<Launch, PrepareError> {
+pub fn prepare(input: LaunchInput, launcher: &Launcher) -> Result<Launch, PrepareError> {
     plan::check_spec(&input.spec)?;
     let mut namespaces = Namespaces::open(&input.spec, input.netns.map(above_stdio).transpose()?)?;
     let pid = std::mem::replace(&mut namespaces.pid, PidNamespace::Callers);
     let own_cgroups = namespaces.has_own_cgroup();
-    let cgroup_view = input.cgroups.iter().map(|group| CgroupView::of(group, own_cgroups)).collect();
-    let Cgroups { birth, joins } = Cgroups::open(input.cgroups)?;
+    let mounts = &launcher.group_mounts;
+    let cgroup_view = input.cgroups.iter().map(|group| CgroupView::of(group, mounts, own_cgroups)).collect();
+    let Cgroups { birth, joins } = Cgroups::open(input.cgroups, mounts)?;
     let terminal = input.terminal.map(above_stdio).transpose()?;
     let console = terminal.as_ref().map(console).transpose()?;
     let process = ProcessParts {
@@ -104,7 +106,7 @@ pub fn prepare(input: LaunchInput) -> Result<Launch, PrepareError> {
         shortfall: input.shortfall,
     };
     let parts = Parts { namespaces, cgroups: joins, cgroup_view, console, process };
-    let Plan { ops, warnings } = plan::launch(&input.spec, parts, &Host::probe())?;
+    let Plan { ops, warnings } = plan::launch(&input.spec, parts, launcher)?;
     Ok(Launch { ops, warnings, root: Some(above_stdio(input.rootfs)?), pid, birth, mark: None })
 }
 

@@ -3,14 +3,12 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 use super::PrepareError;
+use crate::cgroup::{GroupMounts, Version};
 use crate::op::JoinCgroup;
-
-/// `CGROUP2_SUPER_MAGIC`, statfs(2).
-const CGROUP2: u64 = 0x6367_7270;
 
 /// Control groups, opened in the caller's namespaces.
 pub(crate) struct Cgroups {
@@ -21,13 +19,12 @@ pub(crate) struct Cgroups {
 }
 
 impl Cgroups {
-    pub(crate) fn open(directories: Vec<PathBuf>) -> Result<Self, PrepareError> {
+    pub(crate) fn open(directories: Vec<PathBuf>, mounts: &GroupMounts) -> Result<Self, PrepareError> {
         let mut cgroups = Self { birth: None, joins: Vec::new() };
         for path in directories {
             let refused = |source| PrepareError::Open { path: path.clone(), source };
-            let directory = open(&path, OFlags::PATH | OFlags::DIRECTORY).map_err(refused)?;
-            let magic = fstatfs(&directory).map_err(refused)?.f_type;
-            if magic as u64 == CGROUP2 && cgroups.birth.is_none() {
+            if mounts.version(&path).map_err(refused)? == Version::Two && cgroups.birth.is_none() {
+                let directory = open(&path, OFlags::PATH | OFlags::DIRECTORY).map_err(refused)?;
                 cgroups.birth = Some((path, above_stdio(directory)?));
             } else {
                 let procs = open(&path.join("cgroup.procs"), OFlags::WRONLY).map_err(refused)?;

@@ -7,6 +7,7 @@
 mod apparmor;
 mod credentials;
 mod failure;
+mod folder;
 mod gate;
 mod init;
 mod mount;
@@ -30,17 +31,19 @@ use rustix::io::Errno;
 pub use apparmor::AppArmor;
 pub use credentials::{Ambient, Become, Bounding, Capabilities};
 pub(crate) use failure::{Failure, Note, Record};
+pub(crate) use folder::Folder;
 pub use gate::Gate;
 pub use init::StayAsInit;
 pub use mount::{Mount, MountConsole};
-pub(crate) use mount::{Parameter, Source};
+pub(crate) use mount::{Parameter, Source, Target};
 pub use namespace::{JoinCgroup, JoinNamespace, JoinProcess, Unshare};
 pub(crate) use node::Rdev;
 pub use node::{Device, Directory, Symlink};
 pub(crate) use place::Place;
 pub(crate) use program::StringArray;
 pub use program::{Announce, Execute};
-pub use restrict::{Mask, ReadOnlyPath, ReadOnlyRoot};
+pub(crate) use restrict::Cover;
+pub use restrict::{Mask, MountAttributes, ReadOnlyPath, ReadOnlyRoot};
 pub use root::{AttachRoot, IsolateMounts, PivotRoot};
 pub use seccomp::Seccomp;
 pub use settings::{Conceal, Domainname, Hostname, Keyring, OomScoreAdj, ResourceLimit, Sysctl, Umask};
@@ -116,6 +119,7 @@ operations!(
     AttachRoot,
     Mount,
     MountConsole,
+    MountAttributes,
     Directory,
     Device,
     Symlink,

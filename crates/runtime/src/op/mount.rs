@@ -3,12 +3,12 @@
 //! A mount is made detached, given all its attributes, and attached last: at no moment is it visible
 //! without them. It is attached to a descriptor, not to a path (see [`super::within`]).
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{FileType, Mode, OFlags, fchmod, fstat, openat};
+use rustix::fs::{FileType, Mode, OFlags, fchmod, fstat, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
@@ -16,26 +16,44 @@ use rustix::mount::{
 };
 
 use super::failure::Message;
+use super::folder::Folder;
 use super::place::Place;
 use super::tree::Tree;
 use super::within::{self, Leaf};
-use super::{Child, Failure, Step};
+use super::{Child, Failure, Note, Step};
 use crate::sys::{MountAttr, Recursion, mount_setattr, mount_setattr_attached};
 
 /// Mounts something in the root; a missing target is created.
 #[derive(Debug)]
 pub struct Mount {
     pub(crate) source: Source,
-    /// A path of the root.
-    pub(crate) target: CString,
-    /// What the target may turn out to be.
-    pub(crate) place: Place,
+    pub(crate) target: Target,
     /// Changes the mount itself.
     pub(crate) attr: MountAttr,
     /// Changes the mount and, for a recursive bind, all below it.
     pub(crate) attr_below: MountAttr,
     /// Type, source and options, for people.
     pub(crate) label: String,
+}
+
+/// Where a mount goes.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// A path of the root, and what may turn out to be there.
+    Path(CString, Place),
+    /// A new directory of this name, in a folder that only we have had a hand in.
+    New(Arc<Folder>, CString),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path, _) => f.write_str(&path.to_string_lossy()),
+            Self::New(folder, name) => {
+                write!(f, "{}/{}", folder.path().to_string_lossy(), name.to_string_lossy())
+            }
+        }
+    }
 }
 
 /// Where a mount comes from.
@@ -57,17 +75,42 @@ pub(crate) struct Parameter {
 
 impl Step for Mount {
     fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
-        let tree = match &self.source {
-            Source::Bind(tree) => tree.take()?,
-            Source::New { fstype, parameters, .. } => new_tree(fstype, parameters)?,
-        };
-        let is_directory = within::kind(&tree)? == FileType::Directory;
-        let leaf = if is_directory { Leaf::Directory } else { Leaf::File };
-        let target = self.place.open(child.root()?, &self.target, leaf, tree.as_fd())?;
-        if let Source::New { mode_of_target: true, .. } = self.source {
-            copy_mode(target.as_fd(), tree.as_fd())?;
+        match &self.source {
+            Source::Bind(tree) => self.attach(child, tree.take()?.as_fd(), &self.attr),
+            Source::New { fstype, parameters, mode_of_target } => {
+                // A mode can be given only to what can still be written.
+                let at_once = if *mode_of_target { 0 } else { self.attr.set & FROM_THE_START };
+                let tree = new_tree(fstype, parameters, at_once)?;
+                let rest = if *mode_of_target { self.attr } else { self.attr.without(FROM_THE_START) };
+                self.attach(child, tree.as_fd(), &rest)
+            }
         }
-        attach_with(tree.as_fd(), target.as_fd(), &self.attr_below, &self.attr)
+    }
+}
+
+impl Mount {
+    /// Attaches the tree with what is still to be changed of its attributes.
+    fn attach(&self, child: &Child<'_>, tree: BorrowedFd<'_>, attr: &MountAttr) -> Result<(), Failure> {
+        let (path, place) = match &self.target {
+            Target::Path(path, place) => (path, place),
+            Target::New(folder, name) => {
+                let folder = folder.open(child.root()?)?;
+                mkdirat(folder, name.as_c_str(), Mode::from_raw_mode(0o755))?;
+                return attach_with(tree, (folder, name), &self.attr_below, attr);
+            }
+        };
+        let target = place.open(child.root()?, path, tree)?;
+        if let Source::New { mode_of_target: true, .. } = self.source {
+            copy_mode(target.as_fd(), tree)?;
+        }
+        let attached = attach_with(tree, itself(&target), &self.attr_below, attr);
+        // The kernel has no error of its own for it.
+        attached.map_err(|failure| match (within::kind(tree), within::kind(&target)) {
+            (Ok(one), Ok(other)) if (one == FileType::Directory) != (other == FileType::Directory) => {
+                Failure::noted(Errno::NOTDIR, Note::KindMismatch)
+            }
+            _ => failure,
+        })
     }
 }
 
@@ -77,12 +120,20 @@ impl fmt::Display for Mount {
     }
 }
 
-/// A detached mount of a new file system.
-pub(super) fn new_tree(fstype: &std::ffi::CStr, parameters: &[Parameter]) -> Result<OwnedFd, Failure> {
+/// Attributes that every kernel with this interface can give a new file system.
+const FROM_THE_START: u64 = libc::MOUNT_ATTR_RDONLY
+    | libc::MOUNT_ATTR_NOSUID
+    | libc::MOUNT_ATTR_NODEV
+    | libc::MOUNT_ATTR_NOEXEC
+    | libc::MOUNT_ATTR__ATIME
+    | libc::MOUNT_ATTR_NODIRATIME;
+
+/// A detached mount of a new file system that has these attributes, `MOUNT_ATTR_…`, from the start.
+pub(super) fn new_tree(fstype: &CStr, parameters: &[Parameter], attr: u64) -> Result<OwnedFd, Failure> {
     let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)?;
     configure(context.as_fd(), parameters)
         .map_err(|errno| Failure { message: said(context.as_fd()), ..Failure::from(errno) })?;
-    Ok(fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+    Ok(fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(attr as u32))?)
 }
 
 fn configure(context: BorrowedFd<'_>, parameters: &[Parameter]) -> Result<(), Errno> {
@@ -113,11 +164,19 @@ fn copy_mode(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
 /// A change of mounts: [`mount_setattr`] or what stands in for it.
 type Change = fn(BorrowedFd<'_>, Recursion, &MountAttr) -> Result<(), Errno>;
 
+/// Where a tree is attached: a directory and a name in it, or an empty name for what the descriptor refers to.
+type Spot<'a> = (BorrowedFd<'a>, &'a CStr);
+
+/// What a descriptor itself refers to.
+pub(super) fn itself(target: &OwnedFd) -> Spot<'_> {
+    (target.as_fd(), c"")
+}
+
 /// Gives a detached tree its attributes, first those for all of it, and attaches it. Without mount_setattr(2) only
 /// what is attached can be changed; nobody sees it then, for the program doesn't run yet.
 pub(super) fn attach_with(
     tree: BorrowedFd<'_>,
-    target: BorrowedFd<'_>,
+    spot: Spot<'_>,
     below: &MountAttr,
     own: &MountAttr,
 ) -> Result<(), Failure> {
@@ -128,20 +187,21 @@ pub(super) fn attach_with(
     };
     match set(mount_setattr) {
         Err(Errno::NOSYS) => {
-            attach(tree, target)?;
+            attach(tree, spot)?;
             Ok(set(mount_setattr_attached)?)
         }
         result => {
             result?;
-            attach(tree, target)
+            attach(tree, spot)
         }
     }
 }
 
-/// Attaches a detached tree to what a descriptor refers to.
-pub(super) fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Failure> {
-    let by_descriptor = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    Ok(move_mount(tree, c"", target, c"", by_descriptor)?)
+/// Attaches a detached tree; a link of the name is not followed.
+pub(super) fn attach(tree: BorrowedFd<'_>, (target, name): Spot<'_>) -> Result<(), Failure> {
+    let mut by_descriptor = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    by_descriptor.set(MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH, name.is_empty());
+    Ok(move_mount(tree, c"", target, name, by_descriptor)?)
 }
 
 /// Mounts the terminal as `/dev/console`.
@@ -156,7 +216,7 @@ pub struct MountConsole {
 impl Step for MountConsole {
     fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
         let target = within::create(child.root()?, c"/dev/console", Leaf::File)?;
-        attach(self.tree.as_fd(), target.as_fd())
+        attach(self.tree.as_fd(), itself(&target))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, Uid, chownat, fstat, makedev, mknodat, statat, symlinkat,
@@ -10,9 +11,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-use super::mount::attach;
+use super::mount::{attach, itself};
 use super::within::{self, Leaf};
-use super::{Child, Failure, Step};
+use super::{Child, Failure, Folder, Step};
 
 /// Makes a directory, parents included, when it is missing.
 #[derive(Debug)]
@@ -35,9 +36,9 @@ impl fmt::Display for Directory {
 /// Makes a device node, or binds the host's where nodes can't be made.
 #[derive(Debug)]
 pub struct Device {
-    pub(crate) parent: CString,
+    pub(crate) folder: Arc<Folder>,
     pub(crate) name: CString,
-    /// Parent and name: the host's path of the same device.
+    /// Folder and name: the host's path of the same device.
     pub(crate) path: CString,
     pub(crate) kind: FileType,
     pub(crate) rdev: Rdev,
@@ -56,12 +57,12 @@ pub(crate) struct Rdev {
 impl Step for Device {
     fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
         let root = child.root()?;
-        let parent = within::create(root, &self.parent, Leaf::Directory)?;
+        let parent = self.folder.open(root)?;
         let rdev = makedev(self.rdev.major, self.rdev.minor);
         let mode = Mode::from_raw_mode(self.mode);
-        match mknodat(&parent, self.name.as_c_str(), self.kind, mode, rdev) {
-            Ok(()) => self.own(parent.as_fd()),
-            Err(Errno::EXIST) => self.accept(parent.as_fd(), rdev),
+        match mknodat(parent, self.name.as_c_str(), self.kind, mode, rdev) {
+            Ok(()) => self.own(parent),
+            Err(Errno::EXIST) => self.accept(parent, rdev),
             Err(Errno::PERM) => self.bind(root),
             Err(errno) => Err(errno.into()),
         }
@@ -95,7 +96,7 @@ impl Device {
             return Err(Errno::PERM.into());
         }
         let target = within::create(root, &self.path, Leaf::File)?;
-        attach(tree.as_fd(), target.as_fd())
+        attach(tree.as_fd(), itself(&target))
     }
 }
 
@@ -115,15 +116,15 @@ impl fmt::Display for Device {
 /// Makes a symbolic link; one that exists is left alone.
 #[derive(Debug)]
 pub struct Symlink {
-    pub(crate) parent: CString,
+    pub(crate) folder: Arc<Folder>,
     pub(crate) name: CString,
     pub(crate) target: CString,
 }
 
 impl Step for Symlink {
     fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
-        let parent = within::create(child.root()?, &self.parent, Leaf::Directory)?;
-        match symlinkat(self.target.as_c_str(), &parent, self.name.as_c_str()) {
+        let parent = self.folder.open(child.root()?)?;
+        match symlinkat(self.target.as_c_str(), parent, self.name.as_c_str()) {
             Err(Errno::EXIST) => Ok(()),
             result => Ok(result?),
         }
@@ -133,6 +134,6 @@ impl Step for Symlink {
 impl fmt::Display for Symlink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |part: &CStr| part.to_string_lossy().into_owned();
-        write!(f, "link {}/{} to {}", text(&self.parent), text(&self.name), text(&self.target))
+        write!(f, "link {}/{} to {}", text(self.folder.path()), text(&self.name), text(&self.target))
     }
 }

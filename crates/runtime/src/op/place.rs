@@ -36,51 +36,55 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// Opens the target; a missing one is made.
+    /// Opens the target for a tree; a missing one is made.
     pub(super) fn open(
         self,
         root: BorrowedFd<'_>,
         path: &CStr,
-        leaf: Leaf,
         tree: BorrowedFd<'_>,
     ) -> Result<OwnedFd, Failure> {
-        let target = match self {
-            Self::Anywhere => anywhere(root, path, leaf)?,
-            Self::BelowSys => within::create(root, path, leaf)?,
-            Self::Plain => plain(root, path, leaf)?,
-            Self::Proc if is_whole(tree, PROC)? => plain(root, path, leaf)?,
-            Self::Sys if is_whole(tree, SYSFS)? => plain(root, path, leaf)?,
-            Self::Proc | Self::Sys => return Err(Failure::noted(Errno::PERM, Note::NotKernel)),
-        };
-        let is_directory = within::kind(&target)? == FileType::Directory;
-        if is_directory != (leaf == Leaf::Directory) {
-            return Err(Failure::noted(Errno::NOTDIR, Note::KindMismatch));
+        match self {
+            Self::Anywhere => anywhere(root, path, tree),
+            Self::BelowSys => match within::locate(root, path) {
+                Err(Errno::NOENT) => Ok(within::make(root, path, leaf(tree)?)?),
+                found => Ok(found?),
+            },
+            Self::Plain => plain(root, path, tree),
+            Self::Proc if is_whole(tree, PROC)? => plain(root, path, tree),
+            Self::Sys if is_whole(tree, SYSFS)? => plain(root, path, tree),
+            Self::Proc | Self::Sys => Err(Failure::noted(Errno::PERM, Note::NotKernel)),
         }
-        Ok(target)
     }
 }
 
-fn plain(root: BorrowedFd<'_>, path: &CStr, leaf: Leaf) -> Result<OwnedFd, Failure> {
+fn plain(root: BorrowedFd<'_>, path: &CStr, tree: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
     match within::locate_plain(root, path) {
         Err(Errno::LOOP) => Err(Failure::noted(Errno::LOOP, Note::Symlink)),
-        Err(Errno::NOENT) => Ok(within::create(root, path, leaf)?),
+        Err(Errno::NOENT) => Ok(within::make(root, path, leaf(tree)?)?),
         found => Ok(found?),
     }
 }
 
-fn anywhere(root: BorrowedFd<'_>, path: &CStr, leaf: Leaf) -> Result<OwnedFd, Failure> {
-    // Without a link it is where it is written, and that is neither `/proc` nor `/sys` nor the root.
-    if let Ok(target) = within::locate_plain(root, path) {
-        return Ok(target);
-    }
-    let target = within::create(root, path, leaf)?;
-    if is_on(&target, PROC)? || is_on(&target, SYSFS)? {
+fn anywhere(root: BorrowedFd<'_>, path: &CStr, tree: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+    let target = match within::locate_plain(root, path) {
+        // Without a link it is where it is written, and that is neither `/proc` nor `/sys` nor the root.
+        Ok(target) => return Ok(target),
+        Err(Errno::NOENT) => within::make(root, path, leaf(tree)?)?,
+        Err(_) => within::create(root, path, leaf(tree)?)?,
+    };
+    let magic = fstatfs(&target)?.f_type as u64;
+    if magic == PROC || magic == SYSFS {
         return Err(Failure::noted(Errno::PERM, Note::Kernel));
     }
     if identity(&target)? == identity(root)? {
         return Err(Failure::noted(Errno::PERM, Note::Root));
     }
     Ok(target)
+}
+
+/// What a tree can be mounted on.
+fn leaf(tree: BorrowedFd<'_>) -> Result<Leaf, Errno> {
+    Ok(if within::kind(tree)? == FileType::Directory { Leaf::Directory } else { Leaf::File })
 }
 
 /// The mount and the inode of what a descriptor refers to.

@@ -152,11 +152,14 @@ impl fmt::Display for CloseDescriptors {
 
 /// Puts all signals to their defaults, none blocked or ignored.
 #[derive(Debug)]
-pub struct ResetSignals;
+pub struct ResetSignals {
+    /// Those that the caller ignores: the clone has reset only what it handles.
+    pub(crate) ignored: u64,
+}
 
 impl Step for ResetSignals {
     fn perform(&self, _: &Child<'_>) -> Result<(), Failure> {
-        Ok(sys::reset_signals()?)
+        Ok(sys::reset_signals(self.ignored)?)
     }
 }
 

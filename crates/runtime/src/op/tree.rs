@@ -79,7 +79,7 @@ impl fmt::Display for Tree {
 pub struct CloneTree {
     pub(crate) tree: Arc<Tree>,
     /// Where it will be mounted, for people.
-    pub(crate) target: CString,
+    pub(crate) target: String,
 }
 
 impl Step for CloneTree {
@@ -91,6 +91,6 @@ impl Step for CloneTree {
 
 impl fmt::Display for CloneTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "clone {} for {}", self.tree, self.target.to_string_lossy())
+        write!(f, "clone {} for {}", self.tree, self.target)
     }
 }

@@ -67,8 +67,18 @@ pub(crate) fn locate_plain(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd,
 /// mode 0755. A dangling symbolic link is followed to where it points *inside the root*.
 pub(crate) fn create(root: BorrowedFd<'_>, path: &CStr, leaf: Leaf) -> Result<OwnedFd, Errno> {
     match locate(root, path) {
-        Err(Errno::NOENT) => Walk::new(path)?.run(root, leaf),
+        Err(Errno::NOENT) => make(root, path, leaf),
         found => found,
+    }
+}
+
+/// As [`create`], for a path that was not there a moment ago.
+pub(crate) fn make(root: BorrowedFd<'_>, path: &CStr, leaf: Leaf) -> Result<OwnedFd, Errno> {
+    let mut walk = Walk::new(path)?;
+    // By far most often only the last part is missing.
+    match walk.make_last(root, leaf) {
+        Err(Errno::NOENT | Errno::EXIST) => Walk::new(path)?.run(root, leaf),
+        made => made,
     }
 }
 
@@ -93,6 +103,14 @@ impl Walk {
         Ok(walk)
     }
 
+    /// Makes the last component, where the directory that it belongs to exists.
+    fn make_last(&mut self, root: BorrowedFd<'_>, leaf: Leaf) -> Result<OwnedFd, Errno> {
+        let mut name = PathBuffer::new();
+        self.rest.split_last(&mut name)?;
+        let parent = locate(root, self.rest.c_str()?)?;
+        make_in(parent.as_fd(), name.c_str()?, leaf)
+    }
+
     fn run(mut self, root: BorrowedFd<'_>, leaf: Leaf) -> Result<OwnedFd, Errno> {
         let mut here = locate(root, c"/")?;
         let mut links = 0;
@@ -104,7 +122,7 @@ impl Walk {
             here = match locate(root, self.done.c_str()?) {
                 Err(Errno::NOENT) => {
                     let leaf = if self.rest.is_finished() { leaf } else { Leaf::Directory };
-                    match make(here.as_fd(), name.c_str()?, leaf) {
+                    match make_in(here.as_fd(), name.c_str()?, leaf) {
                         Ok(made) => made,
                         // It exists after all, and yet can't be opened: a dangling link, or another's work
                         // of this moment. Either way what is there now is walked.
@@ -146,7 +164,7 @@ impl Walk {
 }
 
 /// Makes one component and opens it; never follows a link of that name.
-fn make(parent: BorrowedFd<'_>, name: &CStr, leaf: Leaf) -> Result<OwnedFd, Errno> {
+fn make_in(parent: BorrowedFd<'_>, name: &CStr, leaf: Leaf) -> Result<OwnedFd, Errno> {
     let mode = Mode::from_raw_mode(0o755);
     match leaf {
         Leaf::Directory => {
@@ -209,6 +227,20 @@ impl PathBuffer {
         name.push(self.bytes().get(..length).unwrap_or_default())?;
         self.start += length;
         Ok(length > 0)
+    }
+
+    /// Moves the last component into `name`, and leaves the directory that it is in.
+    fn split_last(&mut self, name: &mut Self) -> Result<(), Errno> {
+        let is_end = |byte: &&u8| **byte == b'/';
+        let end = self.length - self.bytes().iter().rev().take_while(is_end).count();
+        self.truncate(end);
+        let length = self.bytes().iter().rev().take_while(|byte| **byte != b'/').count();
+        let start = self.length - length;
+        name.length = 0;
+        name.push(self.bytes.get(start..self.length).ok_or(Errno::NAMETOOLONG)?)?;
+        self.truncate(start);
+        // The root, for a name that is in it or stands alone.
+        if start == 0 { self.push(b"/") } else { Ok(()) }
     }
 
     fn read_link(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {

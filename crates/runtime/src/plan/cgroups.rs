@@ -7,11 +7,13 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::mounts::Entry;
 use super::{Plan, c_path, c_string};
+use crate::cgroup::GroupMounts;
 use crate::launch::PrepareError;
-use crate::op::{Mount, Place, ReadOnlyPath, Source, Symlink, Tree};
+use crate::op::{Folder, Mount, MountAttributes, Place, Source, Symlink, Target, Tree};
 use crate::sys::MountAttr;
 
 /// One hierarchy as the container is to see it.
@@ -25,10 +27,8 @@ pub(crate) struct CgroupView {
 
 impl CgroupView {
     /// How to show a group; the whole hierarchy when the container has no cgroup namespace of its own.
-    pub(crate) fn of(group: &Path, own_namespace: bool) -> Self {
-        let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
-        let same = |path: &&Path| device(path) == device(group);
-        let mount = group.ancestors().take_while(same).last().unwrap_or(group);
+    pub(crate) fn of(group: &Path, mounts: &GroupMounts, own_namespace: bool) -> Self {
+        let mount = mounts.point(group).unwrap_or_else(|| top(group));
         let name = mount.file_name().map(|name| name.to_string_lossy().into_owned());
         let directory = if own_namespace { group } else { mount };
         let alone = mount == Path::new("/sys/fs/cgroup");
@@ -36,52 +36,56 @@ impl CgroupView {
     }
 }
 
+/// The topmost directory of the file system that a group is in, for one that was mounted since mounts were looked at.
+fn top(group: &Path) -> &Path {
+    let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    let own = device(group);
+    group.ancestors().take_while(|path| device(path) == own).last().unwrap_or(group)
+}
+
 pub(super) fn plan(plan: &mut Plan, entry: &Entry<'_>, view: &[CgroupView]) -> Result<(), PrepareError> {
     if let [CgroupView { directory, name: None }] = view {
-        plan.push(bind(entry, directory, &entry.target, entry.attr())?);
+        let attr = MountAttr { propagation: libc::MS_PRIVATE, ..entry.attr() };
+        let target = Target::Path(c_path(&entry.field, &entry.target)?, Place::Plain);
+        plan.push(bind(entry, directory, target, attr)?);
         return Ok(());
     }
     plan.push(frame(entry)?);
+    let folder = Folder::new(c_path(&entry.field, &entry.target)?);
     for CgroupView { directory, name } in view {
         let Some(name) = name else { continue };
-        plan.push(bind(entry, directory, &entry.target.join(name), entry.attr())?);
+        let target = Target::New(Arc::clone(&folder), c_string(&entry.field, name.as_bytes())?);
+        plan.push(bind(entry, directory, target, MountAttr::default())?);
         // Controllers mounted together are found under each of their names as well.
         let controllers = name.split(',').filter(|controller| controller != name);
         for controller in controllers {
             let text = |text: &str| c_string(&entry.field, text.as_bytes());
             let (link, target) = (text(controller)?, text(name)?);
-            plan.push(Symlink { parent: c_path(&entry.field, &entry.target)?, name: link, target });
+            plan.push(Symlink { folder: Arc::clone(&folder), name: link, target });
         }
     }
-    if entry.attr().set & libc::MOUNT_ATTR_RDONLY != 0 {
-        plan.push(ReadOnlyPath { path: c_path(&entry.field, &entry.target)? });
-    }
+    // The clones are still tied to the host's mounts: cut off here, before the program runs.
+    let attr = MountAttr { propagation: libc::MS_PRIVATE, ..entry.attr() };
+    let words = entry.words.iter().map(String::as_str).chain(["private"]).collect::<Vec<_>>().join(",");
+    plan.push(MountAttributes { folder, attr, words });
     Ok(())
 }
 
-fn bind(entry: &Entry<'_>, from: &Path, at: &Path, attr: MountAttr) -> Result<Mount, PrepareError> {
+fn bind(entry: &Entry<'_>, from: &Path, target: Target, attr: MountAttr) -> Result<Mount, PrepareError> {
     let path = c_string(&entry.field, from.as_os_str().as_bytes())?;
-    let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
-    Ok(Mount {
-        source: Source::Bind(Tree::new(path, None, false)),
-        target: c_path(&entry.field, at)?,
-        place: Place::Plain,
-        attr,
-        attr_below: private,
-        label: format!("bind cgroup {} at {}", from.display(), at.display()),
-    })
+    let label = format!("bind cgroup {} at {target}", from.display());
+    let source = Source::Bind(Tree::new(path, None, false));
+    Ok(Mount { source, target, attr, attr_below: MountAttr::default(), label })
 }
 
-/// The small file system that the hierarchies are mounted in. Writable until they are.
+/// The small file system that the hierarchies are mounted in. Its attributes come when they are, with theirs.
 fn frame(entry: &Entry<'_>) -> Result<Mount, PrepareError> {
     let mode = super::options::parameter(&entry.field, "mode=755")?;
-    let attr = MountAttr { set: entry.attr().set & !libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
     Ok(Mount {
         source: Source::New { fstype: c"tmpfs".to_owned(), parameters: vec![mode], mode_of_target: false },
-        target: c_path(&entry.field, &entry.target)?,
-        place: Place::Plain,
-        attr,
+        target: Target::Path(c_path(&entry.field, &entry.target)?, Place::Plain),
+        attr: MountAttr::default(),
         attr_below: MountAttr::default(),
-        label: entry.label("mount a frame for cgroups"),
+        label: format!("mount a frame for cgroups at {}", entry.target.display()),
     })
 }

@@ -3,7 +3,7 @@
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType as Type, Process};
 use rustix::process::Resource;
 
-use super::{Host, Plan};
+use super::{Launcher, Plan};
 use crate::launch::{PrepareError, Shortfall};
 use crate::op::{OomScoreAdj, ResourceLimit};
 
@@ -33,7 +33,7 @@ pub(super) fn resource_limits(
     plan: &mut Plan,
     process: &Process,
     shortfall: Shortfall,
-    host: &Host,
+    launcher: &Launcher,
 ) -> Result<(), PrepareError> {
     let mut seen = Vec::new();
     for limit in process.rlimits().iter().flatten() {
@@ -44,7 +44,7 @@ pub(super) fn resource_limits(
             ));
         }
         seen.push(limit.typ());
-        let op = resource_limit(plan, *limit, shortfall, host)?;
+        let op = resource_limit(plan, *limit, shortfall, launcher)?;
         plan.push(op);
     }
     Ok(())
@@ -54,7 +54,7 @@ fn resource_limit(
     plan: &mut Plan,
     limit: PosixRlimit,
     shortfall: Shortfall,
-    host: &Host,
+    launcher: &Launcher,
 ) -> Result<ResourceLimit, PrepareError> {
     let known = RESOURCES.iter().find(|(typ, _, _)| *typ == limit.typ());
     let (_, name, resource) =
@@ -64,7 +64,7 @@ fn resource_limit(
         let problem = format!("{name}: the soft limit {soft} is above the hard limit {hard}");
         return Err(PrepareError::invalid("process.rlimits", problem));
     }
-    if let Some(own) = host.hard_limit(resource).filter(|own| hard > *own && !host.may_raise()) {
+    if let Some(own) = launcher.hard_limit(resource).filter(|own| hard > *own && !launcher.may_raise()) {
         let what = format!(
             "the limit {name} can't be raised to {hard}: this process's own hard limit is {own}, and raising \
              it needs CAP_SYS_RESOURCE"
@@ -80,14 +80,14 @@ pub(super) fn oom_score_adj(
     plan: &mut Plan,
     process: &Process,
     shortfall: Shortfall,
-    host: &Host,
+    launcher: &Launcher,
 ) -> Result<(), PrepareError> {
     let Some(wanted) = process.oom_score_adj() else { return Ok(()) };
     if !(-1000..=1000).contains(&wanted) {
         return Err(PrepareError::invalid("process.oomScoreAdj", format!("{wanted} is not in -1000..=1000")));
     }
-    let own = host.oom_score_adj;
-    if wanted < own && !host.may_raise() {
+    let own = launcher.oom_score_adj;
+    if wanted < own && !launcher.may_raise() {
         let what = format!(
             "oom_score_adj can't be lowered to {wanted}: this process's own is {own}, and lowering it needs \
              CAP_SYS_RESOURCE"

@@ -1,12 +1,12 @@
 //! From the OCI specification to the list of operations.
 //!
-//! Pure: what has to be asked of the host or opened comes in as [`Host`] and as descriptors. The order of
+//! Pure: what has to be asked of the host or opened comes in as [`Launcher`] and as descriptors. The order of
 //! the list is decided here and nowhere else; each ordering that matters gives its reason.
 
 mod cgroups;
 mod check;
 mod devices;
-mod host;
+mod launcher;
 mod limits;
 mod mounts;
 mod namespaces;
@@ -18,18 +18,19 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use oci_spec::runtime::Spec;
 
 use crate::launch::{PrepareError, Shortfall};
 use crate::op::{
-    AttachRoot, ChangeDirectory, Conceal, Directory, Domainname, Hostname, IsolateMounts, JoinCgroup,
+    AttachRoot, ChangeDirectory, Conceal, Cover, Directory, Domainname, Hostname, IsolateMounts, JoinCgroup,
     JoinProcess, Keyring, Mask, Op, PivotRoot, ReadOnlyPath, ReadOnlyRoot, Unshare,
 };
 
 pub(crate) use cgroups::CgroupView;
 pub(crate) use check::{check_process, check_spec};
-pub(crate) use host::Host;
+pub use launcher::Launcher;
 pub(crate) use namespaces::{Namespaces, PidNamespace};
 pub(crate) use process::ProcessParts;
 
@@ -70,15 +71,15 @@ impl Plan {
 }
 
 /// Plans the first process of a container.
-pub(crate) fn launch(spec: &Spec, parts: Parts, host: &Host) -> Result<Plan, PrepareError> {
+pub(crate) fn launch(spec: &Spec, parts: Parts, launcher: &Launcher) -> Result<Plan, PrepareError> {
     let mut plan = Plan::default();
     let process = spec.process().as_ref().ok_or_else(|| PrepareError::invalid("process", "is missing"))?;
     let shortfall = parts.process.shortfall;
     plan.push(Conceal);
-    process::apparmor(&mut plan, process, host)?;
+    process::apparmor(&mut plan, process, launcher)?;
     join(&mut plan, spec, parts.cgroups, parts.namespaces)?;
     // While the host's /proc is there: the image's may be missing or no procfs.
-    limits::oom_score_adj(&mut plan, process, shortfall, host)?;
+    limits::oom_score_adj(&mut plan, process, shortfall, launcher)?;
     let mut mounted = Plan::default();
     mounts::Mounts::new(&parts.cgroup_view, parts.console).plan(&mut mounted, spec)?;
     plan.ops.extend(mounts::sources(&mounted.ops));
@@ -88,7 +89,7 @@ pub(crate) fn launch(spec: &Spec, parts: Parts, host: &Host) -> Result<Plan, Pre
     plan.push(Directory { path: c_path("process.cwd", process.cwd())? });
     restrict(&mut plan, spec)?;
     plan.push(PivotRoot);
-    process::plan(&mut plan, process, parts.process, host)?;
+    process::plan(&mut plan, process, parts.process, launcher)?;
     Ok(plan)
 }
 
@@ -98,17 +99,17 @@ pub(crate) fn exec(
     container: OwnedFd,
     cgroups: Vec<JoinCgroup>,
     parts: ProcessParts,
-    host: &Host,
+    launcher: &Launcher,
 ) -> Result<Plan, PrepareError> {
     let mut plan = Plan::default();
     plan.push(Conceal);
-    process::apparmor(&mut plan, process, host)?;
+    process::apparmor(&mut plan, process, launcher)?;
     // Before the namespaces: afterwards the host's cgroup files and /proc are out of sight.
     plan.ops.extend(cgroups.into_iter().map(Op::from));
-    limits::oom_score_adj(&mut plan, process, parts.shortfall, host)?;
+    limits::oom_score_adj(&mut plan, process, parts.shortfall, launcher)?;
     plan.push(Keyring);
     plan.push(JoinProcess { pidfd: container });
-    process::plan(&mut plan, process, parts, host)?;
+    process::plan(&mut plan, process, parts, launcher)?;
     Ok(plan)
 }
 
@@ -140,12 +141,14 @@ fn join(
 
 /// What is taken away from the finished tree. The root last: mount targets are created in it until then.
 fn restrict(plan: &mut Plan, spec: &Spec) -> Result<(), PrepareError> {
+    let cover = Cover::new();
     if let Some(linux) = spec.linux() {
         for path in linux.readonly_paths().iter().flatten() {
             plan.push(ReadOnlyPath { path: c_path("linux.readonlyPaths", Path::new(path))? });
         }
         for path in linux.masked_paths().iter().flatten() {
-            plan.push(Mask { path: c_path("linux.maskedPaths", Path::new(path))? });
+            let path = c_path("linux.maskedPaths", Path::new(path))?;
+            plan.push(Mask { path, cover: Arc::clone(&cover) });
         }
     }
     if spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly) == Some(true) {

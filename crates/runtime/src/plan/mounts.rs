@@ -12,7 +12,7 @@ use super::cgroups::{self, CgroupView};
 use super::options::{Options, parameter};
 use super::{Plan, c_path, c_string, devices};
 use crate::launch::PrepareError;
-use crate::op::{CloneTree, Mount, MountConsole, Op, Place, Source, Tree};
+use crate::op::{CloneTree, Mount, MountConsole, Op, Place, Source, Target, Tree};
 use crate::sys::MountAttr;
 
 const DEV: &str = "/dev";
@@ -44,7 +44,7 @@ pub(super) struct Mounts<'a> {
 pub(super) fn sources(mounts: &[Op]) -> Vec<Op> {
     let source = |op: &Op| match op {
         Op::Mount(Mount { source: Source::Bind(tree), target, .. }) => {
-            Some(CloneTree { tree: Arc::clone(tree), target: target.clone() }.into())
+            Some(CloneTree { tree: Arc::clone(tree), target: target.to_string() }.into())
         }
         _ => None,
     };
@@ -131,7 +131,9 @@ impl<'a> Entry<'a> {
         let mut mount = self.finish(Source::Bind(tree), label)?;
         // A clone starts as a slave of the host's mount. Unless that is wanted, it is cut off.
         if mount.attr.propagation == 0 && mount.attr_below.propagation == 0 {
-            mount.attr_below.propagation = libc::MS_PRIVATE;
+            // One mount alone is changed all at once.
+            let attr = if recursive { &mut mount.attr_below } else { &mut mount.attr };
+            attr.propagation = libc::MS_PRIVATE;
         }
         Ok(mount)
     }
@@ -153,7 +155,8 @@ impl<'a> Entry<'a> {
     fn finish(self, source: Source, label: String) -> Result<Mount, PrepareError> {
         let place = self.place()?;
         let Options { attr, attr_below, .. } = self.options;
-        Ok(Mount { source, target: c_path(&self.field, &self.target)?, place, attr, attr_below, label })
+        let target = Target::Path(c_path(&self.field, &self.target)?, place);
+        Ok(Mount { source, target, attr, attr_below, label })
     }
 
     /// What the written target allows; over `/proc` and `/sys` nearly nothing.

@@ -10,7 +10,7 @@ use oci_spec::runtime::Process;
 use rustix::process::Gid;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use super::{Host, Plan, c_string, enter, limits};
+use super::{Launcher, Plan, c_string, enter, limits};
 use crate::launch::{PrepareError, Shortfall};
 use crate::op::{
     Ambient, Announce, AppArmor, Become, Bounding, Capabilities, CloseDescriptors, ConnectStdio, Execute,
@@ -37,7 +37,7 @@ pub(super) fn plan(
     plan: &mut Plan,
     process: &Process,
     parts: ProcessParts,
-    host: &Host,
+    launcher: &Launcher,
 ) -> Result<(), PrepareError> {
     let has_terminal = parts.terminal.is_some();
     let size = process.console_size().map(|size| (size.height() as u16, size.width() as u16));
@@ -46,16 +46,16 @@ pub(super) fn plan(
     enter(plan, process.cwd())?;
     plan.push(ConnectStdio { stdio: parts.stdio, uid: process.user().uid() });
     plan.push(CloseDescriptors);
-    plan.push(ResetSignals);
+    plan.push(ResetSignals { ignored: launcher.ignored_signals });
     // After the last open: a low nofile would hit us. Before the user: raising needs a capability.
-    limits::resource_limits(plan, process, parts.shortfall, host)?;
+    limits::resource_limits(plan, process, parts.shortfall, launcher)?;
     plan.push(Umask(process.user().umask().unwrap_or(0o022)));
     let gains = process.no_new_privileges() != Some(true);
     // A filter also holds for what is left of the launch, so it comes as late as can be: where privileges may be
     // gained, while CAP_SYS_ADMIN is still there to install it.
     let filter = parts.seccomp.map(|filter| Seccomp { filter, privileged: gains });
     let (early, late) = if gains { (filter, None) } else { (None, filter) };
-    credentials(plan, process, parts.shortfall, early, host)?;
+    credentials(plan, process, parts.shortfall, early, launcher)?;
     // As late as can be, and before the copy that is to be the program: one process waits, not two.
     plan.push(Gate);
     if parts.init {
@@ -73,7 +73,7 @@ pub(super) fn plan(
 }
 
 /// The confinement that an AppArmor profile gives, where one is named.
-pub(super) fn apparmor(plan: &mut Plan, process: &Process, host: &Host) -> Result<(), PrepareError> {
+pub(super) fn apparmor(plan: &mut Plan, process: &Process, launcher: &Launcher) -> Result<(), PrepareError> {
     let Some(profile) = process.apparmor_profile().as_ref().filter(|name| !name.is_empty()) else {
         return Ok(());
     };
@@ -81,7 +81,7 @@ pub(super) fn apparmor(plan: &mut Plan, process: &Process, host: &Host) -> Resul
     if profile == "unconfined" {
         return Ok(());
     }
-    if !host.apparmor {
+    if !launcher.apparmor {
         return Err(PrepareError::Lacking {
             what: format!(
                 "the AppArmor profile {profile} can't confine anything: this kernel has no AppArmor"
@@ -98,18 +98,18 @@ fn credentials(
     process: &Process,
     shortfall: Shortfall,
     filter: Option<Seccomp>,
-    host: &Host,
+    launcher: &Launcher,
 ) -> Result<(), PrepareError> {
     let user = process.user();
     // Without the field, none: what is not asked for is not given.
     let wanted = process.capabilities().clone().unwrap_or_else(capabilities::none);
     let set = |oci: &Option<_>| capabilities::set(oci.as_ref());
-    let permitted = grantable(plan, set(wanted.permitted()), shortfall, host)?;
+    let permitted = grantable(plan, set(wanted.permitted()), shortfall, launcher)?;
     let bounding = set(wanted.bounding());
-    let inheritable = set(wanted.inheritable()) & host.permitted;
+    let inheritable = set(wanted.inheritable()) & launcher.permitted;
     let ambient = set(wanted.ambient()) & permitted & inheritable;
     let groups = user.additional_gids().iter().flatten().map(|gid| Gid::from_raw(*gid)).collect();
-    plan.push(Bounding { keep: bounding & host.bounding, drop: host.bounding - bounding });
+    plan.push(Bounding { keep: bounding & launcher.bounding, drop: launcher.bounding - bounding });
     plan.push(Become { uid: user.uid(), gid: user.gid(), groups });
     plan.ops.extend(filter.map(Op::from));
     let effective = set(wanted.effective()) & permitted;
@@ -126,14 +126,14 @@ fn grantable(
     plan: &mut Plan,
     wanted: CapabilitySet,
     shortfall: Shortfall,
-    host: &Host,
+    launcher: &Launcher,
 ) -> Result<CapabilitySet, PrepareError> {
-    let missing = wanted - host.permitted;
+    let missing = wanted - launcher.permitted;
     if !missing.is_empty() {
         let names = capabilities::text(missing);
         plan.lack(shortfall, format!("can't give capabilities that this process does not have: {names}"))?;
     }
-    Ok(wanted & host.permitted)
+    Ok(wanted & launcher.permitted)
 }
 
 fn program(process: &Process, executable: Option<PathBuf>) -> Result<Execute, PrepareError> {

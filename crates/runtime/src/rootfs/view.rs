@@ -59,6 +59,8 @@ pub enum Sight {
     Shown,
     /// A folder is seen with its owner and mode, and empty; a link as it is.
     Empty,
+    /// An empty file, where the base has nothing of that name.
+    File,
 }
 
 /// Assembles the view; the mounts are made in a throw-away mount namespace.
@@ -121,6 +123,15 @@ impl Tree<'_> {
     }
 
     fn add(&self, part: &Part) -> io::Result<()> {
+        if part.sight == Sight::File {
+            self.parents(&part.path)?;
+            return fs::File::create(self.root.join(&part.path))?
+                .set_permissions(Permissions::from_mode(0o644));
+        }
+        // A link on the way leads to another part of the base, and that one is seen as it is said for it.
+        if !part.path.ancestors().skip(1).all(|path| self.is_folder(path)) {
+            return Ok(());
+        }
         let found = match fs::symlink_metadata(self.base.join(&part.path)) {
             Ok(found) => Some(found),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -128,10 +139,6 @@ impl Tree<'_> {
             }
             Err(error) => return Err(error),
         };
-        // A link on the way leads to another part of the base, and that one is seen as it is said for it.
-        if !part.path.ancestors().skip(1).all(|path| self.is_folder(path)) {
-            return Ok(());
-        }
         let at = self.root.join(&part.path);
         match (part.sight, found) {
             (Sight::Hidden, None) => self.whiteout(&part.path),
@@ -150,7 +157,7 @@ impl Tree<'_> {
                         let path = Path::new("/").join(&part.path);
                         mark(&at, c"trusted.overlay.redirect", path.as_os_str().as_encoded_bytes())
                     }
-                    Sight::Empty | Sight::Hidden => mark(&at, c"trusted.overlay.opaque", b"y"),
+                    Sight::Empty | Sight::Hidden | Sight::File => mark(&at, c"trusted.overlay.opaque", b"y"),
                 }
             }
         }
@@ -172,13 +179,22 @@ impl Tree<'_> {
         Ok(mknodat(CWD, self.root.join(path), FileType::CharacterDevice, Mode::empty(), 0)?)
     }
 
-    /// The folders above a path that our layer doesn't have yet, like the base's.
+    /// The folders above a path that our layer doesn't have yet, like the base's. One that the base doesn't have either
+    /// is root's and open to all.
     fn parents(&self, path: &Path) -> io::Result<()> {
         let mut above: Vec<_> = path.ancestors().skip(1).collect();
         above.reverse();
         for folder in above {
-            if fs::symlink_metadata(self.root.join(folder)).is_err() {
-                self.folder(folder, &fs::symlink_metadata(self.base.join(folder))?)?;
+            let at = self.root.join(folder);
+            if fs::symlink_metadata(&at).is_ok() {
+                continue;
+            }
+            match fs::symlink_metadata(self.base.join(folder)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir(&at)?;
+                    fs::set_permissions(&at, Permissions::from_mode(0o755))?;
+                }
+                found => self.folder(folder, &found?)?,
             }
         }
         Ok(())

@@ -20,6 +20,13 @@ pub(crate) struct MountAttr {
     pub(crate) userns_fd: u64,
 }
 
+impl MountAttr {
+    /// What is left to be changed where these are as they should be.
+    pub(crate) fn without(self, done: u64) -> Self {
+        Self { set: self.set & !done, clear: self.clear & !done, ..self }
+    }
+}
+
 /// Whether the mounts below are changed as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recursion {

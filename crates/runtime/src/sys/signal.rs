@@ -15,11 +15,15 @@ const SET_SIZE: usize = size_of::<u64>();
 #[derive(Default)]
 struct KernelSigaction([u64; 4]);
 
-/// Puts every signal to its default and unblocks all. A program must not inherit what its starter ignores:
-/// Rust ignores SIGPIPE, and an ignored signal stays ignored across execve.
-pub(crate) fn reset_signals() -> Result<(), Errno> {
+/// Puts ignored signals to their defaults and unblocks all. A program must not inherit what its starter ignores: Rust
+/// ignores SIGPIPE, and an ignored signal stays ignored across execve. What the starter handles is at its default
+/// already, see [`super::clone3`].
+///
+/// Signal 1 is the lowest bit of `ignored`. Those that can't be ignored are skipped.
+pub(crate) fn reset_signals(ignored: u64) -> Result<(), Errno> {
     let default = KernelSigaction::default();
-    for signal in 1..=LAST_SIGNAL {
+    let is_ignored = |signal: &i32| ignored >> (signal - 1) & 1 == 1;
+    for signal in (1..=LAST_SIGNAL).filter(is_ignored) {
         if signal == libc::SIGKILL || signal == libc::SIGSTOP {
             continue;
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use hoist_runtime::launch::{self, BENEATH};
+use hoist_runtime::launch::BENEATH;
 use hoist_runtime::{capabilities, defaults};
 use oci_spec::runtime::Spec;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
@@ -21,7 +21,7 @@ fn with_inner(world: &World) -> std::path::PathBuf {
 }
 
 fn refused(world: &World, spec: Spec) -> (String, String) {
-    let error = match launch::prepare(world.input(spec).0) {
+    let error = match prepare(world.input(spec).0) {
         Err(error) => return (error.to_string(), String::new()),
         Ok(launch) => start(launch).unwrap_err(),
     };
@@ -215,7 +215,7 @@ fn what_is_mounted_later_travels_as_far_as_it_is_meant_to() {
         [("rslave", "100", "seen\n"), ("rshared", "100", "seen\n"), ("rprivate", "3", "")]
     {
         let (input, output) = world.input(bind(&look.replace("$TRIES", tries), propagation));
-        let started = start(launch::prepare(input).unwrap()).unwrap();
+        let started = start(prepare(input).unwrap()).unwrap();
         assert_eq!(read_line(&output), "ready");
         mount("tmpfs", inner.join("later"), "tmpfs", MountFlags::empty(), None).unwrap();
         fs::write(inner.join("later/outside"), "").unwrap();

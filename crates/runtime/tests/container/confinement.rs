@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 
-use hoist_runtime::{defaults, launch, sealed};
+use hoist_runtime::{defaults, sealed};
 use rustix::fs::{Mode, OFlags};
 
 use crate::world::*;
@@ -27,7 +27,7 @@ fn a_working_directory_can_not_be_a_descriptor() {
     edit_process(&mut spec, |process| {
         process.set_cwd(format!("/proc/self/fd/{}", leaked.as_raw_fd()).into());
     });
-    let error = start(launch::prepare(world.input(spec).0).unwrap()).unwrap_err();
+    let error = start(prepare(world.input(spec).0).unwrap()).unwrap_err();
     assert!(error.doing.contains("directory /proc/self/fd/"), "{error}");
     assert_eq!(error.source, Some(rustix::io::Errno::LOOP));
 }
@@ -60,7 +60,7 @@ fn a_link_for_proc_is_refused() {
     let Some(world) = World::new("a_link_for_proc_is_refused") else { return };
     fs::remove_dir(world.base().join("proc")).unwrap();
     symlink("tmp", world.base().join("proc")).unwrap();
-    let error = start(launch::prepare(world.input(shell("true")).0).unwrap()).unwrap_err();
+    let error = start(prepare(world.input(shell("true")).0).unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "can't mount proc at /proc (nosuid,noexec,nodev)");
     assert!(error.advice.unwrap().contains("symbolic link"));
 }
@@ -71,7 +71,7 @@ fn a_loop_of_links_is_an_error() {
     symlink("loop", world.base().join("loop")).unwrap();
     let mut spec = shell("true");
     add_mount(&mut spec, defaults::mount("/loop/x", "tmpfs", "tmpfs", &[]));
-    let error = start(launch::prepare(world.input(spec).0).unwrap()).unwrap_err();
+    let error = start(prepare(world.input(spec).0).unwrap()).unwrap_err();
     assert_eq!(error.source, Some(rustix::io::Errno::LOOP), "{error}");
 }
 

@@ -99,9 +99,9 @@ fn limits_are_set_and_what_is_beyond_us_is_said() {
     });
     let (mut input, _output) = world.input(spec.clone());
     input.shortfall = launch::Shortfall::Refuse;
-    let refused = launch::prepare(input);
+    let refused = prepare(input);
     let (input, _output) = world.input(spec);
-    let warned = launch::prepare(input).unwrap();
+    let warned = prepare(input).unwrap();
     if can_raise {
         assert!(refused.is_ok() && warned.warnings().is_empty());
     } else {

@@ -2,8 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
-use hoist_runtime::exec::{self, ExecInput};
-use hoist_runtime::launch::{self, Shortfall};
+use hoist_runtime::exec::ExecInput;
+use hoist_runtime::launch::Shortfall;
 use hoist_runtime::{capabilities, defaults, sandbox};
 use oci_spec::runtime::Process;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -13,7 +13,7 @@ use crate::world::*;
 fn container(world: &World) -> Started {
     let (mut input, output) = world.input(shell("echo inside > /tmp/mark; echo up; exec sleep 1000"));
     input.netns = Some(sandbox::network_namespace().unwrap());
-    let running = start(launch::prepare(input).unwrap()).unwrap();
+    let running = start(prepare(input).unwrap()).unwrap();
     assert_eq!(read_line(&output), "up");
     running
 }
@@ -47,7 +47,7 @@ fn an_exec_is_a_process_of_the_container_and_a_child_of_the_caller() {
     let script = "cat /tmp/mark; hostname; grep CapEff /proc/self/status; ls /proc/self/fd | wc -l; \
                   for n in pid mnt net; do readlink /proc/self/ns/$n; done";
     let (input, output) = input(&container, process(&["/bin/sh", "-c", script]));
-    let text = finish(exec::prepare(input).unwrap(), output).ok();
+    let text = finish(prepare_exec(input).unwrap(), output).ok();
     let pid = container.pid.as_raw_nonzero();
     let namespaces = ["pid", "mnt", "net"].map(|kind| {
         std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap().to_string_lossy().into_owned()
@@ -62,7 +62,7 @@ fn the_caller_stays_in_its_own_pid_namespace() {
     let Some(world) = World::new("the_caller_stays_in_its_own_pid_namespace") else { return };
     let container = container(&world);
     let (input, output) = input(&container, process(&["/bin/true"]));
-    finish(exec::prepare(input).unwrap(), output).ok();
+    finish(prepare_exec(input).unwrap(), output).ok();
     let own = std::fs::read_link("/proc/thread-self/ns/pid").unwrap();
     assert_eq!(std::fs::read_link("/proc/thread-self/ns/pid_for_children").unwrap(), own);
     assert_eq!(rustix::process::dumpable_behavior().unwrap(), rustix::process::DumpableBehavior::Dumpable);
@@ -79,7 +79,7 @@ fn an_exec_has_its_own_user_environment_and_directory() {
         .set_capabilities(Some(defaults::capabilities(capabilities::DEFAULT, 1000)));
     process.user_mut().set_uid(1000).set_gid(1001);
     let (input, output) = input(&container, process);
-    let text = finish(exec::prepare(input).unwrap(), output).ok();
+    let text = finish(prepare_exec(input).unwrap(), output).ok();
     assert_eq!(text, "1000\n/tmp\ngreen\nCapEff:\t0000000000000000\n");
 }
 
@@ -88,13 +88,13 @@ fn an_exec_that_fails_says_why() {
     let Some(world) = World::new("an_exec_that_fails_says_why") else { return };
     let container = container(&world);
     let (input_, _output) = input(&container, process(&["bash"]));
-    let error = start(exec::prepare(input_).unwrap()).unwrap_err();
+    let error = start(prepare_exec(input_).unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "can't execute bash: executable file not found in PATH");
 
     let mut missing = process(&["/bin/true"]);
     missing.set_cwd("/not/there".into());
     let (input_, _output) = input(&container, missing);
-    let error = start(exec::prepare(input_).unwrap()).unwrap_err();
+    let error = start(prepare_exec(input_).unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "can't enter the working directory /not/there");
 }
 
@@ -104,6 +104,6 @@ fn an_exec_into_an_ended_container_is_an_error() {
     let container = container(&world);
     let (input, _output) = input(&container, process(&["/bin/true"]));
     drop(container);
-    let error = exec::prepare(input).unwrap().spawn().unwrap_err();
+    let error = prepare_exec(input).unwrap().spawn().unwrap_err();
     assert_eq!(error.to_string(), "the container has ended");
 }

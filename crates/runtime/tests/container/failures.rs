@@ -10,7 +10,7 @@ use rustix::process::{WaitOptions, waitpid};
 use crate::world::*;
 
 fn failure(world: &World, spec: oci_spec::runtime::Spec) -> (String, Option<String>) {
-    let mut launching = launch::prepare(world.input(spec).0).unwrap().spawn().unwrap();
+    let mut launching = prepare(world.input(spec).0).unwrap().spawn().unwrap();
     launching.release();
     let pid = launching.pid();
     let error = settle(launching).unwrap_err();
@@ -74,19 +74,19 @@ fn what_is_not_done_is_refused_before_anything_happens() {
     edit_process(&mut spec, |process| {
         process.set_selinux_label(Some("system_u:system_r:container_t:s0".to_owned()));
     });
-    let error = launch::prepare(world.input(spec).0).unwrap_err();
+    let error = prepare(world.input(spec).0).unwrap_err();
     assert_eq!(error.to_string(), "process.selinuxLabel is not supported by this runtime");
 
     let mut spec = shell("true");
     add_mount(&mut spec, defaults::mount("/x", "bind", "/etc", &["rbind", "ridmap"]));
-    let error = launch::prepare(world.input(spec).0).unwrap_err();
+    let error = prepare(world.input(spec).0).unwrap_err();
     assert_eq!(error.to_string(), "mounts: /x: the mount option ridmap is not supported by this runtime");
 }
 
 #[test]
 fn a_dropped_launch_kills_its_child() {
     let Some(world) = World::new("a_dropped_launch_kills_its_child") else { return };
-    let launching = launch::prepare(world.input(shell("sleep 1000")).0).unwrap().spawn().unwrap();
+    let launching = prepare(world.input(shell("sleep 1000")).0).unwrap().spawn().unwrap();
     let pid = launching.pid();
     drop(launching);
     let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().unwrap();
@@ -97,10 +97,10 @@ fn a_dropped_launch_kills_its_child() {
 fn a_child_waits_until_it_is_released() {
     let Some(world) = World::new("a_child_waits_until_it_is_released") else { return };
     let (input, output) = world.input(shell("echo up"));
-    let mut first = launch::prepare(input).unwrap().spawn().unwrap();
+    let mut first = prepare(input).unwrap().spawn().unwrap();
     // What waits at its gate holds no other's open: the second is released though the first never is.
     let (input, second_output) = world.input(shell("echo second"));
-    let mut second = launch::prepare(input).unwrap().spawn().unwrap();
+    let mut second = prepare(input).unwrap().spawn().unwrap();
     second.release();
     assert_eq!(wait(&settle(second).unwrap()), 0);
     assert_eq!(read_all(second_output), "second\n");

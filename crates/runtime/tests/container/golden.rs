@@ -1,7 +1,7 @@
 //! A launch as text: every operation in its order.
 
 use expect_test::expect;
-use hoist_runtime::{defaults, launch, sandbox};
+use hoist_runtime::{defaults, sandbox};
 
 use crate::world::*;
 
@@ -46,8 +46,8 @@ fn a_default_launch_as_text() {
         mount mqueue at /dev/mqueue (nosuid,noexec,nodev)
         mount tmpfs at /dev/shm (nosuid,noexec,nodev,mode=1777,size=67108864)
         mount sysfs at /sys (nosuid,noexec,nodev,ro)
-        mount a frame for cgroups at /sys/fs/cgroup (nosuid,noexec,nodev,ro)
-        make /sys/fs/cgroup read-only
+        mount a frame for cgroups at /sys/fs/cgroup
+        make all mounts at /sys/fs/cgroup nosuid,noexec,nodev,ro,private
         bind all of /srv/data at /data (ro)
         make directory /app
         make /proc/bus read-only
@@ -82,5 +82,5 @@ fn a_default_launch_as_text() {
         wait for the caller's word
         clone the program's process and stay as its init
         say that the program is next
-        execute /bin/sh as ["/bin/sh", "-c", "true"] with PATH"#]].assert_eq(&launch::prepare(input).unwrap().to_string());
+        execute /bin/sh as ["/bin/sh", "-c", "true"] with PATH"#]].assert_eq(&prepare(input).unwrap().to_string());
 }

@@ -1,6 +1,5 @@
 //! The small PID 1.
 
-use hoist_runtime::launch;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::world::*;
@@ -8,7 +7,7 @@ use crate::world::*;
 fn with_init(world: &World, script: &str) -> (Started, std::os::fd::OwnedFd) {
     let (mut input, output) = world.input(shell(script));
     input.init = true;
-    (start(launch::prepare(input).unwrap()).unwrap(), output)
+    (start(prepare(input).unwrap()).unwrap(), output)
 }
 
 #[test]
@@ -69,7 +68,7 @@ fn a_failing_program_under_init_is_told_as_well() {
     let Some(world) = World::new("a_failing_program_under_init_is_told_as_well") else { return };
     let (mut input, _output) = world.input(command(&["nothing"]));
     input.init = true;
-    let error = start(launch::prepare(input).unwrap()).unwrap_err();
+    let error = start(prepare(input).unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "can't execute nothing: executable file not found in PATH");
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use hoist_runtime::{defaults, launch};
+use hoist_runtime::defaults;
 use oci_spec::runtime::{LinuxDeviceBuilder, LinuxDeviceType};
 
 use crate::world::*;
@@ -143,7 +143,7 @@ fn the_cgroup_tree_shows_the_containers_own() {
                   mkdir /sys/fs/cgroup/memory/x /sys/fs/cgroup/x 2>/dev/null; true";
     let (mut input, output) = world.input(shell(script));
     input.cgroups = groups.clone();
-    let output = finish(launch::prepare(input).unwrap(), output);
+    let output = finish(prepare(input).unwrap(), output);
     for group in &groups {
         fs::remove_dir(group).unwrap();
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hoist_runtime::{launch, sandbox};
+use hoist_runtime::sandbox;
 use oci_spec::runtime::LinuxNamespaceType;
 
 use crate::world::*;
@@ -18,7 +18,7 @@ fn every_namespace_is_new() {
     let Some(world) = World::new("every_namespace_is_new") else { return };
     let (mut input, output) = world.input(shell("echo up; sleep 1000"));
     input.netns = Some(sandbox::network_namespace().unwrap());
-    let running = start(launch::prepare(input).unwrap()).unwrap();
+    let running = start(prepare(input).unwrap()).unwrap();
     assert_eq!(read_line(&output), "up");
     let pid = running.pid.as_raw_nonzero().to_string();
     for kind in KINDS {
@@ -39,7 +39,7 @@ fn what_is_not_listed_is_shared() {
         linux.namespaces_mut().as_mut().unwrap().retain(|n| n.typ() == LinuxNamespaceType::Mount);
     });
     let (input, output) = world.input(spec);
-    let text = finish(launch::prepare(input).unwrap(), output).ok();
+    let text = finish(prepare(input).unwrap(), output).ok();
     let own: Vec<_> = ["pid", "uts", "ipc", "net"].map(|kind| namespace("thread-self", kind)).into();
     assert_eq!(text.lines().collect::<Vec<_>>(), own);
 }
@@ -48,7 +48,7 @@ fn what_is_not_listed_is_shared() {
 fn another_containers_namespaces_are_joined_by_path() {
     let Some(world) = World::new("another_containers_namespaces_are_joined_by_path") else { return };
     let (input, output) = world.input(shell("echo up; exec sleep 1000"));
-    let first = start(launch::prepare(input).unwrap()).unwrap();
+    let first = start(prepare(input).unwrap()).unwrap();
     assert_eq!(read_line(&output), "up");
     let pid = first.pid.as_raw_nonzero().to_string();
     let other = tempfile::tempdir().unwrap();
@@ -73,7 +73,7 @@ fn another_containers_namespaces_are_joined_by_path() {
     });
     let (mut input, output) = world.input(spec);
     input.rootfs = hoist_runtime::rootfs::assemble(&hoist_runtime::rootfs::Rootfs::Layers(layers)).unwrap();
-    let text = finish(launch::prepare(input).unwrap(), output).ok();
+    let text = finish(prepare(input).unwrap(), output).ok();
     let expected: Vec<_> = ["pid", "uts", "ipc", "net"].map(|kind| namespace(&pid, kind)).into();
     assert_eq!(text.lines().collect::<Vec<_>>(), expected);
 }
@@ -99,6 +99,6 @@ fn a_sysctl_of_the_host_is_refused() {
     edit_linux(&mut spec, |linux| {
         linux.set_sysctl(Some([("vm.swappiness".to_owned(), "1".to_owned())].into()));
     });
-    let error = launch::prepare(world.input(spec).0).unwrap_err().to_string();
+    let error = prepare(world.input(spec).0).unwrap_err().to_string();
     assert_eq!(error, "linux.sysctl: vm.swappiness belongs to the host, not to a namespace of the container");
 }

@@ -4,7 +4,6 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use hoist_runtime::launch;
 use hoist_runtime::rootfs::view::{Part, ROOT, Sight, View};
 use hoist_runtime::rootfs::{self, Layers, Rootfs};
 
@@ -46,7 +45,7 @@ fn the_hosts_root_can_be_a_layer_with_the_writable_one_below_it() {
     let (reading, writing) = rustix::pipe::pipe().unwrap();
     input.stdio = stdio(&writing);
     drop(writing);
-    assert_eq!(finish(launch::prepare(input).unwrap(), reading).ok(), "mine\n");
+    assert_eq!(finish(prepare(input).unwrap(), reading).ok(), "mine\n");
     assert_eq!(fs::read_to_string("/etc/hostname").ok(), before);
     assert_eq!(fs::read_to_string(world.dir.path().join("upper/etc/hostname")).unwrap(), "mine\n");
 }
@@ -56,7 +55,7 @@ fn a_directory_is_used_as_it_is() {
     let Some(world) = World::new("a_directory_is_used_as_it_is") else { return };
     let (mut input, output) = world.input(shell("echo written > /tmp/file"));
     input.rootfs = rootfs::assemble(&Rootfs::Directory(world.base())).unwrap();
-    finish(launch::prepare(input).unwrap(), output).ok();
+    finish(prepare(input).unwrap(), output).ok();
     assert_eq!(fs::read_to_string(world.base().join("tmp/file")).unwrap(), "written\n");
 }
 
@@ -109,7 +108,7 @@ fn a_view_shows_its_parts_and_never_what_comes_later() {
     let (reading, writing) = rustix::pipe::pipe().unwrap();
     input.stdio[0] = reading;
     input.rootfs = rootfs::assemble(&view).unwrap();
-    let started = start(launch::prepare(input).unwrap()).unwrap();
+    let started = start(prepare(input).unwrap()).unwrap();
     assert_eq!(read_line(&output), "ready");
     // What comes while it runs.
     for folder in ["data", ROOT] {

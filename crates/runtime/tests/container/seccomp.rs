@@ -2,8 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
-use hoist_runtime::exec::{self, ExecInput};
-use hoist_runtime::launch::{self, Shortfall};
+use hoist_runtime::exec::ExecInput;
+use hoist_runtime::launch::Shortfall;
 use hoist_runtime::seccomp::{Circumstances, default_profile};
 use hoist_runtime::{capabilities, defaults, sandbox};
 use oci_spec::runtime::{LinuxSeccomp, Spec};
@@ -80,7 +80,7 @@ fn an_init_is_filtered_like_its_program() {
         });
         let (mut input, output) = world.input(spec);
         input.init = true;
-        let output = finish(launch::prepare(input).unwrap(), output);
+        let output = finish(prepare(input).unwrap(), output);
         assert_eq!(output.ok(), "Seccomp:\t2\nSeccomp:\t2\n");
     }
 }
@@ -106,7 +106,7 @@ fn an_exec_has_the_filter_it_is_given() {
     let Some(world) = World::new("an_exec_has_the_filter_it_is_given") else { return };
     let (mut input, _output) = world.input(with_filter(command(&["/bin/sleep", "60"]), default()));
     input.netns = Some(sandbox::network_namespace().unwrap());
-    let container = start(launch::prepare(input).unwrap()).unwrap();
+    let container = start(prepare(input).unwrap()).unwrap();
     let exec = |seccomp: Option<LinuxSeccomp>| {
         let (reading, writing): (OwnedFd, OwnedFd) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let input = ExecInput {
@@ -120,7 +120,7 @@ fn an_exec_has_the_filter_it_is_given() {
             shortfall: Shortfall::Warn,
         };
         drop(writing);
-        finish(exec::prepare(input).unwrap(), reading).ok()
+        finish(prepare_exec(input).unwrap(), reading).ok()
     };
     assert_eq!(exec(Some(default())), "Seccomp:\t2\n");
     assert_eq!(exec(None), "Seccomp:\t0\n");
@@ -166,7 +166,7 @@ fn a_filter_that_forbids_everything_ends_the_process() {
         });
         let (input, _output) = world.input(spec);
         // It has no way left to say that it failed; what matters is that it doesn't stay.
-        match start(launch::prepare(input).unwrap()) {
+        match start(prepare(input).unwrap()) {
             Ok(started) => assert!(wait(&started) > 128),
             Err(error) => assert!(error.to_string().contains("ended"), "{error}"),
         }
@@ -177,7 +177,7 @@ fn a_filter_that_forbids_everything_ends_the_process() {
 fn what_can_not_be_filtered_is_refused_before_anything_runs() {
     let Some(world) = World::new("what_can_not_be_filtered_is_refused_before_anything_runs") else { return };
     let (input, _output) = world.input(with_filter(shell("true"), refusing(&["mount"], "SCMP_ACT_NOTIFY")));
-    let error = launch::prepare(input).unwrap_err();
+    let error = prepare(input).unwrap_err();
     assert_eq!(error.to_string(), "the seccomp profile can't be used");
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("SCMP_ACT_NOTIFY"));
 }
@@ -193,7 +193,7 @@ fn an_apparmor_profile_is_an_error_where_there_is_no_apparmor() {
             process.set_apparmor_profile(Some(profile.to_owned()));
         });
         let (input, _output) = world.input(spec);
-        launch::prepare(input).map(|launch| launch.to_string())
+        prepare(input).map(|launch| launch.to_string())
     };
     assert!(!prepare("unconfined").unwrap().contains("AppArmor"));
     let named = prepare("docker-default");
@@ -239,7 +239,7 @@ fn keyrings_are_the_containers_own() {
     });
     let (mut input, output) = world.input(spec);
     input.netns = Some(sandbox::network_namespace().unwrap());
-    let container = start(launch::prepare(input).unwrap()).unwrap();
+    let container = start(prepare(input).unwrap()).unwrap();
     let lines: Vec<_> =
         std::iter::repeat_with(|| read_line(&output)).take_while(|line| line != "end").collect();
     let text = lines.join("\n");
@@ -256,6 +256,6 @@ fn keyrings_are_the_containers_own() {
         shortfall: Shortfall::Warn,
     };
     drop(writing);
-    let text = finish(exec::prepare(input).unwrap(), reading).ok();
+    let text = finish(prepare_exec(input).unwrap(), reading).ok();
     assert!(text.contains("keyring") && !seen(&text), "{text}");
 }

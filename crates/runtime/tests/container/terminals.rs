@@ -2,7 +2,6 @@
 
 use std::os::fd::OwnedFd;
 
-use hoist_runtime::launch;
 use oci_spec::runtime::BoxBuilder;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -30,7 +29,7 @@ fn run(world: &World, script: &str, init: bool) -> String {
     input.stdio = [(); 3].map(|()| slave.try_clone().unwrap());
     input.terminal = Some(slave);
     input.init = init;
-    let running = start(launch::prepare(input).unwrap()).unwrap();
+    let running = start(prepare(input).unwrap()).unwrap();
     let text = drain(&master);
     assert_eq!(wait(&running), 0, "{text}");
     text.replace('\r', "")

@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use hoist_runtime::exec::{self, ExecInput};
 use hoist_runtime::launch::{
-    self, Launch, LaunchError, LaunchInput, Launching, Progress, Running, Shortfall,
+    self, Launch, LaunchError, LaunchInput, Launcher, Launching, PrepareError, Progress, Running, Shortfall,
 };
 use hoist_runtime::rootfs::{self, Layers, Rootfs};
 use hoist_runtime::{capabilities, defaults, sandbox};
@@ -81,7 +82,7 @@ impl World {
     pub(crate) fn run(&self, spec: Spec) -> Output {
         let (mut input, output) = self.input(spec);
         input.netns = Some(sandbox::network_namespace().unwrap());
-        finish(launch::prepare(input).unwrap(), output)
+        finish(prepare(input).unwrap(), output)
     }
 
     /// An input whose standard output and error are a pipe, and the pipe.
@@ -100,6 +101,15 @@ impl World {
         };
         (input, reading)
     }
+}
+
+/// Prepares as a process that has just begun does.
+pub(crate) fn prepare(input: LaunchInput) -> Result<Launch, PrepareError> {
+    launch::prepare(input, &Launcher::of_this_process())
+}
+
+pub(crate) fn prepare_exec(input: ExecInput) -> Result<Launch, PrepareError> {
+    exec::prepare(input, &Launcher::of_this_process())
 }
 
 /// Whether this is root of the host; prints that the test is skipped if not.
