@@ -28,6 +28,7 @@ use crate::instances::ends::Ends;
 use crate::instances::execs::Execs;
 use crate::instances::health_log::HealthLog;
 use crate::instances::probes::Probes;
+use crate::instances::{files, volatile};
 use crate::layout::Layout;
 use crate::processes::dns_watch::DnsWatch;
 use crate::processes::held::Held;
@@ -149,6 +150,8 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
             .create(dir)
             .map_err(set_up("make the state folders"))?;
     }
+    volatile::open(&layout.volatile()).map_err(set_up("make the state folders"))?;
+    files::skeleton(&layout.skeleton()).map_err(set_up("make the state folders"))?;
     let groups = CgroupPath::new(Anchor::Root, Path::new("hoist").join(layout.tag()));
     let groups = groups.map_err(set_up("name the control groups"))?;
     let hierarchy = Arc::new(Hierarchy::detect().map_err(set_up("find the control groups of this host"))?);

@@ -11,8 +11,8 @@ use hoist_wire::ApiError;
 use crate::api::Agent;
 use crate::control::shell::Message;
 use crate::host::Host;
-use crate::instances::groups;
 use crate::instances::steps::{kill, signal_number};
+use crate::instances::{groups, volatile};
 
 /// How long dns may take to end once its sockets are gone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -127,6 +127,7 @@ impl Agent {
         if !running {
             let _ = self.host.link.tell(Request::Shutdown { force: false }, Vec::new()).await;
             remove_groups(&self.host);
+            volatile::close(&self.host.layout.volatile());
         }
         let socket = self.host.layout.agent_socket();
         for name in [socket.with_extension("new"), socket] {

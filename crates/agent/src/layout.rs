@@ -121,7 +121,20 @@ impl Layout {
     /// One instance's folder.
     #[must_use]
     pub fn instance(&self, uid: &InstanceUid) -> InstanceLayout {
-        InstanceLayout { dir: self.instances().join(uid.to_string()) }
+        let name = uid.to_string();
+        InstanceLayout { dir: self.instances().join(&name), run: self.volatile().join(name) }
+    }
+
+    /// What instances need only while the machine is up.
+    #[must_use]
+    pub fn volatile(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    /// What a root file system is given where it lacks it, for mounts to lie on.
+    #[must_use]
+    pub fn skeleton(&self) -> PathBuf {
+        self.root.join("skeleton")
     }
 
     /// The fabric's files.
@@ -153,6 +166,7 @@ impl Layout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceLayout {
     dir: PathBuf,
+    run: PathBuf,
 }
 
 impl InstanceLayout {
@@ -174,9 +188,15 @@ impl InstanceLayout {
         self.dir.join("work")
     }
 
-    /// The FIFOs of its standard streams.
+    /// The FIFOs of its standard streams, and its generated files.
     #[must_use]
-    pub fn run(&self) -> PathBuf {
+    pub fn run(&self) -> &Path {
+        &self.run
+    }
+
+    /// Where the FIFOs of an instance are that an earlier version has started.
+    #[must_use]
+    pub fn former_run(&self) -> PathBuf {
         self.dir.join("run")
     }
 
@@ -189,7 +209,7 @@ impl InstanceLayout {
     /// A generated file that is mounted into it: `hosts`, `hostname`, `resolv.conf`, contents by number.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
-        self.dir.join("files").join(name)
+        self.run.join(name)
     }
 
     /// An anonymous volume, numbered in the order of its mounts.

@@ -30,6 +30,7 @@ pub(crate) fn run(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
     if args.background {
         daemonize::leave(&root);
     }
+    use_one_heap();
     let filter = EnvFilter::try_from_env("HOIST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -42,6 +43,13 @@ pub(crate) fn run(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
         daemonize::remove_group(&root);
     }
     code
+}
+
+/// Threads come and go here. The C library would give each of them a heap of its own, which grows by a page at a time
+/// and keeps what others have freed.
+fn use_one_heap() {
+    // SAFETY: no other thread runs yet; an unknown parameter changes nothing.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
 /// The first line of a background agent tells the command that started it how it went.

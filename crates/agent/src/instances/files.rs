@@ -1,7 +1,33 @@
-//! The files that Hoist writes into an instance: `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`. Pure text.
+//! The files that Hoist writes into an instance: `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`; and the empty ones below them.
 
 use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File};
+use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+/// Their names in `/etc`.
+pub(crate) const NAMES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
+
+/// Lays out a layer with an empty file for each of them, for images that have none: it saves every instance from having
+/// them made in its own layer.
+///
+/// # Errors
+/// When the disk has no room for them.
+pub(crate) fn skeleton(dir: &Path) -> io::Result<()> {
+    let etc = dir.join("etc");
+    for folder in [dir, &etc] {
+        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    }
+    for file in NAMES.map(|name| etc.join(name)) {
+        if !file.exists() {
+            File::create(&file)?.set_permissions(fs::Permissions::from_mode(0o644))?;
+        }
+    }
+    Ok(())
+}
 
 /// What `/etc/hosts` says: loopback, the instance's own addresses under its name, and `extra_hosts`.
 #[must_use]

@@ -16,4 +16,5 @@ pub(crate) mod probe_run;
 pub(crate) mod probes;
 pub(crate) mod steps;
 pub(crate) mod streams;
+pub(crate) mod volatile;
 pub(crate) mod volume;

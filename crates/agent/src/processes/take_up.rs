@@ -30,7 +30,7 @@ pub(crate) fn stdio(service: &Service, layout: &InstanceLayout, uid: u32, gid: u
     } else {
         StdioKind::Pipes { stdin: service.stdin_open }
     };
-    StdioSpec { dir: layout.run(), uid, gid, kind }
+    StdioSpec { dir: layout.run().to_owned(), uid, gid, kind }
 }
 
 /// Where their output is kept.
@@ -83,12 +83,14 @@ fn request(
         return Ok(None);
     }
     // The user that it was launched as owns its streams.
-    let owner = fs::metadata(layout.run().join("stdout"))?;
+    let former = layout.former_run();
+    let dir = if former.join("stdout").exists() { former } else { layout.run().to_owned() };
+    let owner = fs::metadata(dir.join("stdout"))?;
     let request = TakeUp {
         key: Host::key(uid),
         attempt: run.attempt,
         pid: run.pid,
-        stdio: stdio(&template.service, &layout, owner.uid(), owner.gid()),
+        stdio: StdioSpec { dir, ..stdio(&template.service, &layout, owner.uid(), owner.gid()) },
         log: log(&template.service, &layout),
         cgroup: Some(path),
         cgroup_dirs: group.entrances(),

@@ -25,11 +25,12 @@ pub(super) async fn run(host: &Host, uid: InstanceUid, instance: InstanceContext
         let make = |path: &Path, mode: u32| -> io::Result<()> {
             DirBuilder::new().recursive(true).mode(mode).create(path)?;
             // The umask has no say in what a container sees.
-            std::fs::set_permissions(path, Permissions::from_mode(mode))
+            let is_seen = mode & 0o077 != 0;
+            if is_seen { std::fs::set_permissions(path, Permissions::from_mode(mode)) } else { Ok(()) }
         };
         let mut folders =
             vec![(layout.dir().to_owned(), 0o700), (layout.upper(), 0o755), (layout.work(), 0o700)];
-        folders.extend([(layout.run(), 0o700), (layout.log(), 0o700), (layout.file(""), 0o755)]);
+        folders.push((layout.log(), 0o700));
         let mounts = instance.template.service.mounts.iter().enumerate();
         let anonymous = mounts.filter(|(_, mount)| matches!(mount.kind, hoist_model::MountKind::Anonymous));
         folders.extend(anonymous.map(|(number, _)| (layout.anonymous_volume(number), 0o755)));

@@ -1,11 +1,11 @@
 //! The part of a start that needs no network: root file system, user, volumes, generated files. Blocking.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use hoist_model::{
@@ -48,6 +48,12 @@ pub(super) fn prepare(
 ) -> Result<Prepared, StepError> {
     let template = &instance.template;
     let layout = host.layout.instance(&uid);
+    // Not with the instance's other folders: this one doesn't outlive a boot.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(layout.run())
+        .map_err(|error| refused(format!("can't make {}: {error}", layout.run().display()), "free memory"))?;
     let root = root(host, &layout, &template.image)?;
     let wanted =
         template.service.user.as_deref().or(template.image.config.user.as_deref()).unwrap_or_default();
@@ -73,6 +79,8 @@ fn root(host: &Host, layout: &InstanceLayout, image: &ResolvedImage) -> Result<O
             Rootfs::View(View { base: dir.clone(), parts, upper, work })
         }
         ImageSource::Reference(_) | ImageSource::OciLayout { .. } => {
+            // At the bottom: what the image has goes before.
+            let lower = lower.into_iter().chain([host.layout.skeleton()]).collect();
             Rootfs::Layers(Layers { lower, upper, work })
         }
     };
@@ -204,9 +212,9 @@ fn generated_files(
         }
         _ => fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
     };
-    let list = [("hostname", format!("{hostname}\n")), ("hosts", hosts), ("resolv.conf", resolv)];
+    let texts = [format!("{hostname}\n"), hosts, resolv];
     let mut made = Vec::new();
-    for (name, text) in list {
+    for (name, text) in files::NAMES.into_iter().zip(texts) {
         let path = layout.file(name);
         write(&path, text.as_bytes(), 0o644, None)?;
         made.push((Path::new("/etc").join(name), path));

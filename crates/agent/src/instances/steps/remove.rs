@@ -1,6 +1,7 @@
 //! Removes an instance and everything of it: what may still run, its control group, its files.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use hoist_keeper::protocol::{Refusal, Request};
@@ -31,16 +32,19 @@ pub(super) async fn run(host: &Host, uid: InstanceUid) -> Result<(), StepError> 
     if let Some(instance) = host.known().report.as_ref().and_then(|report| report.instances.get(&uid)) {
         host.fabric.forget(instance.addresses.values().flatten().copied());
     }
-    let dir = host.layout.instance(&uid).dir().to_owned();
+    let layout = host.layout.instance(&uid);
     let _turn = host.turn().await?;
-    blocking(move || match std::fs::remove_dir_all(&dir) {
+    blocking(move || [layout.run(), layout.dir()].into_iter().try_for_each(remove)).await
+}
+
+fn remove(dir: &Path) -> Result<(), StepError> {
+    match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             let what = format!("can't remove {}: {error}", dir.display());
             Err(StepError { what, hint: None, permanent: false })
         }
         _ => Ok(()),
-    })
-    .await
+    }
 }
 
 /// The keeper refuses while it still drains the instance's output.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use hoist_runtime::rootfs::view::{Part, ROOT, Sight};
 
 use super::secrets;
+use crate::instances::files::NAMES;
 
 /// Seen at the top, beside everything that begins with "lib".
 const SHOWN: [&str; 5] = ["bin", "etc", "opt", "sbin", "usr"];
@@ -89,6 +90,18 @@ fn parts(dir: &Path, root: &Path) -> Vec<Part> {
     parts.extend(var.filter(|name| !FRAMES.contains(&name.as_str())).map(|name| part(name, Sight::Empty)));
     parts.extend(secrets::of(dir).into_iter().map(|path| Part { path, sight: Sight::Hidden }));
     parts.extend(states(dir, root).into_iter().map(|path| Part { path, sight: Sight::Hidden }));
+    // Only what must not be seen is named before it is there, in a folder that is.
+    parts.retain(|part| match part.sight {
+        Sight::Hidden => part.path.parent().is_none_or(|folder| is_folder(&dir.join(folder))),
+        _ => fs::symlink_metadata(dir.join(&part.path)).is_ok(),
+    });
+    // A mount lies on each of them: without one it would be made in every instance's own layer.
+    let is_or_may_be_folder = !fs::symlink_metadata(dir.join("etc")).is_ok_and(|found| !found.is_dir());
+    if is_or_may_be_folder {
+        let places = NAMES.map(|name| format!("etc/{name}")).into_iter();
+        let absent = places.filter(|place| fs::symlink_metadata(dir.join(place)).is_err());
+        parts.extend(absent.map(|place| part(place, Sight::File)));
+    }
     // A folder before what is in it; and what is shown is named once.
     parts.sort();
     parts.dedup_by(|later, earlier| later.path == earlier.path);
