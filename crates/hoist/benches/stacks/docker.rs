@@ -1,28 +1,31 @@
-//! docker-compose with a Docker daemon of its own, in the bench's namespaces and folder.
+//! docker compose, the old one and the new one, with a Docker daemon of its own, in the bench's namespaces and folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::contain;
 use super::place::Place;
+use super::rounds::Who;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program that says so is the newer docker compose; `cargo xtask bench` fetches it.
+const COMPOSE2: &str = "HOIST_BENCH_COMPOSE2";
 
 pub(super) struct Docker<'a> {
     place: &'a Place,
     daemon: Child,
     host: String,
+    /// The programs that are there.
+    composes: Vec<(Who, PathBuf)>,
 }
 
 impl<'a> Docker<'a> {
     /// Starts a daemon and gives it the image.
     pub(super) fn start(place: &'a Place) -> Result<Self, String> {
-        for program in ["dockerd", "docker", "docker-compose"] {
-            let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
-            if !found.is_ok_and(|output| output.status.success()) {
-                return Err(format!("{program} is not installed (Debian: docker.io, docker-compose)"));
-            }
+        if let Some(program) = ["dockerd", "docker"].into_iter().find(|program| !is_there(program)) {
+            return Err(format!("{program} is not installed (Debian: docker.io)"));
         }
         let dir = place.dir.join("docker");
         std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
@@ -43,7 +46,7 @@ impl<'a> Docker<'a> {
             .stderr(log)
             .spawn()
             .map_err(|error| error.to_string())?;
-        let mut docker = Self { place, daemon, host };
+        let mut docker = Self { place, daemon, host, composes: composes() };
         docker.wait()?;
         docker.import()?;
         Ok(docker)
@@ -80,11 +83,17 @@ impl<'a> Docker<'a> {
         command
     }
 
+    /// What there is of docker compose.
+    pub(super) fn composes(&self) -> impl Iterator<Item = (Who, &Path)> {
+        self.composes.iter().map(|(who, program)| (*who, program.as_path()))
+    }
+
     /// More services than docker-compose 1.29 has workers (64) may wait for each other for ever, hence their number.
-    pub(super) fn compose(&self, file: &Path, words: &[&str]) -> Command {
+    pub(super) fn compose(&self, program: &Path, file: &Path, words: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command
-            .args(["300", "docker-compose"])
+            .arg("300")
+            .arg(program)
             .env("DOCKER_HOST", &self.host)
             .env("COMPOSE_HTTP_TIMEOUT", "300")
             .env("COMPOSE_PARALLEL_LIMIT", "256")
@@ -93,6 +102,26 @@ impl<'a> Docker<'a> {
             .args(words);
         command
     }
+}
+
+/// Says which one is skipped.
+fn composes() -> Vec<(Who, PathBuf)> {
+    let mut found = Vec::new();
+    if is_there("docker-compose") {
+        found.push((Who::Compose1, PathBuf::from("docker-compose")));
+    } else {
+        println!("docker compose 1.29: skipped, because it is not installed (Debian: docker-compose)\n");
+    }
+    match std::env::var_os(COMPOSE2) {
+        Some(program) => found.push((Who::Compose2, program.into())),
+        None => println!("docker compose 2.31: skipped, because {COMPOSE2} names no program\n"),
+    }
+    found
+}
+
+fn is_there(program: &str) -> bool {
+    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+    found.is_ok_and(|output| output.status.success())
 }
 
 impl Drop for Docker<'_> {

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use super::Round;
 use super::place::Place;
 use container::Container;
 
@@ -45,15 +44,15 @@ impl Floor {
         Self { workers: workers.collect() }
     }
 
-    /// Up and down, and no time for doing nothing.
-    pub(super) fn round(mut self) -> Round {
+    /// The times of up and down.
+    pub(super) fn round(mut self) -> (Duration, Duration) {
         let mut all = |word: &str| {
             let began = Instant::now();
             self.workers.iter_mut().for_each(|worker| worker.tell(word));
             self.workers.iter_mut().for_each(Worker::hear);
             began.elapsed()
         };
-        let round = [all("up"), Duration::ZERO, all("down")];
+        let round = (all("up"), all("down"));
         for mut worker in self.workers {
             let ended = worker.child.wait();
             assert!(ended.is_ok_and(|ended| ended.success()), "a worker failed");

@@ -1,36 +1,59 @@
-//! The table, in Markdown, as docs/benchmarks.md has it.
+//! The tables, in Markdown, as docs/benchmarks.md has them.
 
 use std::time::Duration;
 
-pub(super) struct Row {
-    pub(super) what: String,
-    /// The system calls alone; none where there is nothing to do.
-    pub(super) floor: Option<Duration>,
-    pub(super) hoist: Duration,
-    /// docker-compose; none where Docker can't run.
-    pub(super) compose: Option<Duration>,
-}
+use super::rounds::{Rounds, Row, Who};
 
-pub(super) fn print(rows: &[Row], rounds: usize) {
-    println!("Medians of {rounds} rounds, taken in turns.\n");
-    println!("| | system calls alone | hoist | docker-compose | hoist / calls | compose / hoist |");
-    println!("|---|---|---|---|---|---|");
-    for Row { what, floor, hoist, compose } in rows {
-        let over = floor.map_or(String::new(), |floor| ratio(*hoist, floor));
-        let under = compose.map_or("skipped".to_owned(), |compose| ratio(compose, *hoist));
-        let [floor, compose] = [floor, compose].map(|time| time.map_or(String::new(), text));
-        println!("| {what} | {floor} | {} | {compose} | {over} | {under} |", text(*hoist));
+const ROWS: [(Row, &str); 9] = [
+    (Row::Cold, "100 services, up, cold"),
+    (Row::Nothing, "100 services, up, nothing to do"),
+    (Row::Down, "100 services, down"),
+    (Row::AfterDown, "100 services, up right after that"),
+    (Row::Warm, "100 services, up, warm"),
+    (Row::TreeUp, "100 services that depend on each other, up, warm"),
+    (Row::TreeDown, "100 services that depend on each other, down"),
+    (Row::ManyUp, "500 services, up, warm"),
+    (Row::ManyDown, "500 services, down"),
+];
+
+pub(super) fn print(rounds: &Rounds, number: usize) {
+    println!("Medians of {number} rounds, taken in turns.\n");
+    println!(
+        "| | system calls alone | hoist | compose 1.29 | compose 2.31 | hoist / calls | 1.29 / hoist | 2.31 / hoist |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for (row, what) in ROWS {
+        let of = |who| rounds.median(row, who);
+        let times = [Who::Calls, Who::Hoist, Who::Compose1, Who::Compose2].map(|who| text(of(who)));
+        let over = ratio(of(Who::Hoist), of(Who::Calls));
+        let under = [Who::Compose1, Who::Compose2].map(|who| ratio(of(who), of(Who::Hoist)));
+        println!("| {what} | {} | {over} | {} |", times.join(" | "), under.join(" | "));
     }
+    let many = ratio(rounds.median(Row::ManyUp, Who::Hoist), rounds.median(Row::Warm, Who::Hoist));
+    println!("\n500 services, up, warm, to 100: {many}");
+    daemons(rounds);
 }
 
-fn ratio(larger: Duration, smaller: Duration) -> String {
-    format!("{:.1}", larger.as_secs_f64() / smaller.as_secs_f64())
+fn daemons(rounds: &Rounds) {
+    println!("\nWith 100 instances:\n\n| | resident | its share | threads |\n|---|---|---|---|");
+    for (name, usage) in rounds.daemons.iter().flat_map(|daemons| &daemons.0) {
+        let [resident, share] = [usage.resident, usage.proportional].map(|kib| kib as f64 / 1024.0);
+        println!("| {name} | {resident:.1} MiB | {share:.1} MiB | {} |", usage.threads);
+    }
+    println!("\nThreads of the agent while 500 services come up, at most: {}", rounds.threads);
 }
 
-fn text(time: Duration) -> String {
-    if time < Duration::from_secs(1) {
-        format!("{:.0} ms", time.as_secs_f64() * 1000.0)
-    } else {
-        format!("{:.2} s", time.as_secs_f64())
+fn ratio(larger: Option<Duration>, smaller: Option<Duration>) -> String {
+    let of = |(larger, smaller): (Duration, Duration)| {
+        format!("{:.1}", larger.as_secs_f64() / smaller.as_secs_f64())
+    };
+    larger.zip(smaller).map(of).unwrap_or_default()
+}
+
+fn text(time: Option<Duration>) -> String {
+    match time {
+        None => String::new(),
+        Some(time) if time < Duration::from_secs(1) => format!("{:.0} ms", time.as_secs_f64() * 1000.0),
+        Some(time) => format!("{:.2} s", time.as_secs_f64()),
     }
 }
