@@ -11,8 +11,10 @@ use hoist_tests::connections::Asked;
 use hoist_tests::host::{ADDRESS, program};
 use hoist_tests::{Host, LATER, SOON, Stack, wait_for};
 
+/// Services of the stack: each loses one of its two instances at a time.
+const SERVICES: usize = 20;
 /// Enough to see a signal that overtakes the network: without the wait, it does so nearly every time.
-const FLIPS: usize = 10;
+const FLIPS: usize = SERVICES;
 
 #[test]
 fn no_connection_opened_after_the_flip_is_accepted_by_who_is_told_to_end() {
@@ -29,11 +31,11 @@ fn no_connection_opened_after_the_flip_is_accepted_by_who_is_told_to_end() {
         .with("HOIST_LOG", "info,hoist_agent::fabric=debug");
     stack.up(&[]).ok();
     let outside = outside(&host, &connections, &out);
-    for flip in 0..flips {
-        stack.up(&["--scale", "web=1"]).ok();
-        let told = || (told(&out).len() > flip).then_some(());
+    for round in 1..=flips.div_ceil(SERVICES) {
+        scale(&stack, 1);
+        let told = || (told(&out).len() >= round * SERVICES).then_some(());
         wait_for("who was stopped wrote down when", SOON, told);
-        stack.up(&["--scale", "web=2"]).ok();
+        scale(&stack, 2);
     }
     let applied = applied(&stack);
     fs::write(out.join("end"), "").expect("a file can be written");
@@ -43,10 +45,17 @@ fn no_connection_opened_after_the_flip_is_accepted_by_who_is_told_to_end() {
     stack.down().ok();
 }
 
+fn scale(stack: &Stack<'_>, instances: usize) {
+    let wishes = (1..=SERVICES).flat_map(|n| ["--scale".to_owned(), format!("web{n:02}={instances}")]);
+    let words: Vec<String> = wishes.collect();
+    stack.up(&words.iter().map(String::as_str).collect::<Vec<_>>()).ok();
+}
+
 fn outside(host: &Host, connections: &Path, out: &Path) -> hoist_tests::Running {
     let mut command = std::process::Command::new("ip");
     command.args(["netns", "exec", "outside"]).arg(connections);
-    command.arg("ask").arg(format!("{ADDRESS}:8095")).arg("3").arg(out).arg("outside");
+    command.args(["ask", "3"]).arg(out).arg("outside");
+    command.args((1..=SERVICES).map(|n| format!("{ADDRESS}:{}", 8000 + n)));
     host.start(command)
 }
 

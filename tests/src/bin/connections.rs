@@ -1,7 +1,7 @@
 //! Many short TCP connections, and who accepted each: the two ends of the test of the flip.
 //!
 //!     connections serve PORT FOLDER                accepts until its stop signal, and a moment longer
-//!     connections ask HOST:PORT THREADS FOLDER NAME   connects until FOLDER/end is there
+//!     connections ask THREADS FOLDER NAME HOST:PORT…  connects to one after the other until FOLDER/end is there
 //!
 //! A server's name is the moment it began. It tells each client its name and closes; `FOLDER/NAME.told` has the moment
 //! of its stop signal. A client keeps, for each server, when it opened the last connection that this server accepted,
@@ -11,6 +11,7 @@ use std::error::Error;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hoist_tests::connections::{Asked, monotonic};
@@ -38,8 +39,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["serve", port, folder] => serve(port, Path::new(folder)),
-        ["ask", target, threads, folder, name] => ask(target, threads, Path::new(folder), name),
-        _ => Err("usage: connections serve PORT FOLDER | ask HOST:PORT THREADS FOLDER NAME".into()),
+        ["ask", threads, folder, name, ref targets @ ..] => ask(threads, Path::new(folder), name, targets),
+        _ => Err("usage: connections serve PORT FOLDER | ask THREADS FOLDER NAME HOST:PORT…".into()),
     };
     done.map_or_else(
         |error| {
@@ -78,13 +79,15 @@ fn accept(listener: &TcpListener, name: u64) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this program is linked dynamically")]
-fn ask(target: &str, threads: &str, folder: &Path, name: &str) -> Done {
-    let target = target.to_socket_addrs()?.find(SocketAddr::is_ipv4).ok_or("no IPv4 address")?;
+fn ask(threads: &str, folder: &Path, name: &str, targets: &[&str]) -> Done {
+    let address = |target: &&str| target.to_socket_addrs().ok()?.find(SocketAddr::is_ipv4);
+    let targets: Option<Arc<[SocketAddr]>> = targets.iter().map(address).collect();
+    let targets = targets.filter(|targets| !targets.is_empty()).ok_or("a target has no IPv4 address")?;
     let end = folder.join("end");
     let asking: Vec<_> = (0..threads.parse::<usize>()?)
         .map(|_| {
-            let end = end.clone();
-            std::thread::spawn(move || connect_until(target, &end))
+            let (end, targets) = (end.clone(), Arc::clone(&targets));
+            std::thread::spawn(move || connect_until(&targets, &end))
         })
         .collect();
     let began = monotonic();
@@ -97,12 +100,12 @@ fn ask(target: &str, threads: &str, folder: &Path, name: &str) -> Done {
     Ok(())
 }
 
-fn connect_until(target: SocketAddr, end: &Path) -> Asked {
+fn connect_until(targets: &[SocketAddr], end: &Path) -> Asked {
     let mut asked = Asked::default();
     while !end.exists() {
-        for _ in 0..100 {
+        for target in targets.iter().cycle().take(100) {
             let opened = monotonic();
-            match connect(target) {
+            match connect(*target) {
                 Ok(server) => asked.accepted.entry(server).or_default().note(opened),
                 Err(_) => {
                     asked.failed += 1;
