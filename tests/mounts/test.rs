@@ -112,6 +112,8 @@ fn devices_are_given_as_they_are_declared() {
     let text = output(&stack, "none");
     assert!(text.starts_with("refused\n") && text.contains("No such file"), "{text}");
     assert_eq!(output(&stack, "read"), "reads\nrefused\na:e5 600\n");
+    assert_eq!(output(&stack, "write"), "writes\nrefused\nreads\n");
+    assert_eq!(output(&stack, "make"), "refused\nmade\nrefused\n");
     assert_eq!(output(&stack, "several"), "both\n1:7\na:e5\nof-mine\n");
     let said = refusal(&stack, "missing");
     assert!(said.contains("device /dev/nosuch: No such file"), "{said}");

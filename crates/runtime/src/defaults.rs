@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use oci_spec::runtime::{LinuxCapabilities, LinuxNamespace, LinuxNamespaceType, Mount};
+use oci_spec::runtime::{LinuxCapabilities, LinuxDeviceCgroup, LinuxNamespace, LinuxNamespaceType, Mount};
 
 use crate::capabilities;
+use crate::cgroup::DeviceRule;
 
 /// Where programs are looked for when the image does not say.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -74,6 +75,17 @@ pub fn namespaces() -> Vec<LinuxNamespace> {
     [Mount, Cgroup, Uts, Ipc, Pid, Network].into_iter().map(new).collect()
 }
 
+/// Nothing, except making nodes, the usual harmless devices, and terminals.
+pub fn device_rules() -> Vec<LinuxDeviceCgroup> {
+    let rules = std::iter::once(DeviceRule::DENY_ALL).chain(DeviceRule::defaults());
+    rules.map(DeviceRule::to_oci).collect()
+}
+
+/// The rule that allows everything.
+pub fn every_device() -> LinuxDeviceCgroup {
+    DeviceRule { allow: true, ..DeviceRule::DENY_ALL }.to_oci()
+}
+
 /// The capability sets of a process that may have these: a user other than root can only gain them, by a
 /// program with file capabilities or by one that is set-uid root.
 pub fn capabilities(
@@ -85,4 +97,26 @@ pub fn capabilities(
     let mut sets = capabilities::none();
     sets.set_bounding(Some(granted)).set_effective(Some(held.clone())).set_permitted(Some(held));
     sets
+}
+
+#[cfg(test)]
+mod tests {
+    use oci_spec::runtime::LinuxResources;
+
+    use super::*;
+    use crate::cgroup::Limits;
+
+    #[test]
+    fn device_rules_mean_the_same_in_both_forms() {
+        let mut resources = LinuxResources::default();
+        resources.set_devices(Some(device_rules()));
+        let (limits, _) = Limits::from_oci(&resources).unwrap();
+        let rules: Vec<String> = limits.devices.iter().map(ToString::to_string).collect();
+        assert_eq!(rules[..4], ["a *:* rwm", "c *:* m", "b *:* m", "c 1:3 rwm"]);
+        assert!(!limits.devices[0].allow && limits.devices[1..].iter().all(|rule| rule.allow));
+        assert_eq!(limits.devices[1..], DeviceRule::defaults());
+        resources.set_devices(Some(vec![every_device()]));
+        let (limits, _) = Limits::from_oci(&resources).unwrap();
+        assert_eq!(limits.devices, [DeviceRule { allow: true, ..DeviceRule::DENY_ALL }]);
+    }
 }

@@ -20,12 +20,12 @@ use hoist_runtime::cgroup::{self, Cgroup, CgroupPath, Hierarchy};
 use hoist_runtime::executable::{self, Search};
 use hoist_runtime::launch::{LaunchInput, Launcher, Progress, Shortfall, prepare};
 use hoist_runtime::rootfs::{Layers, Rootfs, assemble};
-use hoist_runtime::{sandbox, users};
+use hoist_runtime::{defaults, sandbox, users};
+use oci_spec::runtime::{Mount, Spec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, mount, mount_change, move_mount};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
-use serde_json::{Value, json};
 
 use super::leftovers::PREFIX;
 
@@ -122,7 +122,7 @@ impl Containers {
     }
 
     /// A control group of the command's own: it has its limits, says which devices may be used, and ends with it.
-    fn group(&self, spec: &oci_spec::runtime::Spec) -> Result<Group, Failure> {
+    fn group(&self, spec: &Spec) -> Result<Group, Failure> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
         let (limits, _) = cgroup::Limits::from_oci(&resources)?;
@@ -216,7 +216,7 @@ fn wait(files: &[std::os::fd::BorrowedFd<'_>], patience: Duration) -> Result<(),
 }
 
 /// The step's own mounts, made ready below its scratch folder.
-fn mounts(job: &Job) -> Result<Vec<Value>, Failure> {
+fn mounts(job: &Job) -> Result<Vec<Mount>, Failure> {
     let mut list = Vec::new();
     let mut secrets = None;
     for (number, bound) in job.mounts.iter().enumerate() {
@@ -246,17 +246,15 @@ fn mounts(job: &Job) -> Result<Vec<Value>, Failure> {
             }
         };
         let access = if bound.readonly { "ro" } else { "rw" };
-        list.push(json!({
-            "destination": bound.target, "type": "bind", "source": source, "options": ["bind", "rprivate", access],
-        }));
+        list.push(defaults::mount(&bound.target, "bind", source, &["bind", "rprivate", access]));
     }
     Ok(list)
 }
 
-fn tmpfs(bound: &Bound, size: Option<u64>) -> Value {
-    let mut options = vec!["nosuid".to_owned(), "nodev".to_owned(), "mode=1777".to_owned()];
-    options.extend(size.map(|size| format!("size={size}")));
-    json!({ "destination": bound.target, "type": "tmpfs", "source": "tmpfs", "options": options })
+fn tmpfs(bound: &Bound, size: Option<u64>) -> Mount {
+    let size = size.map(|size| format!("size={size}"));
+    let options: Vec<&str> = ["nosuid", "nodev", "mode=1777"].into_iter().chain(size.as_deref()).collect();
+    defaults::mount(&bound.target, "tmpfs", "tmpfs", &options)
 }
 
 /// A folder in memory, seen by this command alone.

@@ -7,17 +7,15 @@ use hoist_image::builder::execute::Job;
 use hoist_image::builder::graph::{Network, Security};
 use hoist_model::Resources;
 use hoist_runtime::users::Identity;
-use oci_spec::runtime::Spec;
-use serde_json::{Value, json};
+use hoist_runtime::{capabilities, defaults};
+use oci_spec::runtime::{Capabilities, LinuxResources, Mount, Process, Spec};
 
-use crate::instances::oci::SpecError;
-use crate::instances::oci::linux::{MASKED, READ_ONLY, all_devices, memory, usual_devices};
-use crate::instances::oci::mounts::{SHM_SIZE, kernel_mounts};
-use crate::instances::oci::process::{ALL_CAPABILITIES, DEFAULT_CAPABILITIES, rlimits};
+use crate::instances::oci::linux::{confined, memory};
+use crate::instances::oci::mounts::kernel_mounts;
+use crate::instances::oci::process::{rlimits, user};
 use crate::instances::oci::seccomp::usual;
+use crate::instances::oci::{self, SpecError};
 
-/// Docker's default when nothing sets `PATH`.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const HOSTNAME: &str = "buildkitsandbox";
 
 /// Writes the specification; `mounts` are the step's own, in order; `hosts` is what it gets for the host's
@@ -25,62 +23,50 @@ const HOSTNAME: &str = "buildkitsandbox";
 pub(super) fn spec(
     job: &Job,
     user: &Identity,
-    mounts: &[Value],
+    mounts: &[Mount],
     hosts: Option<&Path>,
 ) -> Result<Spec, SpecError> {
-    let mut namespaces = vec!["pid", "mount", "uts", "ipc", "cgroup"];
-    if job.network == Network::None {
-        namespaces.push("network");
-    }
     let insecure = job.security == Security::Insecure;
-    let capabilities: &[&str] = if insecure { &ALL_CAPABILITIES } else { &DEFAULT_CAPABILITIES };
-    let capabilities: Vec<String> = capabilities.iter().map(|name| format!("CAP_{name}")).collect();
-    let effective = if user.uid == 0 { capabilities.clone() } else { Vec::new() };
-    let mut all = kernel_mounts(insecure, job.settings.shm_size.unwrap_or(SHM_SIZE));
+    let capabilities: Capabilities =
+        if insecure { capabilities::all().collect() } else { capabilities::DEFAULT.into_iter().collect() };
+    let mut linux = confined(job.network == Network::None, insecure);
+    linux.set_resources(Some(resources(job, insecure)));
+    if !insecure {
+        linux.set_seccomp(Some(usual(capabilities.clone())?));
+    }
+    let mut all = kernel_mounts(insecure, job.settings.shm_size.unwrap_or(defaults::SHM_SIZE));
     all.extend(files(job, hosts));
     all.extend_from_slice(mounts);
-    let (masked, read_only): (&[&str], &[&str]) = if insecure { (&[], &[]) } else { (&MASKED, &READ_ONLY) };
-    let mut spec: Spec = serde_json::from_value(json!({
-        "ociVersion": "1.2.0",
-        "root": { "path": "rootfs", "readonly": false },
-        "hostname": HOSTNAME,
-        "process": {
-            "terminal": false,
-            "user": { "uid": user.uid, "gid": user.gid, "additionalGids": user.groups },
-            "args": job.command,
-            "env": environment(job, user),
-            "cwd": if job.working_dir.is_empty() { "/" } else { &job.working_dir },
-            "capabilities": {
-                "bounding": capabilities, "effective": effective, "permitted": effective,
-                "inheritable": [], "ambient": [],
-            },
-            "noNewPrivileges": false,
-            "rlimits": rlimits(&job.settings.ulimits),
-        },
-        "mounts": all,
-        "linux": {
-            "namespaces": namespaces.iter().map(|kind| json!({ "type": kind })).collect::<Vec<_>>(),
-            "resources": resources(job, insecure),
-            "maskedPaths": masked,
-            "readonlyPaths": read_only,
-            "rootfsPropagation": "private",
-        },
-    }))
-    .map_err(SpecError::Oci)?;
-    if let Some(linux) = spec.linux_mut().as_mut().filter(|_| !insecure) {
-        linux.set_seccomp(Some(usual(&capabilities)?));
-    }
+    let mut spec = oci::empty(HOSTNAME, false);
+    spec.set_process(Some(process(job, user, capabilities)?)).set_mounts(Some(all)).set_linux(Some(linux));
     Ok(spec)
 }
 
-fn resources(job: &Job, insecure: bool) -> Value {
+fn process(job: &Job, identity: &Identity, granted: Capabilities) -> Result<Process, SpecError> {
+    let cwd: &str = if job.working_dir.is_empty() { "/" } else { &job.working_dir };
+    let mut process = Process::default();
+    process
+        .set_terminal(Some(false))
+        .set_user(user(identity))
+        .set_args(Some(job.command.clone()))
+        .set_env(Some(environment(job, identity)))
+        .set_cwd(cwd.into())
+        .set_capabilities(Some(defaults::capabilities(granted, identity.uid)))
+        .set_no_new_privileges(Some(false))
+        .set_rlimits(Some(rlimits(&job.settings.ulimits)?));
+    Ok(process)
+}
+
+fn resources(job: &Job, insecure: bool) -> LinuxResources {
     let limits = Resources { memory: job.settings.memory, ..Resources::default() };
-    let devices = if insecure { all_devices() } else { usual_devices() };
-    json!({ "devices": devices, "memory": memory(&limits) })
+    let devices = if insecure { vec![defaults::every_device()] } else { defaults::device_rules() };
+    let mut resources = LinuxResources::default();
+    resources.set_devices(Some(devices)).set_memory(Some(memory(&limits)));
+    resources
 }
 
 /// How names are found: as on the host, whose network it is.
-fn files(job: &Job, hosts: Option<&Path>) -> Vec<Value> {
+fn files(job: &Job, hosts: Option<&Path>) -> Vec<Mount> {
     let own = (job.network != Network::None).then_some(Path::new("/etc/resolv.conf"));
     let usual = (job.network != Network::None).then_some(Path::new("/etc/hosts"));
     let files = [("/etc/resolv.conf", own), ("/etc/hosts", hosts.or(usual))];
@@ -89,17 +75,13 @@ fn files(job: &Job, hosts: Option<&Path>) -> Vec<Value> {
         files.into_iter().filter_map(|(target, source)| Some((target, source.filter(|path| path.exists())?)));
     there
         .filter(|(target, _)| !declared(target))
-        .map(|(target, source)| {
-            json!({
-                "destination": target, "type": "bind", "source": source, "options": ["bind", "rprivate", "ro"],
-            })
-        })
+        .map(|(target, source)| defaults::mount(target, "bind", source, &["bind", "rprivate", "ro"]))
         .collect()
 }
 
 fn environment(job: &Job, user: &Identity) -> Vec<String> {
     let mut environment = job.environment.clone();
-    for (name, value) in [("PATH", PATH), ("HOME", &user.home[..]), ("HOSTNAME", HOSTNAME)] {
+    for (name, value) in [("PATH", defaults::PATH), ("HOME", &user.home[..]), ("HOSTNAME", HOSTNAME)] {
         environment.entry(name.to_owned()).or_insert_with(|| value.to_owned());
     }
     environment.into_iter().map(|(name, value)| format!("{name}={value}")).collect()

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use hoist_model::Service;
+use oci_spec::runtime::LinuxDeviceType;
 
 /// Below `/dev` and the container's own, or no devices.
 const OWN: [&str; 7] = ["pts", "shm", "mqueue", "fd", "console", "ptmx", "hugepages"];
@@ -13,8 +14,8 @@ const OWN: [&str; 7] = ["pts", "shm", "mqueue", "fd", "console", "ptmx", "hugepa
 /// A device as it is on the host, and where the instance sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// `b` or `c`, in the words of the OCI specification.
-    pub kind: &'static str,
+    /// Block or character device.
+    pub kind: LinuxDeviceType,
     /// The driver.
     pub major: u32,
     /// The device among the driver's.
@@ -105,9 +106,9 @@ fn below(folder: &Path, target: &Path, access: &str, found: &mut Vec<Device>) ->
 fn device(meta: &Metadata, target: &Path, access: &str) -> Option<Device> {
     let file_type = meta.file_type();
     let kind = if file_type.is_block_device() {
-        "b"
+        LinuxDeviceType::B
     } else if file_type.is_char_device() {
-        "c"
+        LinuxDeviceType::C
     } else {
         return None;
     };
@@ -130,7 +131,7 @@ mod tests {
     fn show(devices: &[Device]) -> Vec<String> {
         let line = |device: &Device| {
             let Device { kind, major, minor, target, access, .. } = device;
-            format!("{kind} {major}:{minor} {} {access}", target.display())
+            format!("{} {major}:{minor} {} {access}", kind.as_str(), target.display())
         };
         devices.iter().map(line).collect()
     }

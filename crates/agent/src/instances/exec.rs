@@ -63,8 +63,8 @@ pub(crate) fn plan(host: &Host, request: &ExecRequest) -> Result<Plan, ApiError>
     let key = Host::key(request.instance);
     // The instance's own rules: a privileged exec has more capabilities, and no more system calls.
     let service = &template.service;
-    let capabilities = oci::process::capabilities(&template);
-    let seccomp = oci::seccomp::seccomp(&service.seccomp, service.privileged, &capabilities)
+    let seccomp = oci::process::granted(&template)
+        .and_then(|granted| oci::seccomp::seccomp(&service.seccomp, service.privileged, granted))
         .map_err(|error| internal("exec", &error))?;
     let exec = Exec {
         key,
@@ -106,8 +106,7 @@ fn process(template: &Template, pid: i32, request: &ExecRequest) -> Result<(Proc
         command: Some(&request.command),
         tty: request.tty.is_some(),
     };
-    let value = oci::process(&input).map_err(|error| internal("exec", &error))?;
-    let process = serde_json::from_value(value).map_err(|error| internal("exec", &error))?;
+    let process = oci::process(&input).map_err(|error| internal("exec", &error))?;
     Ok((process, user.uid))
 }
 

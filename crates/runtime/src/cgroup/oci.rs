@@ -32,6 +32,24 @@ impl Limits {
     }
 }
 
+impl DeviceRule {
+    /// The rule as the specification writes it.
+    pub(crate) fn to_oci(self) -> LinuxDeviceCgroup {
+        let typ = match self.kind {
+            DeviceKind::All => LinuxDeviceType::A,
+            DeviceKind::Block => LinuxDeviceType::B,
+            DeviceKind::Char => LinuxDeviceType::C,
+        };
+        let mut rule = LinuxDeviceCgroup::default();
+        rule.set_allow(self.allow)
+            .set_typ(Some(typ))
+            .set_major(self.major.map(i64::from))
+            .set_minor(self.minor.map(i64::from))
+            .set_access(Some(self.access.to_string()));
+        rule
+    }
+}
+
 fn cpu(oci: &LinuxCpu) -> CpuLimits {
     let text = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
     CpuLimits {

@@ -1,57 +1,45 @@
 //! The `linux` object: namespaces, limits, what is masked.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use hoist_model::{NetworkMode, Resources, Service};
-use serde_json::{Map, Value, json};
+use hoist_runtime::defaults;
+use oci_spec::runtime::{
+    Linux, LinuxCpu, LinuxDevice, LinuxDeviceCgroup, LinuxMemory, LinuxNamespace, LinuxNamespaceType,
+    LinuxPids, LinuxResources,
+};
 
 use super::SpecInput;
 use crate::instances::devices::Device;
 
-/// Kernel interfaces that tell of or reach outside the container (Docker's list).
-pub(crate) const MASKED: [&str; 12] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-
-/// Kernel settings that may be read, not written (Docker's list).
-pub(crate) const READ_ONLY: [&str; 5] =
-    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
-pub(super) fn linux(input: &SpecInput<'_>) -> Value {
+pub(super) fn linux(input: &SpecInput<'_>) -> Linux {
     let service = &input.template.service;
-    let mut namespaces = vec!["pid", "mount", "uts", "ipc", "cgroup"];
-    if input.own_network {
-        namespaces.push("network");
-    }
-    let open = service.privileged || service.open_system_paths;
-    let (masked, read_only): (&[&str], &[&str]) = if open { (&[], &[]) } else { (&MASKED, &READ_ONLY) };
-    json!({
-        "namespaces": namespaces.iter().map(|kind| json!({ "type": kind })).collect::<Vec<_>>(),
-        "resources": resources(service, input.devices),
-        "sysctl": sysctls(input),
-        "maskedPaths": masked,
-        "readonlyPaths": read_only,
-        "devices": nodes(input.devices),
-        "rootfsPropagation": "private",
-    })
+    let mut linux = confined(input.own_network, service.privileged || service.open_system_paths);
+    linux
+        .set_resources(Some(resources(service, input.devices)))
+        .set_sysctl(Some(sysctls(input)))
+        .set_devices(Some(input.devices.iter().map(node).collect()));
+    linux
+}
+
+/// Namespaces, and what of the kernel's own files can't be read or written; all can where they are `open`.
+pub(crate) fn confined(own_network: bool, open: bool) -> Linux {
+    let own = |namespace: &LinuxNamespace| own_network || namespace.typ() != LinuxNamespaceType::Network;
+    let paths = |paths: &[&str]| Some(paths.iter().filter(|_| !open).map(ToString::to_string).collect());
+    let mut linux = Linux::default();
+    linux
+        .set_namespaces(Some(defaults::namespaces().into_iter().filter(own).collect()))
+        .set_masked_paths(paths(&defaults::MASKED_PATHS))
+        .set_readonly_paths(paths(&defaults::READONLY_PATHS))
+        .set_rootfs_propagation(Some("private".to_owned()));
+    linux
 }
 
 /// What is declared, and in a network namespace of its own what Docker sets there: ports below 1024 and ping are for
 /// every user. A namespace that is another service's is that one's to set.
-fn sysctls(input: &SpecInput<'_>) -> BTreeMap<String, String> {
+fn sysctls(input: &SpecInput<'_>) -> HashMap<String, String> {
     let service = &input.template.service;
-    let mut sysctls = service.sysctls.clone();
+    let mut sysctls: HashMap<String, String> = service.sysctls.clone().into_iter().collect();
     if !input.own_network || matches!(service.network_mode, NetworkMode::Service(_)) {
         return sysctls;
     }
@@ -70,135 +58,77 @@ fn sysctls(input: &SpecInput<'_>) -> BTreeMap<String, String> {
     sysctls
 }
 
-fn nodes(devices: &[Device]) -> Vec<Value> {
-    devices
-        .iter()
-        .map(|device| {
-            json!({
-                "type": device.kind,
-                "path": device.target,
-                "major": device.major,
-                "minor": device.minor,
-                "fileMode": device.mode,
-                "uid": device.uid,
-                "gid": device.gid,
-            })
-        })
-        .collect()
+fn node(device: &Device) -> LinuxDevice {
+    let mut node = LinuxDevice::default();
+    node.set_typ(device.kind)
+        .set_path(device.target.clone())
+        .set_major(device.major.into())
+        .set_minor(device.minor.into())
+        .set_file_mode(Some(device.mode))
+        .set_uid(Some(device.uid))
+        .set_gid(Some(device.gid));
+    node
 }
 
-fn resources(service: &Service, devices: &[Device]) -> Value {
+fn resources(service: &Service, devices: &[Device]) -> LinuxResources {
     let limits = &service.resources;
-    let mut value = Map::new();
-    value.insert("devices".into(), Value::Array(device_rules(service, devices)));
-    value.insert("cpu".into(), cpu(limits));
-    value.insert("memory".into(), memory(limits));
-    if let Some(pids) = limits.pids {
-        value.insert("pids".into(), json!({ "limit": pids }));
-    }
-    Value::Object(value)
+    let mut resources = LinuxResources::default();
+    resources
+        .set_devices(Some(device_rules(service, devices)))
+        .set_cpu(Some(cpu(limits)))
+        .set_memory(Some(memory(limits)))
+        .set_pids(limits.pids.map(pids));
+    resources
 }
 
-fn cpu(limits: &Resources) -> Value {
-    let mut cpu = Map::new();
-    if let Some(millis) = limits.cpu_millis {
-        // `cpus` is a quota in each period of 100 ms, as Docker reads it.
-        cpu.insert("period".into(), json!(100_000));
-        cpu.insert("quota".into(), json!(millis.saturating_mul(100)));
-    }
-    for (key, number) in
-        [("quota", limits.cpu_quota.map(Value::from)), ("period", limits.cpu_period.map(Value::from))]
-    {
-        if let Some(number) = number {
-            cpu.insert(key.into(), number);
-        }
-    }
-    if let Some(shares) = limits.cpu_shares {
-        cpu.insert("shares".into(), json!(shares));
-    }
-    if let Some(cpus) = &limits.cpuset {
-        cpu.insert("cpus".into(), json!(cpus));
-    }
-    Value::Object(cpu)
+fn pids(limit: i64) -> LinuxPids {
+    let mut pids = LinuxPids::default();
+    pids.set_limit(limit);
+    pids
 }
 
-pub(crate) fn memory(limits: &Resources) -> Value {
-    let mut memory = Map::new();
-    if let Some(bytes) = limits.memory {
-        memory.insert("limit".into(), json!(bytes));
-        // Docker's rule: a memory limit alone allows as much swap again.
-        let swap =
-            limits.memory_swap.unwrap_or_else(|| i64::try_from(bytes.saturating_mul(2)).unwrap_or(i64::MAX));
-        memory.insert("swap".into(), json!(swap));
-    } else if let Some(swap) = limits.memory_swap {
-        memory.insert("swap".into(), json!(swap));
-    }
-    if let Some(bytes) = limits.memory_reservation {
-        memory.insert("reservation".into(), json!(bytes));
-    }
-    if let Some(swappiness) = limits.swappiness {
-        memory.insert("swappiness".into(), json!(swappiness));
-    }
-    if limits.oom_kill_disable {
-        memory.insert("disableOOMKiller".into(), json!(true));
-    }
-    Value::Object(memory)
+fn cpu(limits: &Resources) -> LinuxCpu {
+    // `cpus` is a quota in each period of 100 ms, as Docker reads it.
+    let of_cpus =
+        limits.cpu_millis.map(|millis| i64::try_from(millis.saturating_mul(100)).unwrap_or(i64::MAX));
+    let mut cpu = LinuxCpu::default();
+    cpu.set_quota(limits.cpu_quota.or(of_cpus))
+        .set_period(limits.cpu_period.or(of_cpus.map(|_| 100_000)))
+        .set_shares(limits.cpu_shares)
+        .set_cpus(limits.cpuset.clone());
+    cpu
+}
+
+pub(crate) fn memory(limits: &Resources) -> LinuxMemory {
+    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    // Docker's rule: a memory limit alone allows as much swap again.
+    let twice = limits.memory.map(|limit| bytes(limit.saturating_mul(2)));
+    let mut memory = LinuxMemory::default();
+    memory
+        .set_limit(limits.memory.map(bytes))
+        .set_swap(limits.memory_swap.or(twice))
+        .set_reservation(limits.memory_reservation.map(bytes))
+        .set_swappiness(limits.swappiness)
+        .set_disable_oom_killer(limits.oom_kill_disable.then_some(true));
+    memory
 }
 
 /// Docker's device policy: nothing, except making nodes, the usual harmless devices, terminals, and what is given.
-fn device_rules(service: &Service, devices: &[Device]) -> Vec<Value> {
+fn device_rules(service: &Service, devices: &[Device]) -> Vec<LinuxDeviceCgroup> {
     if service.privileged {
-        return all_devices();
+        return vec![defaults::every_device()];
     }
-    let mut rules = usual_devices();
-    let rule = |device: &Device| {
-        json!({
-            "allow": true,
-            "type": device.kind,
-            "major": device.major,
-            "minor": device.minor,
-            "access": device.access,
-        })
-    };
+    let mut rules = defaults::device_rules();
     rules.extend(devices.iter().map(rule));
     rules
 }
 
-/// Every device.
-pub(crate) fn all_devices() -> Vec<Value> {
-    vec![json!({ "allow": true, "access": "rwm" })]
-}
-
-/// Nothing, except making nodes, the usual harmless devices, and terminals.
-pub(crate) fn usual_devices() -> Vec<Value> {
-    let allow = |kind: &str, major: Option<i64>, minor: Option<i64>, access: &str| {
-        let mut rule = json!({ "allow": true, "type": kind, "access": access });
-        if let Some(major) = major {
-            rule["major"] = json!(major);
-        }
-        if let Some(minor) = minor {
-            rule["minor"] = json!(minor);
-        }
-        rule
-    };
-    let mut rules = vec![
-        json!({ "allow": false, "access": "rwm" }),
-        allow("c", None, None, "m"),
-        allow("b", None, None, "m"),
-    ];
-    // mem(4), random(4), tty(4), pts(4): null, zero, full, random, urandom, tty, console, ptmx, pts.
-    for (major, minor) in [
-        (1, Some(3)),
-        (1, Some(5)),
-        (1, Some(7)),
-        (1, Some(8)),
-        (1, Some(9)),
-        (5, Some(0)),
-        (5, Some(1)),
-        (5, Some(2)),
-        (136, None),
-    ] {
-        rules.push(allow("c", Some(major), minor, "rwm"));
-    }
-    rules
+fn rule(device: &Device) -> LinuxDeviceCgroup {
+    let mut rule = LinuxDeviceCgroup::default();
+    rule.set_allow(true)
+        .set_typ(Some(device.kind))
+        .set_major(Some(device.major.into()))
+        .set_minor(Some(device.minor.into()))
+        .set_access(Some(device.access.clone()));
+    rule
 }

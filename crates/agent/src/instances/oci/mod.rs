@@ -7,12 +7,10 @@ pub(crate) mod mounts;
 pub(crate) mod process;
 pub(crate) mod seccomp;
 
+use crate::instances::devices::Device;
 use hoist_model::{InstanceUid, Slot, Template};
 use hoist_runtime::seccomp::CompileError;
-use oci_spec::runtime::Spec;
-use serde_json::json;
-
-use crate::instances::devices::Device;
+use oci_spec::runtime::{Root, Spec};
 
 pub use env::{environment, search_path};
 pub use mounts::{MountInput, SourcePath};
@@ -44,9 +42,15 @@ pub struct SpecInput<'a> {
 /// A template that asks for something OCI has no form for.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
-    /// A part of it isn't valid OCI.
-    #[error("the service can't be written as an OCI specification")]
-    Oci(#[source] serde_json::Error),
+    /// Its profile of system calls isn't valid OCI.
+    #[error("the seccomp profile can't be written as an OCI specification")]
+    Profile(#[source] serde_json::Error),
+    /// A capability that isn't known.
+    #[error("capability {0:?} is not known")]
+    Capability(String),
+    /// A limit that isn't known.
+    #[error("ulimit {0:?} is not known")]
+    Ulimit(String),
     /// A tmpfs option that isn't known.
     #[error("tmpfs option {0:?} is not known")]
     TmpfsOption(String),
@@ -74,21 +78,29 @@ pub fn spec(input: &SpecInput<'_>) -> Result<Spec, SpecError> {
         command: None,
         tty: service.tty,
     };
-    let document = json!({
-        "ociVersion": "1.2.0",
-        "root": { "path": "rootfs", "readonly": service.read_only },
-        "hostname": input.hostname,
-        "domainname": service.domainname.clone().unwrap_or_default(),
-        "annotations": service.annotations,
-        "process": process(&process_input)?,
-        "mounts": mounts::mounts(input)?,
-        "linux": linux::linux(input),
-    });
-    let mut spec: Spec = serde_json::from_value(document).map_err(SpecError::Oci)?;
-    let filter =
-        seccomp::seccomp(&service.seccomp, service.privileged, &process::capabilities(input.template))?;
-    if let Some(linux) = spec.linux_mut() {
-        linux.set_seccomp(filter);
-    }
+    let capabilities = process::granted(input.template)?;
+    let mut linux = linux::linux(input);
+    linux.set_seccomp(seccomp::seccomp(&service.seccomp, service.privileged, capabilities)?);
+    let mut spec = empty(input.hostname, service.read_only);
+    spec.set_domainname(Some(service.domainname.clone().unwrap_or_default()))
+        .set_annotations(Some(service.annotations.clone().into_iter().collect()))
+        .set_process(Some(process(&process_input)?))
+        .set_mounts(Some(mounts::mounts(input)?))
+        .set_linux(Some(linux));
     Ok(spec)
+}
+
+/// A specification with nothing in it. (The type's own default is a container of its makers' choosing.)
+pub(crate) fn empty(hostname: &str, read_only: bool) -> Spec {
+    let mut root = Root::default();
+    root.set_path("rootfs".into()).set_readonly(Some(read_only));
+    let mut spec = Spec::default();
+    spec.set_version("1.2.0".to_owned())
+        .set_root(Some(root))
+        .set_hostname(Some(hostname.to_owned()))
+        .set_annotations(None)
+        .set_process(None)
+        .set_mounts(None)
+        .set_linux(None);
+    spec
 }

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hoist_model::{Mount, MountKind, TmpfsOptions};
+use hoist_runtime::defaults;
 use hoist_runtime::launch::BENEATH;
-use serde_json::{Value, json};
+use oci_spec::runtime;
 
 use super::{SpecError, SpecInput};
-
-/// Docker's size of /dev/shm.
-pub(crate) const SHM_SIZE: u64 = 64 << 20;
 
 /// Paths behind an instance's mounts, prepared by the agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,20 +28,18 @@ pub struct SourcePath {
     pub beneath: Option<PathBuf>,
 }
 
-pub(super) fn mounts(input: &SpecInput<'_>) -> Result<Vec<Value>, SpecError> {
+pub(super) fn mounts(input: &SpecInput<'_>) -> Result<Vec<runtime::Mount>, SpecError> {
     let service = &input.template.service;
     let declared: Vec<&Path> = service.mounts.iter().map(|mount| mount.target.as_path()).collect();
-    let shm = service.resources.shm_size.unwrap_or(SHM_SIZE);
+    let shm = service.resources.shm_size.unwrap_or(defaults::SHM_SIZE);
     let mut list = kernel_mounts(service.privileged, shm);
     // A declared mount at the same place wins: `volumes: [./hosts:/etc/hosts]`, `tmpfs: /dev/shm`.
-    list.retain(|mount| {
-        !declared.iter().any(|target| Some(*target) == mount["destination"].as_str().map(Path::new))
-    });
+    list.retain(|mount| !declared.contains(&mount.destination().as_path()));
     for (target, source) in &input.mounts.files {
         if !declared.contains(&target.as_path()) {
             // As Docker's: a read-only root has no writable files in it.
             let access = if service.read_only { "ro" } else { "rw" };
-            list.push(bind(target, source, &["rbind", "rprivate", access].map(str::to_owned)));
+            list.push(bind(target, source, ["rbind", "rprivate", access].map(str::to_owned).to_vec()));
         }
     }
     let mut own: Vec<&Mount> = service.mounts.iter().collect();
@@ -55,40 +51,37 @@ pub(super) fn mounts(input: &SpecInput<'_>) -> Result<Vec<Value>, SpecError> {
     Ok(list)
 }
 
-/// What every container has mounted, with so many bytes of `/dev/shm`.
-pub(crate) fn kernel_mounts(privileged: bool, shm: u64) -> Vec<Value> {
-    let access = if privileged { "rw" } else { "ro" };
-    let mount = |target: &str, kind: &str, source: &str, options: Vec<String>| json!({ "destination": target, "type": kind, "source": source, "options": options });
-    let words = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
-    vec![
-        mount("/proc", "proc", "proc", words("nosuid,noexec,nodev")),
-        mount("/dev", "tmpfs", "tmpfs", words("nosuid,strictatime,mode=755,size=65536k")),
-        mount(
-            "/dev/pts",
-            "devpts",
-            "devpts",
-            words("nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
-        ),
-        mount("/sys", "sysfs", "sysfs", words(&format!("nosuid,noexec,nodev,{access}"))),
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", words(&format!("nosuid,noexec,nodev,{access}"))),
-        mount("/dev/mqueue", "mqueue", "mqueue", words("nosuid,noexec,nodev")),
-        mount("/dev/shm", "tmpfs", "shm", words(&format!("nosuid,noexec,nodev,mode=1777,size={shm}"))),
-    ]
+/// What every container has mounted, with so many bytes of `/dev/shm`. A privileged one may write what the kernel shows.
+pub(crate) fn kernel_mounts(privileged: bool, shm: u64) -> Vec<runtime::Mount> {
+    let mut list = defaults::mounts(shm);
+    for mount in list.iter_mut().filter(|_| privileged) {
+        let options = mount.options_mut().iter_mut().flatten();
+        options.filter(|option| option.as_str() == "ro").for_each(|option| *option = "rw".to_owned());
+    }
+    list
 }
 
-fn bind(target: &Path, source: &Path, options: &[String]) -> Value {
-    json!({ "destination": target, "type": "bind", "source": source, "options": options })
+pub(crate) fn mount(target: &Path, kind: &str, source: &Path, options: Vec<String>) -> runtime::Mount {
+    let mut mount = runtime::Mount::default();
+    mount
+        .set_destination(target.to_owned())
+        .set_typ(Some(kind.to_owned()))
+        .set_source(Some(source.to_owned()))
+        .set_options(Some(options));
+    mount
 }
 
-fn declared_mount(input: &SpecInput<'_>, mount: &Mount) -> Result<Option<Value>, SpecError> {
+fn bind(target: &Path, source: &Path, options: Vec<String>) -> runtime::Mount {
+    mount(target, "bind", source, options)
+}
+
+fn declared_mount(input: &SpecInput<'_>, mount: &Mount) -> Result<Option<runtime::Mount>, SpecError> {
     if let MountKind::Tmpfs(options) = &mount.kind {
         let options = tmpfs_options(options, mount.read_only)?;
-        return Ok(Some(json!({
-            "destination": mount.target, "type": "tmpfs", "source": "tmpfs", "options": options,
-        })));
+        return Ok(Some(self::mount(&mount.target, "tmpfs", Path::new("tmpfs"), options)));
     }
     let Some(source) = input.mounts.sources.get(&mount.target) else { return Ok(None) };
-    Ok(Some(bind(&mount.target, &source.path, &bind_options(mount, source))))
+    Ok(Some(bind(&mount.target, &source.path, bind_options(mount, source))))
 }
 
 /// With what is mounted below the source, the options hold for that too; a read-only mount can be told to leave it

@@ -1,10 +1,9 @@
 //! The `process` object: of the service itself, and of programs run beside it (exec, probes).
 
-use std::collections::BTreeSet;
-
 use hoist_model::{Command, Template, Ulimit};
 use hoist_runtime::users::Identity;
-use serde_json::{Value, json};
+use hoist_runtime::{capabilities, defaults};
+use oci_spec::runtime::{Capabilities, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, User};
 
 use super::SpecError;
 use super::env::environment;
@@ -23,69 +22,6 @@ pub struct ProcessInput<'a> {
     /// With a terminal.
     pub tty: bool,
 }
-
-/// Docker's default set (moby, `oci/caps/defaults.go`, as a list of facts).
-pub(crate) const DEFAULT_CAPABILITIES: [&str; 14] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FSETID",
-    "FOWNER",
-    "MKNOD",
-    "NET_RAW",
-    "SETGID",
-    "SETUID",
-    "SETFCAP",
-    "SETPCAP",
-    "NET_BIND_SERVICE",
-    "SYS_CHROOT",
-    "KILL",
-    "AUDIT_WRITE",
-];
-
-/// Every capability that kernels up to 6.18 know (capabilities(7)).
-pub(crate) const ALL_CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
 
 /// The program and its arguments: a given entrypoint also sets the image's command aside (Compose
 /// specification, `entrypoint`).
@@ -109,81 +45,87 @@ pub fn arguments(template: &Template) -> Result<Vec<String>, SpecError> {
 /// Writes the process object.
 ///
 /// # Errors
-/// When there is nothing to run.
-pub fn process(input: &ProcessInput<'_>) -> Result<Value, SpecError> {
+/// When there is nothing to run, or something has no OCI form.
+pub fn process(input: &ProcessInput<'_>) -> Result<Process, SpecError> {
     let service = &input.template.service;
     let args = match input.command {
         Some(words) => words.to_vec(),
         None => arguments(input.template)?,
     };
-    let env: Vec<String> = environment(input.template, input.hostname, &input.user.home, input.tty)
+    let env = environment(input.template, input.hostname, &input.user.home, input.tty)
         .into_iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let capabilities = capabilities(input.template);
-    // A program of another user than root gets none in force (capabilities(7), execve), as with Docker.
-    let effective = if input.user.uid == 0 { capabilities.clone() } else { Vec::new() };
+        .map(|(name, value)| format!("{name}={value}"));
     let cwd = service.working_dir.clone().or_else(|| input.template.image.config.working_dir.clone());
-    let mut value = json!({
-        "terminal": input.tty,
-        "user": { "uid": input.user.uid, "gid": input.user.gid, "additionalGids": input.user.groups },
-        "args": args,
-        "env": env,
-        "cwd": cwd.filter(|dir| !dir.is_empty()).unwrap_or_else(|| "/".to_owned()),
-        "capabilities": {
-            "bounding": capabilities,
-            "effective": effective,
-            "permitted": effective,
-            "inheritable": [],
-            "ambient": [],
-        },
-        "noNewPrivileges": service.no_new_privileges,
-        "rlimits": rlimits(&service.resources.ulimits),
-    });
-    if let Some(profile) = &service.apparmor {
-        value["apparmorProfile"] = json!(profile);
-    }
-    if let Some(adjustment) = service.resources.oom_score_adj {
-        value["oomScoreAdj"] = json!(adjustment);
-    }
-    Ok(value)
+    let cwd = cwd.filter(|dir| !dir.is_empty()).unwrap_or_else(|| "/".to_owned());
+    // A program of another user than root gets none in force (capabilities(7), execve), as with Docker.
+    let capabilities = defaults::capabilities(granted(input.template)?, input.user.uid);
+    let mut process = Process::default();
+    process
+        .set_terminal(Some(input.tty))
+        .set_user(user(input.user))
+        .set_args(Some(args))
+        .set_env(Some(env.collect()))
+        .set_cwd(cwd.into())
+        .set_capabilities(Some(capabilities))
+        .set_no_new_privileges(Some(service.no_new_privileges))
+        .set_rlimits(Some(rlimits(&service.resources.ulimits)?))
+        .set_apparmor_profile(service.apparmor.clone())
+        .set_oom_score_adj(service.resources.oom_score_adj);
+    Ok(process)
+}
+
+pub(crate) fn user(identity: &Identity) -> User {
+    let mut user = User::default();
+    user.set_uid(identity.uid).set_gid(identity.gid).set_additional_gids(Some(identity.groups.clone()));
+    user
 }
 
 /// The default set, or all with `privileged`, then `cap_add`, then `cap_drop`; `ALL` in either goes first, so
 /// that the other makes exceptions to it, as Docker reads them.
-pub(crate) fn capabilities(template: &Template) -> Vec<String> {
+///
+/// # Errors
+/// When one isn't known.
+pub(crate) fn granted(template: &Template) -> Result<Capabilities, SpecError> {
     let service = &template.service;
-    let name = |name: &str| name.trim_start_matches("CAP_").to_ascii_uppercase();
-    let added: Vec<String> = service.cap_add.iter().map(|cap| name(cap)).collect();
-    let dropped: Vec<String> = service.cap_drop.iter().map(|cap| name(cap)).collect();
-    let all = |list: &[String]| list.iter().any(|cap| cap == "ALL");
-    let mut set: BTreeSet<String> = if service.privileged || all(&added) {
-        ALL_CAPABILITIES.iter().map(ToString::to_string).collect()
-    } else if all(&dropped) {
-        BTreeSet::new()
-    } else {
-        DEFAULT_CAPABILITIES.iter().map(ToString::to_string).collect()
+    let named = |list: &[String]| -> Result<(bool, Capabilities), SpecError> {
+        let (all, some): (Vec<&String>, Vec<&String>) = list
+            .iter()
+            .partition(|name| name.eq_ignore_ascii_case("ALL") || name.eq_ignore_ascii_case("CAP_ALL"));
+        let one = |name: &&String| {
+            capabilities::by_name(name).ok_or_else(|| SpecError::Capability((*name).clone()))
+        };
+        Ok((!all.is_empty(), some.iter().map(one).collect::<Result<_, _>>()?))
     };
-    set.extend(added.into_iter().filter(|cap| cap != "ALL"));
+    let (add_all, added) = named(&service.cap_add)?;
+    let (drop_all, dropped) = named(&service.cap_drop)?;
+    let mut set: Capabilities = if service.privileged || add_all {
+        capabilities::all().collect()
+    } else if drop_all {
+        Capabilities::new()
+    } else {
+        capabilities::DEFAULT.into_iter().collect()
+    };
+    set.extend(added);
     if !service.privileged {
-        for cap in dropped.iter().filter(|cap| *cap != "ALL") {
-            set.remove(cap);
-        }
+        set.retain(|capability| !dropped.contains(capability));
     }
-    set.into_iter().map(|cap| format!("CAP_{cap}")).collect()
+    Ok(set)
 }
 
-pub(crate) fn rlimits(ulimits: &[Ulimit]) -> Vec<Value> {
+/// # Errors
+/// When one isn't known.
+pub(crate) fn rlimits(ulimits: &[Ulimit]) -> Result<Vec<PosixRlimit>, SpecError> {
     // OCI has no sign: the kernel's "unlimited" is the largest number.
     let bound = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
-    ulimits
-        .iter()
-        .map(|limit| {
-            json!({
-                "type": format!("RLIMIT_{}", limit.name.to_ascii_uppercase()),
-                "soft": bound(limit.soft),
-                "hard": bound(limit.hard),
-            })
-        })
-        .collect()
+    let limit = |limit: &Ulimit| {
+        let unknown = || SpecError::Ulimit(limit.name.clone());
+        let kind = format!("RLIMIT_{}", limit.name.to_ascii_uppercase()).parse::<PosixRlimitType>();
+        let made = PosixRlimitBuilder::default()
+            .typ(kind.map_err(|_| unknown())?)
+            .soft(bound(limit.soft))
+            .hard(bound(limit.hard))
+            .build();
+        made.map_err(|_| unknown())
+    };
+    ulimits.iter().map(limit).collect()
 }

@@ -1,11 +1,10 @@
 //! The `linux.seccomp` object: Docker's default profile or the person's own, for what the container may do.
 
 use hoist_model::{Seccomp, SeccompConditions, SeccompProfile};
-use hoist_runtime::capabilities;
 use hoist_runtime::seccomp::{
     Architectures, Circumstances, Conditions, Profile, Rule, check, default_profile,
 };
-use oci_spec::runtime::LinuxSeccomp;
+use oci_spec::runtime::{Capabilities, LinuxSeccomp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -15,14 +14,14 @@ use super::SpecError;
 pub(crate) fn seccomp(
     wanted: &Seccomp,
     privileged: bool,
-    capabilities: &[String],
+    capabilities: Capabilities,
 ) -> Result<Option<LinuxSeccomp>, SpecError> {
     match wanted {
         Seccomp::Unconfined => Ok(None),
         Seccomp::Usual if privileged => Ok(None),
         Seccomp::Usual | Seccomp::Builtin => resolve(default_profile(), capabilities).map(Some),
         Seccomp::Profile(own) => {
-            let resolved = resolve(&profile(own).map_err(SpecError::Oci)?, capabilities)?;
+            let resolved = resolve(&profile(own).map_err(SpecError::Profile)?, capabilities)?;
             // One that can't be met is an error before anything of the instance is made.
             check(&resolved).map_err(SpecError::Seccomp)?;
             Ok(Some(resolved))
@@ -31,12 +30,11 @@ pub(crate) fn seccomp(
 }
 
 /// The default profile for programs with these capabilities.
-pub(crate) fn usual(capabilities: &[String]) -> Result<LinuxSeccomp, SpecError> {
+pub(crate) fn usual(capabilities: Capabilities) -> Result<LinuxSeccomp, SpecError> {
     resolve(default_profile(), capabilities)
 }
 
-fn resolve(profile: &Profile, names: &[String]) -> Result<LinuxSeccomp, SpecError> {
-    let capabilities = names.iter().filter_map(|name| capabilities::by_name(name)).collect();
+fn resolve(profile: &Profile, capabilities: Capabilities) -> Result<LinuxSeccomp, SpecError> {
     let here = Circumstances::here(capabilities).ok_or(SpecError::NoCalls)?;
     Ok(profile.resolve(&here))
 }
@@ -77,6 +75,8 @@ fn conditions(conditions: &SeccompConditions) -> Conditions {
 
 #[cfg(test)]
 mod tests {
+    use oci_spec::runtime::Capability;
+
     use super::*;
 
     fn own() -> SeccompProfile {
@@ -110,9 +110,9 @@ mod tests {
     #[test]
     fn a_profile_counts_for_what_the_container_may_do() {
         let wanted = Seccomp::Profile(own());
-        let resolve = |capability: &str| seccomp(&wanted, false, &[capability.to_owned()]).unwrap().unwrap();
-        assert_eq!(names(&resolve("CAP_CHOWN")), ["chmod", "mount", "socket"]);
-        let with = resolve("CAP_SYS_ADMIN");
+        let resolve = |capability| seccomp(&wanted, false, [capability].into()).unwrap().unwrap();
+        assert_eq!(names(&resolve(Capability::Chown)), ["chmod", "mount", "socket"]);
+        let with = resolve(Capability::SysAdmin);
         assert_eq!(names(&with), ["chmod", "socket"]);
         assert_eq!(with.architectures().as_ref().unwrap().len(), 2);
         let json = serde_json::to_value(&with).unwrap();
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn nothing_said_is_the_default_and_privileged_is_unconfined_unless_a_profile_is_named() {
         let count = |wanted: Seccomp, privileged: bool| {
-            seccomp(&wanted, privileged, &[]).unwrap().map(|found| names(&found).len())
+            seccomp(&wanted, privileged, Capabilities::new()).unwrap().map(|found| names(&found).len())
         };
         assert!(count(Seccomp::Usual, false).is_some_and(|count| count > 350));
         assert_eq!(count(Seccomp::Usual, true), None);
