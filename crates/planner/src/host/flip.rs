@@ -57,6 +57,8 @@ impl FabricProgress {
     /// What was sent before one that the kernel has is overwritten. After a failure, anything may be there.
     pub(super) fn applied(&mut self, application: Application, now: &Now) {
         match application.outcome {
+            // What an agent before this one applied says nothing of this one's.
+            Ok(()) if application.number > self.sent => {}
             Ok(()) => {
                 self.destinations = self.destinations.split_off(&application.number);
                 self.fault = None;

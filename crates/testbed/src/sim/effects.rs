@@ -25,7 +25,7 @@ impl World {
                     self.fail("one generation with two contents");
                 }
                 host::Effect::Perform(step) => self.begin(step),
-                host::Effect::ApplyFabric { number, wanted } => self.apply_fabric(number, &wanted),
+                host::Effect::ApplyFabric { number, wanted } => self.apply_fabric(number, wanted),
                 host::Effect::PublishZone(_) => {}
                 host::Effect::Warn(text) => self.note(text),
                 host::Effect::Probe(wanted) => self.probe(&wanted),
@@ -92,7 +92,8 @@ impl World {
         let spec = agent.host.spec().clone();
         let wait = self.rng.duration(self.faults.slowest);
         let fails = self.rng.chance(self.faults.step_fails);
-        self.later(wait, Event::Step { step, spec, fails });
+        let late = self.is_late(&step);
+        self.later(wait, Event::Step { step, spec, fails, late });
         self.misfortune();
     }
 
@@ -135,23 +136,6 @@ impl World {
             self.note(format!("the record of {} is lost", uid.short()));
             self.kernel.unkept.insert(uid);
         }
-    }
-
-    pub(super) fn apply_fabric(&mut self, number: u64, wanted: &host::FabricWanted) {
-        let published = wanted.published.keys().map(|key| {
-            let taken = key.port.published.filter(|port| self.foreign_ports.contains(port));
-            let report =
-                hoist_model::PublishedReport { port: key.port.clone(), reach: "everywhere".to_owned() };
-            let result = taken.map_or(Ok(report), |port| {
-                let what = format!("another program has host port {port}");
-                Err(host::StepError { what, hint: None, permanent: false })
-            });
-            (key.clone(), result)
-        });
-        let applied = Some(host::Application { number, outcome: Ok(()) });
-        let seen =
-            host::FabricSeen { applied, published: published.collect(), ..host::FabricSeen::default() };
-        self.later(Duration::from_millis(1), Event::Fabric(seen));
     }
 
     pub(super) fn probe(&mut self, wanted: &BTreeMap<InstanceUid, host::Probing>) {

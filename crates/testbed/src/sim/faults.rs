@@ -9,6 +9,10 @@ use hoist_model::Exit;
 pub struct Faults {
     /// A step fails, to be tried again.
     pub step_fails: u64,
+    /// A change of the network fails, to be tried again.
+    pub network_fails: u64,
+    /// A change of the network takes very long.
+    pub network_hangs: u64,
     /// The agent is killed while a step runs.
     pub agent_dies: u64,
     /// The machine goes down while a step runs.
@@ -31,6 +35,8 @@ impl Faults {
     /// Nothing goes wrong; everything takes its time.
     pub const NONE: Self = Self {
         step_fails: 0,
+        network_fails: 0,
+        network_hangs: 0,
         agent_dies: 0,
         reboots: 0,
         keeper_lost: 0,
@@ -43,6 +49,8 @@ impl Faults {
     /// Everything goes wrong now and then.
     pub const MANY: Self = Self {
         step_fails: 60,
+        network_fails: 60,
+        network_hangs: 10,
         agent_dies: 25,
         reboots: 6,
         keeper_lost: 15,

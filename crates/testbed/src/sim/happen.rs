@@ -5,7 +5,7 @@ use std::time::Duration;
 use hoist_model::{Exit, HostReport, HostSpec, InstanceUid, Moment, ServiceName};
 use hoist_planner::check;
 use hoist_planner::cluster::{self, OpId};
-use hoist_planner::host::{self, HostLoop, StartedBy, Step, StepError, StepOk};
+use hoist_planner::host::{self, FabricWanted, HostLoop, StartedBy, Step, StepError, StepOk};
 
 use super::agent::Agent;
 use super::faults::Behaviour;
@@ -14,12 +14,12 @@ use crate::builder;
 
 #[derive(Debug)]
 pub(super) enum Event {
-    Step { step: Step, spec: HostSpec, fails: bool },
+    Step { step: Step, spec: HostSpec, fails: bool, late: bool },
     Exit { uid: InstanceUid, attempt: u32, exit: Exit },
     Probe { uid: InstanceUid, attempt: u32 },
     HostTimer(Moment),
     ClusterTimer,
-    Fabric(host::FabricSeen),
+    Fabric { number: u64, wanted: Box<FabricWanted>, fails: bool },
     Report(Box<HostReport>),
     Spec(Box<HostSpec>),
     Endpoints(Box<hoist_model::Endpoints>),
@@ -55,7 +55,7 @@ impl World {
             Event::Step { .. }
             | Event::Probe { .. }
             | Event::HostTimer(_)
-            | Event::Fabric(_)
+            | Event::Fabric { .. }
             | Event::KeeperBack => boot && agent,
             Event::ClusterTimer
             | Event::Images { .. }
@@ -68,8 +68,8 @@ impl World {
 
     pub(super) fn happen(&mut self, event: Event) {
         match event {
-            Event::Step { step, spec, fails } => {
-                let result = self.step_happens(&step, &spec, fails);
+            Event::Step { step, spec, fails, late } => {
+                let result = self.step_happens(&step, &spec, fails, late);
                 self.tell_host(host::Input::StepDone { step, result });
             }
             Event::Exit { uid, attempt, exit } => self.exit_happens(uid, attempt, exit),
@@ -80,7 +80,7 @@ impl World {
                 }
             }
             Event::ClusterTimer => self.tell_cluster(cluster::Input::Timer),
-            Event::Fabric(seen) => self.tell_host(host::Input::FabricApplied(seen)),
+            Event::Fabric { number, wanted, fails } => self.fabric_happens(number, &wanted, fails),
             Event::Report(report) => self.tell_cluster(cluster::Input::Report(report)),
             Event::Spec(spec) if self.agent.is_none() => {
                 self.later(Duration::from_millis(50), Event::Spec(spec));
@@ -149,28 +149,34 @@ impl World {
         self.perform_cluster(effects);
     }
 
-    pub(super) fn step_happens(&mut self, step: &Step, spec: &HostSpec, fails: bool) -> host::StepResult {
+    pub(super) fn step_happens(
+        &mut self,
+        step: &Step,
+        spec: &HostSpec,
+        fails: bool,
+        late: bool,
+    ) -> host::StepResult {
         let keeper = self.agent.as_ref().is_none_or(|agent| agent.keeper);
         let needs_keeper =
             matches!(step, Step::StartInstance { .. } | Step::SignalInstance { .. } | Step::KillInstance(_));
         if fails || needs_keeper && !keeper {
             // A keeper may have launched it and been killed before it said so; its successor finds it running.
             if !fails && matches!(step, Step::StartInstance { .. }) && self.rng.chance(500) {
-                let _ = self.carry_out(step, spec);
+                let _ = self.carry_out(step, spec, late);
             }
             Err(StepError { what: "a simulated failure".to_owned(), hint: None, permanent: false })
         } else {
-            self.carry_out(step, spec)
+            self.carry_out(step, spec, late)
         }
     }
 
-    pub(super) fn carry_out(&mut self, step: &Step, spec: &HostSpec) -> host::StepResult {
+    pub(super) fn carry_out(&mut self, step: &Step, spec: &HostSpec, late: bool) -> host::StepResult {
         if let Err(broken) = self.kernel.perform(step, spec) {
             self.fail(&broken);
         }
         match step {
             Step::StartInstance { uid, attempt } => return self.launch(*uid, *attempt, spec),
-            Step::SignalInstance { uid, .. } => self.signal(*uid),
+            Step::SignalInstance { uid, .. } => self.signal(*uid, late),
             Step::KillInstance(uid) => self.kill(*uid),
             Step::ClearInstance(uid) => self.kernel.clear(*uid),
             _ => {}
@@ -199,9 +205,12 @@ impl World {
         Ok(StepOk { pid: Some(run.pid) })
     }
 
-    pub(super) fn signal(&mut self, uid: InstanceUid) {
-        let Some(run) = self.kernel.runs.get(&uid) else { return };
+    /// One that is told `late` may still get new connections: the network couldn't be changed.
+    pub(super) fn signal(&mut self, uid: InstanceUid, late: bool) {
+        let Some(run) = self.kernel.runs.get_mut(&uid) else { return };
+        run.spared |= !late;
         let (attempt, service) = (run.attempt, run.slot.service.clone());
+        self.check_traffic();
         if let Some(after) = self.behaviour(&service).stops_after {
             self.later(after, Event::Exit { uid, attempt, exit: Exit::Signal(15) });
         }
@@ -238,17 +247,24 @@ impl World {
 
     /// What the dead agent had begun has come about, or never will: the next one finds either.
     pub(super) fn settle_steps(&mut self) {
+        let mut fabric = None;
         let begun: Vec<(Duration, u64)> = self
             .queue
             .iter()
-            .filter(|(_, (_, event))| matches!(event, Event::Step { .. }))
+            .filter(|(_, (_, event))| matches!(event, Event::Step { .. } | Event::Fabric { .. }))
             .map(|(at, _)| *at)
             .collect();
         for at in begun {
-            let Some((lives, Event::Step { step, spec, fails })) = self.queue.remove(&at) else { continue };
-            if lives == self.lives && self.rng.chance(500) {
-                let _ = self.step_happens(&step, &spec, fails);
+            match self.queue.remove(&at) {
+                Some((lives, Event::Step { step, spec, fails, late }))
+                    if lives == self.lives && self.rng.chance(500) =>
+                {
+                    let _ = self.step_happens(&step, &spec, fails, late);
+                }
+                Some((lives, Event::Fabric { wanted, .. })) if lives == self.lives => fabric = Some(wanted),
+                _ => {}
             }
         }
+        self.settle_network(fabric);
     }
 }

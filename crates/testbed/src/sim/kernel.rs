@@ -20,7 +20,9 @@ pub struct Run {
     pub pid: i32,
     /// How it ended, when it has.
     pub ended: Option<Exit>,
-    addresses: BTreeMap<NetworkId, Vec<IpAddr>>,
+    /// It was told to end, and must get no new connection.
+    pub(super) spared: bool,
+    pub(super) addresses: BTreeMap<NetworkId, Vec<IpAddr>>,
 }
 
 /// What really is.
@@ -149,6 +151,7 @@ impl Kernel {
             since: now.clone(),
             pid: self.last_pid,
             ended: None,
+            spared: false,
             addresses: wanted.addresses.clone(),
         };
         self.runs.insert(uid, run.clone());

@@ -14,6 +14,7 @@ use super::disk::Disk;
 use super::faults::{Behaviour, Faults};
 use super::happen::{Event, Lives};
 use super::kernel::{Kernel, Run};
+use super::network::Network;
 use crate::{CountedIds, Rng, builder};
 
 /// A simulation that takes longer than this, in virtual time, hangs.
@@ -43,6 +44,7 @@ pub struct World {
     pub(super) sequence: u64,
     pub(super) disk: Disk,
     pub(super) kernel: Kernel,
+    pub(super) network: Network,
     pub(super) agent: Option<Agent>,
     pub(super) orchestrator: ClusterLoop,
     pub(super) ids: CountedIds,
@@ -77,6 +79,7 @@ impl World {
             sequence: 0,
             disk: Disk::default(),
             kernel: Kernel::default(),
+            network: Network::default(),
             agent: None,
             orchestrator,
             ids: CountedIds::default(),
@@ -224,6 +227,7 @@ impl World {
     pub fn reboot(&mut self) {
         self.kill_agent(StartedBy::Crash);
         self.kernel.reboot();
+        self.network.reboot();
         self.lives.boot += 1;
         self.booted = self.clock;
         self.lives.agent += 1;
