@@ -280,3 +280,22 @@ fn a_network_that_is_too_small_is_told_before_anything_starts() {
     cluster.plan();
     assert_eq!(subnets(&cluster, "shop_default"), ["10.212.0.0/22"]);
 }
+
+/// Its labels decide recreation, and no spec says them: the stack keeps what it has until the file is there again.
+#[test]
+fn what_a_rebuilt_stack_cannot_tell_replaces_nothing() {
+    let labelled = |network: &mut hoist_model::Network| {
+        network.labels.insert("a".to_owned(), "b".to_owned());
+    };
+    let built = stack("shop").service(service("web")).network("default", labelled).build();
+    let mut cluster = Cluster::new();
+    cluster.up(&built);
+    let before = cluster.spec();
+    cluster.wanted = hoist_planner::cluster::rebuilt(&before);
+    let plan = cluster.plan();
+    assert_eq!(cluster.spec(), before);
+    assert!(plan.failures[&id("shop")][0].what.contains("not settled"), "{:?}", plan.failures);
+    cluster.up(&built);
+    let uids = |spec: &hoist_model::HostSpec| spec.instances.keys().copied().collect::<Vec<_>>();
+    assert_eq!(uids(&cluster.spec()), uids(&before));
+}

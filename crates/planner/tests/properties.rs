@@ -181,6 +181,19 @@ proptest! {
     }
 
     #[test]
+    fn a_lost_store_is_rebuilt_and_nothing_is_replaced(drawings in drawings()) {
+        let mut cluster = Cluster::new();
+        cluster.up_with(&build(&drawings), &UpOptions::default(), &mut Drawing::new(&drawings));
+        let before = cluster.spec();
+        cluster.wanted = hoist_planner::cluster::rebuilt(&before);
+        cluster.plan();
+        prop_assert_eq!(&cluster.spec().instances, &before.instances);
+        prop_assert_eq!(&cluster.spec().templates, &before.templates);
+        cluster.up_with(&build(&drawings), &UpOptions::default(), &mut Drawing::new(&drawings));
+        prop_assert_eq!(uids(&cluster).into_values().collect::<BTreeSet<_>>(), before.instances.into_keys().collect());
+    }
+
+    #[test]
     fn a_plan_is_the_same_every_time(drawings in drawings()) {
         let mut cluster = Cluster::new();
         cluster.put(&build(&drawings), &UpOptions::default());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hoist_model::{Exit, Health, HostSpec, InstanceUid, ProbeRecord};
+use hoist_model::{Exit, Health, HostSpec, InstanceUid, ProbeRecord, WantedRun};
 
 use super::control::{HostLoop, Shown};
 use super::{
@@ -19,7 +19,10 @@ const PORT_RETRY: Duration = Duration::from_secs(5);
 
 /// The loop as the journal has it, moved into this boot and epoch.
 pub(super) fn restored(restored: Restored) -> HostLoop {
-    let (known_epoch, known_boot) = restored.daemon.unwrap_or((0, restored.boot.clone()));
+    // Epochs are counted on where the journal was lost: what a person stopped in one stays so for all of it.
+    let (known_epoch, known_boot) = restored
+        .daemon
+        .unwrap_or_else(|| (restored.spec.as_ref().map_or(0, last_stop), restored.boot.clone()));
     let rebooted = known_boot != restored.boot;
     let fresh = known_epoch == 0 || rebooted || restored.started_by == StartedBy::Person;
     let epoch = known_epoch + u64::from(fresh);
@@ -58,6 +61,15 @@ pub(super) fn restored(restored: Restored) -> HostLoop {
         plan: HostPlan::default(),
         shown: Shown::default(),
     }
+}
+
+/// The last epoch that a person stopped something in.
+fn last_stop(spec: &HostSpec) -> u64 {
+    let stops = spec.instances.values().map(|instance| match instance.run {
+        WantedRun::Stopped { epoch } => epoch,
+        WantedRun::Running => 0,
+    });
+    stops.max().unwrap_or(0)
 }
 
 /// The machine went down under an instance.
