@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::io::{Errno, ioctl_fionbio};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect as connect_socket, socket_with};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
@@ -47,8 +49,11 @@ pub enum ConnectError {
     Refused(String),
 }
 
+/// How long a keeper may take to answer the first word: one that is stopped (SIGSTOP) never does.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Connects as the agent: the keeper will restart this program when it dies without a
-/// [`Request::Goodbye`]. Blocks, for as long as the keeper's loop takes for a turn.
+/// [`Request::Goodbye`]. Blocks, for as long as the keeper's loop takes for a turn, and for five seconds at most.
 ///
 /// # Errors
 ///
@@ -72,6 +77,7 @@ fn connect_as(path: &Path, hello: &Hello, fds: Vec<OwnedFd>) -> Result<(Client, 
     let socket = open(path).map_err(ConnectError::Unreachable)?;
     let mut client = Client { socket, next_id: 1, early: VecDeque::new() };
     let answer = client.call(Request::Hello(hello.clone()), fds).map_err(ConnectError::Silent)?;
+    wait_at_most(&client.socket, None).map_err(ConnectError::Silent)?;
     match answer.0 {
         Reply::Welcome(welcome) => Ok((client, welcome)),
         Reply::Refused { message, .. } => Err(ConnectError::Refused(message)),
@@ -81,8 +87,17 @@ fn connect_as(path: &Path, hello: &Hello, fds: Vec<OwnedFd>) -> Result<(Client, 
 
 fn open(path: &Path) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    wait_at_most(&socket, Some(PATIENCE))?;
     connect_socket(&socket, &address(path)?.socket)?;
     Ok(socket)
+}
+
+/// Bounds every call that waits on the socket, connecting included (SO_RCVTIMEO and SO_SNDTIMEO, socket(7)).
+fn wait_at_most(socket: &OwnedFd, bound: Option<Duration>) -> io::Result<()> {
+    for direction in [Timeout::Recv, Timeout::Send] {
+        set_socket_timeout(socket, direction, bound)?;
+    }
+    Ok(())
 }
 
 impl Client {

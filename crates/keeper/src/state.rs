@@ -4,8 +4,9 @@
 //! `exit.json` when it has ended; see [`crate::server`] for when exactly. The process itself empties
 //! `launch.json` right before it becomes its program, so a launch that never came so far can be told from one
 //! that ended. The first two only have to survive the keeper, not the machine, so they are never synced. All
-//! are renamed into place, but for an instance's first `launch.json`: whole or not there. One that can't be read all the same, as after a power cut, is worth
-//! nothing and goes; what runs without a record is the agent's to find, by control group.
+//! are renamed into place, but for an instance's first `launch.json`: whole or not there. One that can't be read all the
+//! same, as after a power cut, is set aside in the folder above; what runs without a record is the agent's to find, by
+//! control group.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -16,6 +17,7 @@ use hoist_runtime::identity::ProcessIdentity;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::aside::set_aside_as;
 use crate::protocol::{ExitRecord, Key, LogSpec};
 use crate::stdio::StdioSpec;
 
@@ -112,7 +114,7 @@ impl State {
 
     /// Whether an instance's process has gone on to its program.
     pub(crate) fn has_executed(&self, key: &Key) -> bool {
-        was_emptied(&self.dir.join(key.as_str()))
+        !still_waits(&self.dir.join(key.as_str()))
     }
 
     /// Writes how an instance ended. Returns the file, to be synced.
@@ -140,7 +142,7 @@ impl Inventory {
     fn look_into(&mut self, dir: &Path) {
         if let Some(record) = self.read_or_complain::<Record>(dir, INSTANCE) {
             let exit = self.read_or_complain(dir, EXIT);
-            let executed = !record.marks || was_emptied(dir);
+            let executed = !record.marks || !still_waits(dir);
             self.instances.push(Found { record, exit, executed });
         // Emptied, and without a record: the keeper was killed while it began the next launch, or forgot it.
         } else if let Some(begun) =
@@ -154,10 +156,22 @@ impl Inventory {
 
     fn read_or_complain<T: DeserializeOwned>(&mut self, dir: &Path, name: &str) -> Option<T> {
         read(dir, name).unwrap_or_else(|error| {
-            self.complaints.push(format!("can't read {}: {error}", dir.join(name).display()));
+            let path = dir.join(name);
+            let key = dir.file_name().unwrap_or_default().to_string_lossy();
+            // Beside the folder of all instances: this one's goes with it.
+            let above = dir.parent().and_then(Path::parent).unwrap_or(dir);
+            let aside = set_aside_as(&path, &above.join(format!("{key}.{name}")));
+            let aside = aside.map_or_else(|error| error.to_string(), |aside| aside.display().to_string());
+            self.complaints.push(format!("can't read {}: {error}; it is now {aside}", path.display()));
             None
         })
     }
+}
+
+/// Whether a launch hasn't come to its program: what it began with is there as it was written. A file that was lost or
+/// damaged says nothing: a process that waited ends by itself, and one that runs must not be taken for one.
+fn still_waits(dir: &Path) -> bool {
+    matches!(read::<Begun>(dir, LAUNCH), Ok(Some(_)))
 }
 
 fn was_emptied(dir: &Path) -> bool {
@@ -174,10 +188,14 @@ fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> io::Result<Option<T>> {
 
 fn replace(dir: &Path, name: &str, value: &impl Serialize) -> io::Result<File> {
     let new = dir.join(format!("{name}.new"));
-    let mut file = File::create(&new)?;
-    file.write_all(&serde_json::to_vec(value)?)?;
-    fs::rename(new, dir.join(name))?;
-    Ok(file)
+    let put = || -> io::Result<File> {
+        let mut file = File::create(&new)?;
+        file.write_all(&serde_json::to_vec(value)?)?;
+        fs::rename(&new, dir.join(name))?;
+        Ok(file)
+    };
+    // On a full disk half a record would take the room that the next try needs.
+    put().inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
 fn remove_if_there(removed: io::Result<()>) -> io::Result<()> {
@@ -280,6 +298,22 @@ mod tests {
         assert!(inventory.instances.is_empty() && inventory.begun.is_empty());
         assert_eq!(inventory.complaints.len(), 2);
         assert_eq!(fs::read_dir(dir.path().join("instances")).unwrap().count(), 0);
+        assert_eq!(crate::set_asides(dir.path()).len(), 2);
+    }
+
+    #[test]
+    fn a_lost_or_broken_mark_is_no_sign_that_a_launch_still_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        for (key, text) in [("a", Some("\u{1}garbage")), ("b", Some("")), ("c", None)] {
+            state.begin(&begun(key)).unwrap();
+            state.write(&record(key, 1)).unwrap();
+            assert!(!state.has_executed(&Key::new(key).unwrap()));
+            let mark = dir.path().join("instances").join(key).join(LAUNCH);
+            text.map_or_else(|| fs::remove_file(&mark), |text| fs::write(&mark, text)).unwrap();
+            assert!(state.has_executed(&Key::new(key).unwrap()), "{key}");
+        }
+        assert!(state.load().unwrap().instances.iter().all(|found| found.executed));
     }
 
     #[test]
