@@ -19,13 +19,6 @@ fn record(stack: &Stack<'_>, uid: &str) -> PathBuf {
     stack.root().join("keeper/instances").join(uid).join("instance.json")
 }
 
-fn kill_daemons(host: &Host, stack: &Stack<'_>) {
-    let pids = stack.daemons().map(|pid| pid.to_string());
-    host.run("kill", &["-9", &pids[0], &pids[1], &pids[2]]).ok();
-    let is_gone = |pid: &String| host.run("kill", &["-0", pid]).code != 0;
-    eventually("all are gone", SOON, || pids.iter().all(is_gone));
-}
-
 fn runs(host: &Host, pid: i64) -> bool {
     host.shell(&format!("grep -q '^State:.[^Z]' /proc/{pid}/status")).code == 0
 }
@@ -51,7 +44,7 @@ fn a_lost_record_loses_nothing() {
     stack.up(&[]).ok();
     for damage in ["empty", "torn", "gone", "all gone"] {
         let (uid, pid) = asker(&stack);
-        kill_daemons(&host, &stack);
+        stack.kill_daemons();
         let file = record(&stack, &uid);
         match damage {
             "empty" => fs::write(file, ""),
@@ -79,7 +72,7 @@ fn what_nobody_can_account_for_is_replaced() {
     let before = stack.listing();
     stack.up(&[]).ok();
     let (uid, pid) = asker(&stack);
-    kill_daemons(&host, &stack);
+    stack.kill_daemons();
     fs::remove_dir_all(stack.root().join("keeper/instances")).unwrap();
     fs::remove_file(stack.root().join("journal.json")).unwrap();
     stack.up(&[]).ok();
@@ -97,7 +90,7 @@ fn stopping_the_agent_leaves_nothing_that_it_can_not_account_for() {
     let before = stack.listing();
     stack.up(&[]).ok();
     let (_, pid) = asker(&stack);
-    kill_daemons(&host, &stack);
+    stack.kill_daemons();
     fs::remove_dir_all(stack.root().join("keeper/instances")).unwrap();
     fs::remove_file(stack.root().join("journal.json")).unwrap();
     fs::remove_file(stack.root().join("ledger.json")).unwrap();

@@ -32,7 +32,8 @@ const KEPT: [&str; 18] = [
 
 fn is_kept(line: &str, root: &Path) -> bool {
     let path = line.strip_prefix("+ file ").and_then(|file| Path::new(file).strip_prefix(root).ok());
-    let is_for_all = |path: &Path| ["images", "skeleton"].iter().any(|name| path.starts_with(name));
+    let is_for_all =
+        |path: &Path| ["images", "skeleton", "reserve"].iter().any(|name| path.starts_with(name));
     path.is_some_and(|path| is_for_all(path) || KEPT.iter().any(|kept| Path::new(kept) == path))
 }
 

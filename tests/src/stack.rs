@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::command::{Outcome, Running};
 use crate::host::{self, Host};
 use crate::listing::Listing;
-use crate::wait::wait_for;
+use crate::wait::{eventually, wait_for};
 use crate::{LATER, SOON};
 
 /// A stack file in a root.
@@ -206,6 +206,17 @@ impl<'h> Stack<'h> {
     pub fn daemons(&self) -> [i64; 3] {
         let status = self.agent_status();
         [0, 1, 2].map(|index| status["pids"][index].as_i64().unwrap_or_else(|| panic!("no pids in {status}")))
+    }
+
+    /// Kills agent, keeper and dns together, and waits until they are gone.
+    ///
+    /// # Panics
+    /// When no agent answers, or one of them isn't gone within a bound.
+    pub fn kill_daemons(&self) {
+        let pids = self.daemons().map(|pid| pid.to_string());
+        self.host.run("kill", &["-9", &pids[0], &pids[1], &pids[2]]).ok();
+        let is_gone = |pid: &String| self.host.run("kill", &["-0", pid]).code != 0;
+        eventually("all daemons are gone", SOON, || pids.iter().all(is_gone));
     }
 
     /// The process id of each running instance, by the instance's id.

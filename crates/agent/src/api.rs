@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use hoist_keeper::protocol::Request;
-use hoist_model::{Digest, Endpoints, HostReport, HostSpec, InstanceUid, ProbeRecord};
+use hoist_model::{Digest, Endpoints, HostId, HostReport, HostSpec, InstanceUid, ProbeRecord};
+use hoist_planner::cluster::Accepted;
 use hoist_wire::{
     ApiError, ErrorKind, ExecRequest, ExecSession, HostApi, LogStream, LogsRequest, PutSpecError,
     RemovedImages, ReportStream, ResolveImage, ResolveStream, Signal,
@@ -16,6 +17,7 @@ use tokio_stream::wrappers::WatchStream;
 
 use crate::control::shell::{Inbox, Message};
 use crate::host::Host;
+use crate::reserve::Reserve;
 
 /// One host's agent. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +26,7 @@ pub struct Agent {
     pub(crate) inbox: Inbox,
     pub(crate) reports: watch::Receiver<Option<Arc<HostReport>>>,
     pub(crate) processes: crate::daemon::Processes,
+    pub(crate) accepted: Arc<Accepted>,
 }
 
 impl std::fmt::Debug for Agent {
@@ -33,8 +36,11 @@ impl std::fmt::Debug for Agent {
 }
 
 fn stopped() -> ApiError {
-    ApiError::new(ErrorKind::Unavailable, "the agent has stopped: its journal could not be written")
-        .hint("free space where the state folder is, then run `hoist agent stop` and the command again")
+    ApiError::new(
+        ErrorKind::Unavailable,
+        "the agent is ending, and is started again when that was not asked for",
+    )
+    .hint("run the command again; `agent.log` in the state folder says why it ended")
 }
 
 impl Agent {
@@ -42,6 +48,40 @@ impl Agent {
     #[must_use]
     pub fn processes(&self) -> &crate::daemon::Processes {
         &self.processes
+    }
+
+    /// This host's name.
+    #[must_use]
+    pub fn host_id(&self) -> HostId {
+        self.host.id()
+    }
+
+    /// What the host had accepted when the agent started.
+    #[must_use]
+    pub fn accepted(&self) -> &Accepted {
+        &self.accepted
+    }
+
+    /// Room kept back on the state's disk.
+    #[must_use]
+    pub fn reserve(&self) -> &Reserve {
+        &self.host.reserve
+    }
+
+    /// What a person should know of the state: files that were damaged and set aside.
+    #[must_use]
+    pub fn notices(&self) -> Vec<String> {
+        let layout = &self.host.layout;
+        let folders = [layout.root().to_owned(), layout.fabric(), layout.keeper_state()];
+        let found = folders.iter().flat_map(|folder| hoist_keeper::set_asides(folder));
+        let notice = |path: std::path::PathBuf| {
+            format!(
+                "a file of the state was damaged: it is kept as {}, and what it held was taken from the other files \
+                 and from what runs; remove it when nobody needs to look at it",
+                path.display()
+            )
+        };
+        found.map(notice).collect()
     }
 
     async fn put(

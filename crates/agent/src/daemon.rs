@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use hoist_model::{HostId, VolumeId};
-use hoist_planner::cluster::Pool;
+use hoist_model::{HostSpec, VolumeId};
+use hoist_planner::cluster::{Accepted, Pool};
 use hoist_planner::host::{Adopted, HostLoop, Input, Restored, StartedBy};
 use hoist_runtime::cgroup::{Anchor, CgroupPath, Hierarchy};
 use rustix::fs::{FlockOperation, flock};
@@ -19,22 +19,26 @@ use crate::api::Agent;
 use crate::builder::{leftovers, under_way::UnderWay};
 use crate::control::clock::Clock;
 use crate::control::journal::Journal;
+use crate::control::records::Records;
 use crate::control::shell::{Message, Shell};
-use crate::durable;
+use crate::durable::{self, DocumentError};
 use crate::fabric::FabricLink;
 use crate::host::Host;
 use crate::images::Images;
+use crate::instances::answering::Answering;
 use crate::instances::ends::Ends;
 use crate::instances::execs::Execs;
 use crate::instances::health_log::HealthLog;
 use crate::instances::probes::Probes;
 use crate::instances::{files, volatile};
 use crate::layout::Layout;
+use crate::loops::{Loops, without_error};
 use crate::processes::dns_watch::DnsWatch;
 use crate::processes::held::Held;
 use crate::processes::keeper_watch::{KeeperWatch, Kept};
 use crate::processes::link::Link;
 use crate::processes::spawn::Spawner;
+use crate::reserve::Reserve;
 
 /// How an agent is to run.
 #[derive(Debug, Clone)]
@@ -47,6 +51,8 @@ pub struct Config {
     pub started_by: StartedBy,
     /// Reads the clocks; a test's way to a reboot.
     pub clock: Clock,
+    /// What the orchestrator's store says of this host: a ledger that was lost is written anew from it.
+    pub planned: Option<Accepted>,
 }
 
 /// A command that asks whether an agent owns the root has the lock for an instant: one look could take it for an agent.
@@ -137,11 +143,11 @@ pub fn pool(layout: &Layout) -> Result<Pool, StartError> {
     crate::fabric::ranges::chosen(layout).map_err(set_up("read the address ranges"))
 }
 
-/// Starts an agent on a root that is owned.
+/// Starts an agent on a root that is owned, with everything that goes on for as long as it runs.
 ///
 /// # Errors
 /// When a part of it can't be set up; nothing was changed that the next start doesn't find.
-pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, StartError> {
+pub async fn start(ownership: &Ownership, config: Config, loops: &mut Loops) -> Result<Agent, StartError> {
     let layout = ownership.layout().clone();
     for dir in [layout.instances(), layout.volumes(), layout.fabric(), layout.keeper_state()] {
         DirBuilder::new()
@@ -161,29 +167,37 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
     let (link, from_keeper) = Link::new();
     let spawner = Spawner { exe: config.exe.clone(), layout: layout.clone() };
     let processes = Processes::default();
-    let ranges = crate::fabric::ranges::choose(&layout).map_err(set_up("choose address ranges"))?;
+    let reserve = Reserve::of(&layout);
+    let accepted = accepted(&layout, &config, &reserve)?;
+    let ranges =
+        crate::fabric::ranges::choose(&layout, &accepted.spec).map_err(set_up("choose address ranges"))?;
     let host = Host {
         images: Images::open(&layout).map_err(set_up("open the image store"))?,
         hostname: hostname(),
         link,
-        fabric: FabricLink::start(&layout, ranges, inbox.clone()),
+        fabric: FabricLink::start(&layout, ranges, inbox.clone(), loops),
         held: Held::default(),
         execs: Execs::default(),
         health_log: HealthLog::default(),
         ends: Ends::default(),
         bases: Arc::default(),
+        answering: Answering::default(),
         hierarchy,
         groups,
         turns: Arc::new(Semaphore::new(turns())),
         known: Arc::default(),
         builds: UnderWay::default(),
+        reserve: reserve.clone(),
         layout,
     };
-    let (control, effects, journal) = restore(&host, &config)?;
+    let journal = Journal::open(host.layout.journal()).map_err(set_up("read the journal"))?;
+    let journalled = journal.kept().runs();
+    let (control, effects) = restore(&host, &config, &journal, &accepted);
+    let records = Records::start(journal, host.layout.clone(), reserve.clone());
     let (reports, shown) = watch::channel(None);
     let shell = Shell {
         control,
-        journal,
+        records: records.map_err(set_up("start the thread that writes journal and ledger"))?,
         host: Arc::new(host.clone()),
         clock: config.clock.clone(),
         inbox: inbox.clone(),
@@ -200,54 +214,80 @@ pub async fn start(ownership: &Ownership, config: Config) -> Result<Agent, Start
         spawner: spawner.clone(),
         events: from_keeper,
         pid: Arc::clone(&processes.keeper),
-        journalled: shell.journal.kept().runs(),
+        journalled,
     };
     let kept = keeper.begin().await.map_err(set_up("start the keeper and adopt what runs"))?;
     let spec = host.known().spec;
     let taken = host.fabric.adopt(&host.link, &spec).await;
     taken.map_err(|error| set_up("adopt the network")(error.what))?;
-    host.fabric.watch_routes();
-    DnsWatch::start(host.clone(), spawner, Arc::clone(&processes.dns));
-    let _ = inbox.send(Message::Input(Input::Adopted(adopted(&host, kept))));
-    tokio::spawn(shell.run(effects, messages));
+    host.fabric.watch_routes(loops);
+    DnsWatch::start(host.clone(), spawner, Arc::clone(&processes.dns), loops);
+    let _ = inbox.send(Message::Input(Input::Adopted(adopted(&host, kept).await)));
+    loops.spawn(async move { Ok(shell.run(effects, messages).await?) });
     let adopting = host.clone();
-    tokio::spawn(keeper.run(move |kept| adopted(&adopting, kept)));
-    Ok(Agent { host, inbox, reports: shown, processes })
+    let adopted = move |kept| {
+        let host = adopting.clone();
+        async move { adopted(&host, kept).await }
+    };
+    loops.spawn(without_error(keeper.run(adopted)));
+    loops.spawn(without_error(reserve.keep_filled()));
+    Ok(Agent { host, inbox, reports: shown, processes, accepted: Arc::new(accepted) })
+}
+
+/// The ledger: what this host has accepted. One that is missing or damaged is written anew from what the orchestrator
+/// has planned last, before anything is done by it.
+fn accepted(layout: &Layout, config: &Config, reserve: &Reserve) -> Result<Accepted, StartError> {
+    let planned = config.planned.clone().unwrap_or_default();
+    let spec = durable::read_sound(&layout.ledger()).map_err(set_up("read the ledger"))?;
+    let endpoints = durable::read_sound(&layout.endpoints()).map_err(set_up("read the endpoints"))?;
+    let lost = spec.is_none() && config.planned.is_some();
+    let accepted =
+        Accepted { spec: spec.unwrap_or(planned.spec), endpoints: endpoints.unwrap_or(planned.endpoints) };
+    if lost {
+        write_anew(&layout.ledger(), &accepted.spec, reserve).map_err(set_up("write the ledger anew"))?;
+    }
+    Ok(accepted)
+}
+
+fn write_anew(path: &Path, spec: &HostSpec, reserve: &Reserve) -> Result<(), DocumentError> {
+    loop {
+        match durable::write(path, spec) {
+            Err(error) if error.is_full() && reserve.give() => {}
+            written => return written,
+        }
+    }
 }
 
 fn restore(
     host: &Host,
     config: &Config,
-) -> Result<(HostLoop, Vec<hoist_planner::host::Effect>, Journal), StartError> {
-    let journal = Journal::open(host.layout.journal()).map_err(set_up("read the journal"))?;
+    journal: &Journal,
+    accepted: &Accepted,
+) -> (HostLoop, Vec<hoist_planner::host::Effect>) {
     let kept = journal.kept().clone();
     let restored = Restored {
-        host: HostId::new(host.hostname.clone())
-            .unwrap_or_else(|_| HostId::new("localhost").expect("a valid name")),
+        host: host.id(),
         boot: config.clock.boot().clone(),
         started_by: config.started_by,
         daemon: kept.daemon,
-        spec: durable::read(&host.layout.ledger()).map_err(set_up("read the ledger"))?,
-        endpoints: durable::read(&host.layout.endpoints()).map_err(set_up("read the endpoints"))?,
+        spec: Some(accepted.spec.clone()),
+        endpoints: Some(accepted.endpoints.clone()),
         instances: kept.instances,
     };
-    if let Some(spec) = &restored.spec {
-        let spec = Arc::new(spec.clone());
-        host.set_known(|known| known.spec = spec);
-    }
-    let (control, effects) = HostLoop::restore(restored, &config.clock.now());
-    Ok((control, effects, journal))
+    let spec = Arc::new(accepted.spec.clone());
+    host.set_known(|known| known.spec = spec);
+    HostLoop::restore(restored, &config.clock.now())
 }
 
 /// What exists: the keeper's list, what runs beside it, networks, volumes, and the host's routes.
-fn adopted(host: &Host, Kept { processes, launching, unkept }: Kept) -> Adopted {
+async fn adopted(host: &Host, Kept { processes, launching, unkept }: Kept) -> Adopted {
     Adopted {
         processes,
         launching,
         unkept,
         networks: host.fabric.networks(),
         volumes: volumes(&host.layout),
-        routes: host.fabric.routes(),
+        routes: host.fabric.routes().await,
     }
 }
 

@@ -5,8 +5,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use hoist_keeper::set_aside;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::reserve::is_full;
 
 /// A document that could not be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +33,7 @@ pub(crate) enum DocumentError {
         source: io::Error,
     },
     /// It isn't what it should be.
-    #[error("{path} is damaged; move it away to start without what it remembers")]
+    #[error("{path} is damaged")]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -38,6 +41,13 @@ pub(crate) enum DocumentError {
         #[source]
         source: serde_json::Error,
     },
+}
+
+impl DocumentError {
+    /// Whether there was no room to write it.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if is_full(source))
+    }
 }
 
 /// Replaces the document at `path`. When this returns it is on the disk; readers see the old or the new one whole.
@@ -56,7 +66,11 @@ pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), Document
         fs::rename(&beside, path)?;
         sync_folder(path)
     };
-    put().map_err(fail)
+    put().map_err(|source| {
+        // On a full disk half a document would take the room that the next try needs.
+        let _ = fs::remove_file(&beside);
+        fail(source)
+    })
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -77,6 +91,22 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Docume
     value.map(Some).map_err(|source| DocumentError::Damaged { path: path.to_owned(), source })
 }
 
+/// Reads the document at `path`; one that is damaged is set aside, and counts as none.
+///
+/// # Errors
+/// When it is there but can't be read, or can't be moved.
+pub(crate) fn read_sound<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DocumentError> {
+    match read(path) {
+        Err(error @ DocumentError::Damaged { .. }) => {
+            let aside =
+                set_aside(path).map_err(|source| DocumentError::Read { path: path.to_owned(), source })?;
+            tracing::error!("{}; it is set aside as {}", crate::chain::chain(&error), aside.display());
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +123,20 @@ mod tests {
         assert_eq!(read::<u32>(&path).unwrap(), Some(2));
         fs::write(&path, "{").unwrap();
         assert!(matches!(read::<u32>(&path), Err(DocumentError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_damaged_document_is_kept_beside_under_a_name_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        for damage in ["", "{", "\0\0\0"] {
+            fs::write(&path, damage).unwrap();
+            assert_eq!(read_sound::<u32>(&path).unwrap(), None);
+            assert!(!path.exists());
+        }
+        let kept = hoist_keeper::set_asides(dir.path());
+        let names: Vec<_> = kept.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["a.json.damaged-1", "a.json.damaged-2", "a.json.damaged-3"]);
+        assert_eq!(fs::read(&kept[1]).unwrap(), b"{");
     }
 }

@@ -27,7 +27,11 @@ impl Agent {
     pub async fn stop_instances(&self) -> Result<(), ApiError> {
         let (rested, rest) = tokio::sync::oneshot::channel();
         if self.inbox.send(Message::Rest(rested)).is_ok() {
-            let _ = rest.await;
+            tokio::select! {
+                _ = rest => {}
+                // A loop that waits for room on the disk does nothing either.
+                _ = self.host.reserve.exhausted() => {}
+            }
         }
         let began = tokio::time::Instant::now();
         for status in self.alive().await? {

@@ -14,6 +14,10 @@ use crate::daemon::Ownership;
 pub fn bind(ownership: &Ownership) -> io::Result<std::os::unix::net::UnixListener> {
     use std::os::unix::fs::PermissionsExt;
     let Entrance { path, beside } = ownership.entrance();
+    // Nobody's socket, and no rename takes its place.
+    if path.is_dir() {
+        hoist_keeper::set_aside(&path)?;
+    }
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -88,6 +88,12 @@ impl Layout {
         self.root.join("journal.json")
     }
 
+    /// Room kept back for a full disk.
+    #[must_use]
+    pub fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
+    }
+
     /// The image store.
     #[must_use]
     pub fn images(&self) -> PathBuf {
@@ -147,6 +153,12 @@ impl Layout {
     #[must_use]
     pub fn fabric_netns(&self) -> PathBuf {
         self.fabric().join("netns")
+    }
+
+    /// The root's address ranges.
+    #[must_use]
+    pub fn ranges(&self) -> PathBuf {
+        self.fabric().join("ranges.json")
     }
 
     /// Held by dns while it runs; says which process it is.

@@ -108,8 +108,10 @@ fn no_folder(root: &Path) -> CommandError {
 /// # Errors
 /// When this user may not look.
 pub(crate) fn is_used(root: &Path) -> Result<bool, CommandError> {
-    match root.join("store.redb").try_exists() {
-        Ok(exists) => Ok(exists),
+    // One that has lost the first has the second still.
+    let exists = ["store.redb", "ledger.json"].iter().map(|name| root.join(name).try_exists());
+    match exists.collect::<io::Result<Vec<bool>>>() {
+        Ok(exist) => Ok(exist.contains(&true)),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(denied(&format!("the state in {} is another user's", root.display())))
         }

@@ -1,20 +1,21 @@
 //! `hoist agent`: agent and orchestrator in one process, behind one socket.
 
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hoist_agent::{Agent, Clock, Config, Entrance, Ownership, StartError, StartedBy};
-use hoist_orchestrator::store::Embedded;
+use hoist_agent::{Agent, Clock, Config, Entrance, Layout, Loops, Ownership, StartError, StartedBy};
 use hoist_orchestrator::{Daemon, Orchestrator};
 use hoist_wire::{ApiError, HostApi};
 use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
 use crate::daemonize;
+use crate::state::{self, StateDisk};
 
 /// How long an agent that has nothing to look after waits for another call.
 const LINGER: Duration = Duration::from_millis(300);
@@ -31,8 +32,17 @@ pub(crate) fn run(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
         daemonize::leave(&root);
     }
     use_one_heap();
+    if args.respawned {
+        log_to_file(&root);
+    }
     let filter = EnvFilter::try_from_env("HOIST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        // What can't be logged, as on a full disk, would be said on the same standard error, by a macro that panics.
+        .log_internal_errors(false)
+        .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(args.background, &error.to_string()),
@@ -52,6 +62,15 @@ fn use_one_heap() {
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
+/// A keeper starts an agent with nowhere to say anything; the command line gives it the log.
+fn log_to_file(root: &Path) {
+    let path = Layout::new(root.to_owned()).daemon_log("agent");
+    let log = std::fs::File::options().create(true).append(true).mode(0o600).open(path);
+    if let Ok(log) = log {
+        let _ = rustix::stdio::dup2_stderr(log);
+    }
+}
+
 /// The first line of a background agent tells the command that started it how it went.
 fn say(background: bool, line: &str) {
     if background {
@@ -62,7 +81,7 @@ fn say(background: bool, line: &str) {
             let _ = rustix::stdio::dup2_stdout(null);
         }
     } else {
-        eprintln!("hoist agent: {line}");
+        daemonize::say(&format!("hoist agent: {line}"));
     }
 }
 
@@ -81,7 +100,8 @@ async fn serve(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
         }
         Err(error) => return fail(args.background, &chain(&error)),
     };
-    let parts = match start(&ownership, args).await {
+    let mut loops = Loops::new();
+    let parts = match start(&ownership, args, &mut loops).await {
         Ok(parts) => parts,
         Err(error) => return fail(args.background, &chain(&*error)),
     };
@@ -105,11 +125,30 @@ async fn serve(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
         // Calls under way are waited for, and a build may take long.
         ending.cancel_builds();
     };
-    let served = hoist_wire::serve(listener, Arc::new(orchestrator), ended).await;
+    let served = tokio::select! {
+        served = hoist_wire::serve(listener, Arc::new(orchestrator), ended) => served,
+        // Nothing is ended in good order: whatever is under way may wait for what is no more. Without a goodbye the
+        // keeper starts another agent, later each time.
+        why = first_failure(&mut loops) => {
+            return fail(false, &format!("ending, to be started again by the keeper: {why}"));
+        }
+    };
     agent.end().await;
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(false, &error.message),
+    }
+}
+
+/// Why a loop can't go on, once one can't.
+async fn first_failure(loops: &mut Loops) -> String {
+    loop {
+        match loops.join_next().await {
+            Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(error))) => return chain(&*error),
+            Some(Err(broken)) => return format!("a loop broke off: {broken}"),
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -148,26 +187,33 @@ struct Parts {
 async fn start(
     ownership: &Ownership,
     args: &hoist_cli::args::Agent,
+    loops: &mut Loops,
 ) -> Result<Parts, Box<dyn std::error::Error>> {
     let layout = ownership.layout();
     let clock = Clock::new()?;
+    let (store, planned) = state::open(layout)?;
     let config = Config {
         root: layout.root().to_owned(),
         exe: std::env::current_exe()?,
         started_by: if args.respawned { StartedBy::Crash } else { StartedBy::Person },
         clock: clock.clone(),
+        planned,
     };
-    let agent = hoist_agent::start(ownership, config).await?;
+    let agent = hoist_agent::start(ownership, config, loops).await?;
     let stop = Arc::new(Notify::new());
     let daemon =
         ThisProcess { agent: agent.clone(), root: layout.root().to_owned(), stop: Arc::clone(&stop) };
-    let orchestrator = Orchestrator::start(hoist_orchestrator::Config {
-        store: Arc::new(Embedded::open(&layout.store())?),
+    let config = hoist_orchestrator::Config {
+        store: Arc::new(store),
         host: Arc::new(agent.clone()) as Arc<dyn HostApi>,
+        host_id: agent.host_id(),
+        accepted: agent.accepted().clone(),
         pool: hoist_agent::pool(layout)?,
         clock: Arc::new(move || clock.now()),
         daemon: Arc::new(daemon),
-    })?;
+        disk: Arc::new(StateDisk(agent.reserve().clone())),
+    };
+    let orchestrator = Orchestrator::start(config, loops)?;
     Ok(Parts { agent, orchestrator, stop })
 }
 
@@ -189,6 +235,10 @@ impl Daemon for ThisProcess {
 
     fn root(&self) -> PathBuf {
         self.root.clone()
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.agent.notices()
     }
 
     async fn shutdown(&self, stop_instances: bool) -> Result<(), ApiError> {

@@ -1,11 +1,18 @@
 //! What each of the three processes does first: leaves the session, the folder and the control group of whoever
 //! happened to start it.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hoist_agent::Layout;
 use hoist_runtime::cgroup::{Anchor, Cgroup, CgroupError, CgroupPath, Hierarchy, Limits};
+
+/// Says something on standard error, which is the process's log. On a full disk it is lost, and that is no reason to
+/// panic, as `eprintln!` does.
+pub(crate) fn say(words: &str) {
+    let _ = writeln!(std::io::stderr(), "{words}");
+}
 
 /// Leaves. What can't be done on this host (a read-only cgroup tree, say) is left undone: the process still works, it
 /// only ends with the session that started it.

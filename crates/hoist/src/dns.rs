@@ -17,7 +17,7 @@ pub(crate) fn run(root: PathBuf) -> ExitCode {
     let sockets = match sockets {
         Ok(sockets) => sockets,
         Err(error) => {
-            eprintln!("dns: no sockets were handed over: {error}; it is started by the agent");
+            daemonize::say(&format!("dns: no sockets were handed over: {error}; it is started by the agent"));
             return ExitCode::FAILURE;
         }
     };
@@ -25,11 +25,11 @@ pub(crate) fn run(root: PathBuf) -> ExitCode {
     let _lock = match hoist_agent::dns_process::hold(&layout) {
         Ok(Some(lock)) => lock,
         Ok(None) => {
-            eprintln!("dns: another one runs here");
+            daemonize::say("dns: another one runs here");
             return ExitCode::FAILURE;
         }
         Err(error) => {
-            eprintln!("dns: can't take its lock: {error}");
+            daemonize::say(&format!("dns: can't take its lock: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -37,12 +37,12 @@ pub(crate) fn run(root: PathBuf) -> ExitCode {
     let config = Config { zone, resolvers: Resolvers::File(PathBuf::from("/etc/resolv.conf")), fabric };
     match serve(sockets, config, |notice| {
         if let Notice::ZoneRejected(error) = notice {
-            eprintln!("dns: the zone stays as it was: {error}");
+            daemonize::say(&format!("dns: the zone stays as it was: {error}"));
         }
     }) {
         Ok(never) => match never {},
         Err(error) => {
-            eprintln!("dns: {error}");
+            daemonize::say(&format!("dns: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -5,6 +5,7 @@ mod agent;
 mod daemonize;
 mod dns;
 mod keeper;
+mod state;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use hoist_model::{InstanceUid, StackId};
+use hoist_model::{HostId, InstanceUid, StackId};
 use hoist_planner::Now;
 use hoist_planner::cluster::intent::UpOptions;
-use hoist_planner::cluster::{ClusterLoop, Input, Pool, Request, UpRequest};
+use hoist_planner::cluster::{Accepted, ClusterLoop, Input, Pool, Request, UpRequest};
 use hoist_wire::build::{BuildAnswers, BuildApi, BuildRequest, BuildStream};
 use hoist_wire::{
     AgentStatus, ApiError, ClusterApi, Down, ErrorKind, EventStream, ExecRequest, ExecSession, HostApi,
@@ -20,11 +20,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::WatchStream;
 
 use crate::calls::{Busy, Calls};
+use crate::disk::Disk;
+use crate::documents::DocumentError;
 use crate::operations::Operations;
 use crate::publish::Outbox;
 use crate::shell::{Shell, Snapshot};
 use crate::store::StateStore;
-use crate::{documents, status};
+use crate::{recover, status};
 
 /// How long a question waits for the host's first report.
 const FIRST_REPORT: Duration = Duration::from_secs(5);
@@ -35,13 +37,23 @@ pub struct Config {
     pub store: Arc<dyn StateStore>,
     /// The one host it plans for.
     pub host: Arc<dyn HostApi>,
+    /// That host's name.
+    pub host_id: HostId,
+    /// What that host has accepted: a store that was lost is filled from it.
+    pub accepted: Accepted,
     /// Address ranges.
     pub pool: Pool,
     /// Reads the clocks.
     pub clock: Arc<dyn Fn() -> Now + Send + Sync>,
     /// The daemon that it lives in.
     pub daemon: Arc<dyn Daemon>,
+    /// The disk that its state lies on.
+    pub disk: Arc<dyn Disk>,
 }
+
+/// What goes on for as long as the process: one that ends with an error, or panics, must end the process, so that
+/// another starts in its place. One that ends otherwise has nothing left to do.
+pub type Loops = tokio::task::JoinSet<Result<(), Box<dyn std::error::Error + Send + Sync>>>;
 
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -58,6 +70,8 @@ pub trait Daemon: Send + Sync {
     fn pids(&self) -> [i32; 3];
     /// The state folder.
     fn root(&self) -> PathBuf;
+    /// What a person should know of the state: files that were damaged and set aside.
+    fn notices(&self) -> Vec<String>;
     /// Ends the processes; stops instances first when `stop_instances`.
     async fn shutdown(&self, stop_instances: bool) -> Result<(), ApiError>;
 }
@@ -65,7 +79,22 @@ pub trait Daemon: Send + Sync {
 /// The orchestrator can't start.
 #[derive(Debug, thiserror::Error)]
 #[error("the orchestrator can't read its state")]
-pub struct StartError(#[source] Box<dyn std::error::Error + Send + Sync>);
+pub struct StartError {
+    damage: bool,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl StartError {
+    pub(crate) fn of(error: DocumentError) -> Self {
+        Self { damage: error.is_damage(), source: Box::new(error) }
+    }
+
+    /// Whether the file isn't as it was written: trying again can't help, and it is to be set aside.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        self.damage
+    }
+}
 
 /// The running orchestrator.
 #[derive(Clone)]
@@ -75,6 +104,7 @@ pub struct Orchestrator {
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     pub(crate) host: Arc<dyn HostApi>,
     daemon: Arc<dyn Daemon>,
+    disk: Arc<dyn Disk>,
     calls: Arc<Calls>,
 }
 
@@ -85,13 +115,13 @@ impl std::fmt::Debug for Orchestrator {
 }
 
 impl Orchestrator {
-    /// Reads the state, takes over leadership and starts the loop.
+    /// Reads the state, takes over leadership and starts what goes on for as long as the process.
     ///
     /// # Errors
     /// When the state can't be read.
-    pub fn start(config: Config) -> Result<Self, StartError> {
-        let restored =
-            documents::load(&*config.store, config.pool).map_err(|error| StartError(Box::new(error)))?;
+    pub fn start(config: Config, loops: &mut Loops) -> Result<Self, StartError> {
+        let restored = recover::load(&*config.store, &config.host_id, &config.accepted, config.pool)
+            .map_err(StartError::of)?;
         let (control, effects) = ClusterLoop::restore(restored);
         let (inbox, inputs) = mpsc::unbounded_channel();
         // What is wanted is known at once; what is, with the first report.
@@ -102,10 +132,11 @@ impl Orchestrator {
         };
         let (snapshot, shown) = watch::channel(begun);
         let operations = Operations::default();
-        let outbox = Outbox::start(&config.host, outdated(&config.host, inbox.clone()));
+        let outbox = Outbox::start(&config.host, outdated(&config.host, inbox.clone()), loops);
         let shell = Shell {
             control,
             store: config.store,
+            disk: Arc::clone(&config.disk),
             host: Arc::clone(&config.host),
             outbox,
             operations: operations.clone(),
@@ -114,10 +145,14 @@ impl Orchestrator {
             snapshot,
             wake: None,
         };
-        tokio::spawn(shell.run(effects, inputs));
-        tokio::spawn(forward_reports(Arc::clone(&config.host), inbox.clone()));
-        let calls = Arc::default();
-        Ok(Self { inbox, operations, snapshot: shown, host: config.host, daemon: config.daemon, calls })
+        loops.spawn(async move { Ok(shell.run(effects, inputs).await?) });
+        let (reporting, reported) = (Arc::clone(&config.host), inbox.clone());
+        loops.spawn(async move {
+            forward_reports(reporting, reported).await;
+            Ok(())
+        });
+        let Config { host, daemon, disk, .. } = config;
+        Ok(Self { inbox, operations, snapshot: shown, host, daemon, disk, calls: Arc::default() })
     }
 
     /// Resolves once nothing is wanted, nothing is left, and nobody has called for `linger`.
@@ -154,11 +189,31 @@ impl Orchestrator {
     ) -> Result<EventStream, ApiError> {
         // Until its events have ended, or nobody follows: a pull before anything is wanted may take long.
         let busy = self.busy();
+        // What a request means depends on what is: before the first report nothing would seem to have ended.
+        let _ = self.shown().await;
         let (op, events, accepted) = self.operations.begin(stack);
         self.operations.set_access(op, access);
         self.inbox.send(Input::Request { op, request: Box::new(request) }).map_err(|_| stopped())?;
-        accepted.await.map_err(|_| stopped())??;
+        tokio::select! {
+            accepted = accepted => accepted.map_err(|_| stopped())??,
+            full = self.disk.exhausted() => {
+                return Err(match self.operations.withdraw(op) {
+                    true => full,
+                    false => full.hint("free space on it: what was asked is done then, without another command"),
+                });
+            }
+        }
         Ok(busy.during(events))
+    }
+
+    /// Nothing that needs room begins on a full disk: it would end half done, with what is in reserve used up.
+    pub(crate) fn need_room(&self) -> Result<(), ApiError> {
+        self.disk.full().map_or(Ok(()), Err)
+    }
+
+    /// What a person should know of the state that all stacks share.
+    fn notices(&self) -> impl Iterator<Item = String> {
+        self.daemon.notices().into_iter().chain(self.disk.full().map(|error| error.message))
     }
 
     /// What is known, once the host has reported for the first time.
@@ -201,8 +256,11 @@ async fn forward_reports(host: Arc<dyn HostApi>, inbox: mpsc::UnboundedSender<In
 }
 
 pub(crate) fn stopped() -> ApiError {
-    ApiError::new(ErrorKind::Unavailable, "the orchestrator has stopped: its state could not be written")
-        .hint("free space where the state folder is, then run `hoist agent stop` and the command again")
+    ApiError::new(
+        ErrorKind::Unavailable,
+        "the agent is ending, and is started again when that was not asked for",
+    )
+    .hint("run the command again; `agent.log` in the state folder says why it ended")
 }
 
 fn seconds(timeout: Option<u32>) -> Option<Duration> {
@@ -212,6 +270,7 @@ fn seconds(timeout: Option<u32>) -> Option<Duration> {
 #[async_trait]
 impl ClusterApi for Orchestrator {
     async fn put_stack(&self, put: PutStack) -> Result<EventStream, ApiError> {
+        self.need_room()?;
         let up = put.up;
         let options = UpOptions {
             services: up.services,
@@ -247,11 +306,13 @@ impl ClusterApi for Orchestrator {
     }
 
     async fn start(&self, start: Start) -> Result<EventStream, ApiError> {
+        self.need_room()?;
         let (stack, services, wait) = (start.select.stack, start.select.services, start.wait);
         self.request(stack.clone(), Request::Start { stack, services, wait }).await
     }
 
     async fn restart(&self, restart: Restart) -> Result<EventStream, ApiError> {
+        self.need_room()?;
         let (stack, services) = (restart.select.stack, restart.select.services);
         let (no_deps, timeout) = (restart.no_deps, seconds(restart.timeout));
         self.request(stack.clone(), Request::Restart { stack, services, no_deps, timeout }).await
@@ -270,6 +331,7 @@ impl ClusterApi for Orchestrator {
         for instance in &mut status.instances {
             instance.probes = log.remove(&instance.uid).unwrap_or_default();
         }
+        status.warnings.extend(self.notices());
         Ok(status)
     }
 
@@ -312,7 +374,7 @@ impl ClusterApi for Orchestrator {
             pids: self.daemon.pids(),
             root: self.daemon.root(),
             stacks: snapshot.stacks.keys().cloned().collect(),
-            warnings: status::warnings(&snapshot, |_| true),
+            warnings: status::warnings(&snapshot, |_| true).into_iter().chain(self.notices()).collect(),
             report,
         })
     }
@@ -334,6 +396,7 @@ impl BuildApi for Orchestrator {
     async fn build(&self, request: BuildRequest, answers: BuildAnswers) -> Result<BuildStream, ApiError> {
         let busy = self.busy();
         self.make_room().await;
+        self.need_room()?;
         Ok(busy.during(self.host.build(request, answers).await?))
     }
 }

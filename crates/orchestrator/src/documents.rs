@@ -54,11 +54,25 @@ pub(crate) enum DocumentError {
     },
 }
 
-/// Reads everything. Raises the leader term: whoever led before is deposed.
-pub(crate) fn load(store: &dyn StateStore, pool: Pool) -> Result<Restored, DocumentError> {
-    let all: BTreeMap<String, Vec<u8>> =
-        store.range("")?.into_iter().map(|entry| (entry.key, entry.value)).collect();
-    let mut restored = Restored { pool, ..Restored::default() };
+impl DocumentError {
+    /// Whether there was no room on the disk: nothing else is wrong.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Full { .. }))
+    }
+
+    /// Whether what is stored isn't what was written.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(error, StoreError::Damaged { .. }),
+            Self::Damaged { .. } | Self::Incomplete { .. } => true,
+        }
+    }
+}
+
+/// Reads everything. Changes nothing.
+pub(crate) fn read(store: &dyn StateStore) -> Result<Restored, DocumentError> {
+    let all = all(store)?;
+    let mut restored = Restored::default();
     for key in all.keys() {
         if let Some(id) = key.strip_prefix(STACK).and_then(|id| id.parse::<StackId>().ok()) {
             restored.stacks.insert(id, document(&all, key)?);
@@ -72,11 +86,39 @@ pub(crate) fn load(store: &dyn StateStore, pool: Pool) -> Result<Restored, Docum
             restored.leadership = document(&all, key)?;
         }
     }
+    Ok(restored)
+}
+
+fn all(store: &dyn StateStore) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+    Ok(store.range("")?.into_iter().map(|entry| (entry.key, entry.value)).collect())
+}
+
+/// Reads everything. Raises the leader term: whoever led before is deposed.
+///
+/// Where the disk is full the new term isn't written down. The next start then takes the same one: every spec of this
+/// one that is stored by then has a number that goes on from the last.
+pub(crate) fn load(store: &dyn StateStore, pool: Pool) -> Result<Restored, DocumentError> {
+    let mut restored = Restored { pool, ..read(store)? };
     restored.leadership = next_leadership(restored.leadership);
     let mut writes = encode(LEADERSHIP, &restored.leadership);
-    writes.extend(orphaned_parts(&all));
-    commit(store, writes)?;
-    Ok(restored)
+    writes.extend(orphaned_parts(&all(store)?));
+    match commit(store, writes) {
+        Err(StoreError::Full { .. }) | Ok(()) => Ok(restored),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Fills a store that holds nothing with what was rebuilt.
+pub(crate) fn refill(store: &dyn StateStore, restored: &Restored) -> Result<(), DocumentError> {
+    let stacks = restored.stacks.iter().map(|(id, stack)| (id.clone(), Some(Box::new(stack.clone()))));
+    let change = StoreChange {
+        stacks: stacks.collect(),
+        specs: restored.specs.clone(),
+        endpoints: restored.endpoints.clone(),
+        record: None,
+    };
+    self::store(store, &change)?;
+    Ok(commit(store, encode(LEADERSHIP, &restored.leadership))?)
 }
 
 /// A new store gets an incarnation of its own, from the clock of its making: a store restored from a backup keeps
@@ -117,22 +159,22 @@ fn orphaned_parts(all: &BTreeMap<String, Vec<u8>>) -> Vec<Write> {
 }
 
 /// Writes a change. Parts go first, so that a document never names one that isn't there.
-pub(crate) fn store(store: &dyn StateStore, change: StoreChange) -> Result<(), DocumentError> {
+pub(crate) fn store(store: &dyn StateStore, change: &StoreChange) -> Result<(), DocumentError> {
     let mut writes = Vec::new();
-    for (id, stack) in change.stacks {
+    for (id, stack) in &change.stacks {
         match stack {
-            Some(stack) => writes.extend(encode(&format!("{STACK}{id}"), &stack)),
+            Some(stack) => writes.extend(encode(&format!("{STACK}{id}"), stack)),
             None => writes.push(Write::Delete(format!("{STACK}{id}"))),
         }
     }
-    for (host, spec) in change.specs {
-        writes.extend(encode(&format!("{SPEC}{host}"), &spec));
+    for (host, spec) in &change.specs {
+        writes.extend(encode(&format!("{SPEC}{host}"), spec));
     }
-    for (host, endpoints) in change.endpoints {
-        writes.extend(encode(&format!("{ENDPOINTS}{host}"), &endpoints));
+    for (host, endpoints) in &change.endpoints {
+        writes.extend(encode(&format!("{ENDPOINTS}{host}"), endpoints));
     }
-    if let Some(record) = change.record {
-        writes.extend(encode(RECORD, &record));
+    if let Some(record) = &change.record {
+        writes.extend(encode(RECORD, record));
     }
     Ok(commit(store, writes)?)
 }
@@ -193,7 +235,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let embedded = Embedded::open(&dir.path().join("s")).unwrap();
         for volumes in [3, 60_000, 100_000, 1] {
-            store(&embedded, change(volumes)).unwrap();
+            store(&embedded, &change(volumes)).unwrap();
             let restored = load(&embedded, Pool::default()).unwrap();
             assert_eq!(restored.specs[&HostId::new("h").unwrap()].removed_volumes.len(), volumes);
         }

@@ -76,6 +76,7 @@ impl ImageApi for Orchestrator {
     async fn pull_image(&self, request: PullImage) -> Result<WorkStream<PulledImage>, ApiError> {
         let busy = self.busy();
         self.make_room().await;
+        self.need_room()?;
         Ok(busy.during(self.host.pull_image(request).await?))
     }
 
@@ -87,6 +88,7 @@ impl ImageApi for Orchestrator {
     async fn load_image(&self, archive: ArchiveBytes) -> Result<Vec<LoadedImage>, ApiError> {
         let _busy = self.busy();
         self.make_room().await;
+        self.need_room()?;
         self.host.load_image(archive).await
     }
 
@@ -97,6 +99,7 @@ impl ImageApi for Orchestrator {
     ) -> Result<LoadedImage, ApiError> {
         let _busy = self.busy();
         self.make_room().await;
+        self.need_room()?;
         self.host.import_image(request, archive).await
     }
 

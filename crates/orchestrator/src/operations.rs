@@ -29,6 +29,8 @@ struct Operation {
     listeners: Vec<mpsc::UnboundedSender<Result<Event, ApiError>>>,
     /// Told once the operation is accepted (by its first event) or refused.
     begun: Option<oneshot::Sender<Result<(), ApiError>>>,
+    /// Whether the loop has begun with it.
+    taken: bool,
     /// How its images' registries are reached; gone once they are settled.
     access: RegistryAccess,
     /// Images settled for it, which nothing wanted names before its end.
@@ -55,11 +57,29 @@ impl Operations {
             events: Vec::new(),
             listeners: vec![listener],
             begun: Some(begun),
+            taken: false,
             access: RegistryAccess::default(),
             images: Vec::new(),
         };
         inner.running.insert(op, operation);
         (op, Box::pin(UnboundedReceiverStream::new(events)), accepted)
+    }
+
+    /// The loop begins with an operation. False: it was withdrawn.
+    pub(crate) fn take(&self, op: OpId) -> bool {
+        let mut inner = self.lock();
+        let waiting = inner.running.get_mut(&op);
+        waiting.map(|operation| operation.taken = true).is_some()
+    }
+
+    /// Takes back an operation that the loop hasn't begun. False: it has, and sees it through.
+    pub(crate) fn withdraw(&self, op: OpId) -> bool {
+        let mut inner = self.lock();
+        let waits = inner.running.get(&op).is_some_and(|operation| !operation.taken);
+        if waits {
+            inner.running.remove(&op);
+        }
+        waits
     }
 
     /// What a request brought along to reach registries.

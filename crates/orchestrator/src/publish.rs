@@ -7,6 +7,8 @@ use hoist_model::{Endpoints, Generation, HostSpec};
 use hoist_wire::{HostApi, PutSpecError};
 use tokio::sync::watch;
 
+use crate::api::Loops;
+
 const RETRY: Duration = Duration::from_millis(500);
 
 /// What a host should get. A newer value takes an older one's place, also while that is still being sent.
@@ -18,19 +20,24 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// Starts sending to `host`; `outdated` is told when the host has a newer spec than ours.
-    pub(crate) fn start(host: &Arc<dyn HostApi>, outdated: impl Fn(Generation) + Send + 'static) -> Self {
+    pub(crate) fn start(
+        host: &Arc<dyn HostApi>,
+        outdated: impl Fn(Generation) + Send + 'static,
+        loops: &mut Loops,
+    ) -> Self {
         let outbox = Self::default();
         let (api, mut specs) = (Arc::clone(host), outbox.spec.subscribe());
-        tokio::spawn(async move {
+        loops.spawn(async move {
             while specs.changed().await.is_ok() {
                 let Some(spec) = specs.borrow_and_update().clone() else { continue };
                 if let Err(current) = send_spec(&*api, &spec, &specs).await {
                     outdated(current);
                 }
             }
+            Ok(())
         });
         let (api, mut endpoints) = (Arc::clone(host), outbox.endpoints.subscribe());
-        tokio::spawn(async move {
+        loops.spawn(async move {
             while endpoints.changed().await.is_ok() {
                 let Some(wanted) = endpoints.borrow_and_update().clone() else { continue };
                 while api.put_endpoints((*wanted).clone()).await.is_err()
@@ -39,6 +46,7 @@ impl Outbox {
                     tokio::time::sleep(RETRY).await;
                 }
             }
+            Ok(())
         });
         outbox
     }

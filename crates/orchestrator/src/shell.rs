@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use hoist_model::{EventKind, HostId, HostReport, InstanceUid, Moment, StackId};
 use hoist_planner::Now;
-use hoist_planner::cluster::{ClusterLoop, Effect, IdSource, ImageWanted, Input, OpId};
+use hoist_planner::cluster::{ClusterLoop, Effect, IdSource, ImageWanted, Input, OpId, StoreChange};
 use hoist_wire::HostApi;
 use tokio::sync::{mpsc, watch};
 
-use crate::documents;
+use crate::disk::Disk;
+use crate::documents::{self, DocumentError};
 use crate::operations::Operations;
 use crate::publish::Outbox;
 use crate::settle::Settling;
@@ -24,10 +25,25 @@ pub(crate) struct Snapshot {
     pub(crate) view: Arc<BTreeMap<HostId, HostReport>>,
 }
 
+/// How long until a write is tried again that waits for room on the disk.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Why the loop ended: nothing may be promised any more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoopError {
+    /// What was decided can't be stored.
+    #[error("the orchestrator can't store what was decided")]
+    Store(#[source] DocumentError),
+    /// The thread that wrote to the store ended by a fault of its own.
+    #[error("the orchestrator's write to the store broke off")]
+    Write(#[source] tokio::task::JoinError),
+}
+
 /// The loop and everything that it acts through.
 pub(crate) struct Shell {
     pub(crate) control: ClusterLoop,
     pub(crate) store: Arc<dyn StateStore>,
+    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) host: Arc<dyn HostApi>,
     pub(crate) outbox: Outbox,
     pub(crate) operations: Operations,
@@ -51,24 +67,39 @@ impl IdSource for Random {
 }
 
 impl Shell {
-    /// Runs until every sender is gone, or the store fails: then nothing may be promised any more.
-    pub(crate) async fn run(mut self, restored: Vec<Effect>, mut inputs: mpsc::UnboundedReceiver<Input>) {
-        let mut go_on = self.perform(restored).await;
-        while go_on {
+    /// Runs until every sender is gone.
+    ///
+    /// # Errors
+    /// When the store fails otherwise than for want of room.
+    pub(crate) async fn run(
+        mut self,
+        restored: Vec<Effect>,
+        mut inputs: mpsc::UnboundedReceiver<Input>,
+    ) -> Result<(), LoopError> {
+        self.perform(restored).await?;
+        loop {
             self.show();
             let input = tokio::select! {
                 input = inputs.recv() => match input {
                     Some(input) => input,
-                    None => return,
+                    None => return Ok(()),
                 },
                 () = tokio::time::sleep(self.until_wake()) => {
                     self.wake = None;
                     Input::Timer
                 }
             };
+            if self.is_withdrawn(&input) {
+                continue;
+            }
             let effects = self.control.step(&(self.clock)(), input, &mut Random);
-            go_on = self.perform(effects).await;
+            self.perform(effects).await?;
         }
+    }
+
+    /// Whoever asked for it was told that it won't be done.
+    fn is_withdrawn(&self, input: &Input) -> bool {
+        matches!(input, Input::Request { op, .. } if !self.operations.take(*op))
     }
 
     fn until_wake(&self) -> Duration {
@@ -91,26 +122,11 @@ impl Shell {
         self.snapshot.send_replace(Snapshot { stacks, specs, view: Arc::new(self.control.view().clone()) });
     }
 
-    /// Performs effects in order. False: the store failed.
-    async fn perform(&mut self, effects: Vec<Effect>) -> bool {
+    /// Performs effects in order.
+    async fn perform(&mut self, effects: Vec<Effect>) -> Result<(), LoopError> {
         for effect in effects {
             match effect {
-                Effect::Store(change) => {
-                    let store = Arc::clone(&self.store);
-                    let written =
-                        tokio::task::spawn_blocking(move || documents::store(&*store, change)).await;
-                    match written {
-                        Ok(Ok(())) => {}
-                        Ok(Err(error)) => {
-                            tracing::error!("stopping: {error}: {:?}", std::error::Error::source(&error));
-                            return false;
-                        }
-                        Err(error) => {
-                            tracing::error!("stopping: the store's thread ended: {error}");
-                            return false;
-                        }
-                    }
-                }
+                Effect::Store(change) => self.store(change).await?,
                 Effect::ResolveImages { op, images } => self.resolve(op, images),
                 Effect::PutSpec { spec, .. } => self.outbox.put_spec(*spec),
                 Effect::PutEndpoints { endpoints, .. } => self.outbox.put_endpoints(*endpoints),
@@ -119,7 +135,23 @@ impl Shell {
                 Effect::WakeAt(moment) => self.wake = Some(moment),
             }
         }
-        true
+        Ok(())
+    }
+
+    /// Writes a change. Nothing that follows may be done before it is durable, so on a full disk it is tried again:
+    /// with a piece of the reserve each time, then until there is room.
+    async fn store(&self, change: StoreChange) -> Result<(), LoopError> {
+        let change = Arc::new(change);
+        loop {
+            let (store, writing) = (Arc::clone(&self.store), Arc::clone(&change));
+            let written = tokio::task::spawn_blocking(move || documents::store(&*store, &writing));
+            match written.await.map_err(LoopError::Write)? {
+                Ok(()) => return Ok(()),
+                Err(error) if !error.is_full() => return Err(LoopError::Store(error)),
+                Err(_) if self.disk.give() => {}
+                Err(_) => tokio::time::sleep(RETRY).await,
+            }
+        }
     }
 
     /// A verdict goes out after the snapshot that it speaks of: whoever asks for `ps` after it sees no older state.

@@ -4,4 +4,5 @@
 
 pub(crate) mod clock;
 pub(crate) mod journal;
+pub(crate) mod records;
 pub(crate) mod shell;

@@ -13,10 +13,9 @@ use hoist_wire::PutSpecError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::chain::chain;
 use crate::control::clock::Clock;
-use crate::control::journal::Journal;
-use crate::durable;
+use crate::control::records::{Record, RecordError, Records};
+use crate::fabric::zone;
 use crate::host::Host;
 use crate::instances::probes::Probes;
 use crate::instances::steps::{self, StepContext};
@@ -40,7 +39,7 @@ pub(crate) type Inbox = mpsc::UnboundedSender<Message>;
 /// The loop and everything that it acts through.
 pub(crate) struct Shell {
     pub(crate) control: HostLoop,
-    pub(crate) journal: Journal,
+    pub(crate) records: Records,
     pub(crate) host: Arc<Host>,
     pub(crate) clock: Clock,
     pub(crate) inbox: Inbox,
@@ -57,18 +56,23 @@ pub(crate) struct Shell {
 const LAST_STEPS: Duration = Duration::from_secs(15);
 
 impl Shell {
-    /// Runs until every sender is gone, or the journal can't be written: then nothing may be done any more.
-    pub(crate) async fn run(mut self, restored: Vec<Effect>, mut messages: mpsc::UnboundedReceiver<Message>) {
-        if !self.perform(restored) {
-            return;
-        }
+    /// Runs until every sender is gone.
+    ///
+    /// # Errors
+    /// What must be durable can't be made so: nothing may be done any more.
+    pub(crate) async fn run(
+        mut self,
+        restored: Vec<Effect>,
+        mut messages: mpsc::UnboundedReceiver<Message>,
+    ) -> Result<(), RecordError> {
+        self.perform(restored).await?;
         loop {
             let sleep = self.until_wake();
             let message = tokio::select! {
                 // Both are cancel-safe: a message is taken or not, and the timer is set anew each time.
                 message = messages.recv() => match message {
                     Some(message) => message,
-                    None => return,
+                    None => return Ok(()),
                 },
                 () = tokio::time::sleep(sleep) => {
                     self.wake = None;
@@ -77,9 +81,7 @@ impl Shell {
             };
             let (inputs, rest) = self.take_all(message, &mut messages);
             let effects = self.control.step_all(&self.clock.now(), inputs);
-            if !self.perform(effects) {
-                return;
-            }
+            self.perform(effects).await?;
             if let Some(rested) = rest {
                 // One of them may be launching something, which whoever asked for rest must find.
                 let ended = async { while self.steps.join_next().await.is_some() {} };
@@ -87,7 +89,7 @@ impl Shell {
                 let _ = rested.send(());
                 // Messages go on coming in; nobody acts on them.
                 while messages.recv().await.is_some() {}
-                return;
+                return Ok(());
             }
         }
     }
@@ -132,27 +134,52 @@ impl Shell {
         Some(input)
     }
 
-    /// Performs effects in order. False: what must be durable could not be made so.
-    fn perform(&mut self, effects: Vec<Effect>) -> bool {
-        effects.into_iter().all(|effect| match self.perform_one(effect) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!("stopping: {}", chain(&*error));
-                false
+    /// Performs effects in order. Those that write come together as far as they follow on each other.
+    async fn perform(&mut self, effects: Vec<Effect>) -> Result<(), RecordError> {
+        let mut records = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Journal(entry) => records.push(Record::Journal(entry)),
+                Effect::StoreSpec(spec) => records.push(Record::Spec(Arc::new(*spec))),
+                Effect::StoreEndpoints(endpoints) => records.push(Record::Endpoints(endpoints)),
+                Effect::PublishZone(zone) => {
+                    let zone = zone::file(&zone, self.host.fabric.host_address());
+                    records.push(Record::Names(Box::new(zone)));
+                }
+                effect => {
+                    self.keep(std::mem::take(&mut records)).await?;
+                    self.perform_one(effect);
+                }
             }
-        })
+        }
+        self.keep(records).await
     }
 
-    fn perform_one(&mut self, effect: Effect) -> Result<(), Box<dyn std::error::Error>> {
+    /// Returns once all of them are written; whoever waits for a spec to be accepted is answered then.
+    async fn keep(&mut self, records: Vec<Record>) -> Result<(), RecordError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let specs = records.iter().filter_map(|record| match record {
+            Record::Spec(spec) => Some(Arc::clone(spec)),
+            _ => None,
+        });
+        let specs: Vec<_> = specs.collect();
+        self.records.keep(records).await?;
+        for spec in specs {
+            self.host.set_known(|known| known.spec = spec);
+            self.answer(Ok(()));
+        }
+        Ok(())
+    }
+
+    fn perform_one(&mut self, effect: Effect) {
         match effect {
-            Effect::Journal(entry) => self.journal.append(entry)?,
-            Effect::StoreSpec(spec) => {
-                durable::write(&self.host.layout.ledger(), &*spec)?;
-                let spec = Arc::new(*spec);
-                self.host.set_known(|known| known.spec = spec);
-                self.answer(Ok(()));
-            }
-            Effect::StoreEndpoints(endpoints) => durable::write(&self.host.layout.endpoints(), &*endpoints)?,
+            // Written by `keep`.
+            Effect::Journal(_)
+            | Effect::StoreSpec(_)
+            | Effect::StoreEndpoints(_)
+            | Effect::PublishZone(_) => {}
             Effect::SpecAccepted => self.answer(Ok(())),
             Effect::SpecRefused(refusal) => {
                 let refused = self.refusal(refusal);
@@ -168,7 +195,6 @@ impl Shell {
                 });
             }
             Effect::ApplyFabric { number, wanted } => self.host.fabric.apply(number, *wanted),
-            Effect::PublishZone(zone) => self.host.publish_zone(&zone),
             Effect::Probe(runs) => self.probes.set(runs, &self.control),
             Effect::Warn(text) => tracing::warn!("{text}"),
             Effect::Report(report) => {
@@ -180,7 +206,6 @@ impl Shell {
             }
             Effect::WakeAt(moment) => self.wake = Some(moment),
         }
-        Ok(())
     }
 
     fn answer(&mut self, result: Result<(), PutSpecError>) {

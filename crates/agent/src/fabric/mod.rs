@@ -29,6 +29,7 @@ use crate::control::shell::{Inbox, Message};
 use crate::fabric::ranges::{Claim, Ranges};
 use crate::instances::steps::{InstanceContext, blocking, failed, refused};
 use crate::layout::Layout;
+use crate::loops::{Loops, without_error};
 use crate::processes::dns_process;
 use crate::processes::link::Link;
 use ports::Reservations;
@@ -103,7 +104,7 @@ pub(crate) fn config(layout: &Layout, pool: &Pool) -> net::FabricConfig {
 
 impl FabricLink {
     /// Starts the task that applies changes. Nothing is made before the first network is wanted.
-    pub(crate) fn start(layout: &Layout, ranges: Ranges, inbox: Inbox) -> Self {
+    pub(crate) fn start(layout: &Layout, ranges: Ranges, inbox: Inbox, loops: &mut Loops) -> Self {
         let inner = Arc::new(Inner {
             layout: layout.clone(),
             config: config(layout, &ranges.pool),
@@ -119,8 +120,8 @@ impl FabricLink {
             gone: Mutex::default(),
             departures: Notify::new(),
         });
-        tokio::spawn(apply_all(Arc::downgrade(&inner)));
-        tokio::spawn(end_flows(Arc::downgrade(&inner)));
+        loops.spawn(without_error(apply_all(Arc::downgrade(&inner))));
+        loops.spawn(without_error(end_flows(Arc::downgrade(&inner))));
         Self { inner }
     }
 
@@ -139,13 +140,15 @@ impl FabricLink {
     }
 
     /// What the host's own routes and links use, but what is ours.
-    pub(crate) fn routes(&self) -> Vec<IpNetwork> {
-        ranges::foreign(&self.inner.layout).unwrap_or_default()
+    pub(crate) async fn routes(&self) -> Vec<IpNetwork> {
+        let layout = self.inner.layout.clone();
+        let found = tokio::task::spawn_blocking(move || ranges::foreign(&layout).unwrap_or_default()).await;
+        found.unwrap_or_default()
     }
 
     /// Tells the loop whenever the host's routes change.
-    pub(crate) fn watch_routes(&self) {
-        tokio::spawn(watch_routes(Arc::downgrade(&self.inner)));
+    pub(crate) fn watch_routes(&self, loops: &mut Loops) {
+        loops.spawn(without_error(watch_routes(Arc::downgrade(&self.inner))));
     }
 
     /// The newest wanted fabric; an older one that isn't applied yet is skipped.

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use hoist_model::HostSpec;
 use hoist_netfabric::{LinkName, host_networks, is_made};
 use hoist_planner::cluster::Pool;
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
@@ -38,12 +39,19 @@ pub(crate) struct Claim(pub(crate) Vec<OwnedFd>);
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The ranges kept, where nothing is in their way, or new ones.
-pub(crate) fn choose(layout: &Layout) -> Result<Ranges, AnyError> {
-    let path = layout.fabric().join("ranges.json");
-    let kept: Option<Pool> = durable::read(&path)?;
+/// The ranges kept, where nothing is in their way, or new ones. Kept ones that were lost are those that the networks of
+/// the accepted spec come from.
+pub(crate) fn choose(layout: &Layout, spec: &HostSpec) -> Result<Ranges, AnyError> {
+    let path = layout.ranges();
+    let seed = u32::from_str_radix(&layout.tag(), 16)?;
+    let kept: Option<Pool> = durable::read_sound(&path)?;
+    let is_lost = kept.is_none();
+    let kept = kept.or_else(|| of_networks(spec, seed));
     let foreign = foreign(layout)?;
     if let Some(pool) = kept {
+        if is_lost {
+            durable::write(&path, &pool)?;
+        }
         let claim = claim(&pool, &layout.tag());
         // Instances have addresses out of these ranges: they stay, and the conflict is reported.
         let in_use = is_made(&layout.fabric_netns());
@@ -53,7 +61,6 @@ pub(crate) fn choose(layout: &Layout) -> Result<Ranges, AnyError> {
             _ => {}
         }
     }
-    let seed = u32::from_str_radix(&layout.tag(), 16)?;
     let ranges = free_block(seed, &foreign, |pool| claim(pool, &layout.tag()));
     let ranges = ranges.ok_or(
         "no free block in 10.192.0.0/10: the host's routes and other roots use all of it; `hoist agent stop` for \
@@ -66,8 +73,16 @@ pub(crate) fn choose(layout: &Layout) -> Result<Ranges, AnyError> {
 
 /// The ranges that [`choose`] settled on.
 pub(crate) fn chosen(layout: &Layout) -> Result<Pool, AnyError> {
-    let kept = durable::read(&layout.fabric().join("ranges.json"))?;
+    let kept = durable::read(&layout.ranges())?;
     kept.ok_or_else(|| "the address ranges are not chosen yet".into())
+}
+
+/// The block that a network of the spec lies in, by its subnets or its service addresses. A declared subnet may lie
+/// anywhere; each network has service addresses.
+fn of_networks(spec: &HostSpec, seed: u32) -> Option<Pool> {
+    let ranges = spec.networks.values().flat_map(|network| network.services.iter().chain(&network.subnets));
+    let ranges: Vec<IpNetwork> = ranges.copied().collect();
+    (0..BLOCKS).map(|number| block(number, seed)).find(|pool| touches(&ranges, pool))
 }
 
 /// What others use on the host.
@@ -165,6 +180,23 @@ mod tests {
     fn a_block_that_a_route_touches_is_left_alone() {
         assert_eq!(networks(0, &[]).unwrap(), "10.192.0.0/16");
         assert_eq!(networks(0, &["10.192.7.0/24", "0.0.0.0/0"]).unwrap(), "10.194.0.0/16");
+    }
+
+    #[test]
+    fn lost_ranges_are_those_of_the_networks() {
+        let network = |services: &str| hoist_model::NetworkSpec {
+            users: Vec::new(),
+            subnets: vec!["192.168.7.0/24".parse().unwrap()],
+            services: vec![services.parse().unwrap()],
+            internal: false,
+            unchecked: false,
+        };
+        let mut spec = HostSpec::default();
+        assert_eq!(of_networks(&spec, 3), None);
+        let pool = block(9, 3);
+        let slice = Ipv4Network::new(pool.services4.network(), 28).unwrap().to_string();
+        spec.networks.insert("s_default".parse().unwrap(), network(&slice));
+        assert_eq!(of_networks(&spec, 3), Some(pool));
     }
 
     #[test]

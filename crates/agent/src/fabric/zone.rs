@@ -1,8 +1,6 @@
 //! The planner's names in the form of the zone file that dns reads.
 
-use std::io;
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hoist_netfabric::dns;
@@ -14,13 +12,8 @@ const HOST: &str = "host.docker.internal";
 /// Counts the zones that this process has written; dns repeats it in its notices.
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
-/// Writes the zone file. Questions asked from now on are answered from it.
-pub(crate) fn publish(path: &Path, zone: &Zone, host: Option<IpAddr>) -> io::Result<()> {
-    file(zone, host).write(path)
-}
-
-/// What DNS answers from. `host` is where instances reach this host.
-fn file(zone: &Zone, host: Option<IpAddr>) -> dns::Zone {
+/// What dns answers from, once it is written to the zone file. `host` is where instances reach this host.
+pub(crate) fn file(zone: &Zone, host: Option<IpAddr>) -> dns::Zone {
     let mut file = dns::Zone::new(GENERATION.fetch_add(1, Ordering::Relaxed));
     file.listen.clone_from(&zone.listen);
     file.networks = zone.networks.iter().map(|(id, names)| (id.to_string(), network(names))).collect();

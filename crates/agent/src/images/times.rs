@@ -31,7 +31,7 @@ struct Noted {
 
 impl Times {
     pub(super) fn open(path: PathBuf) -> Self {
-        let noted = durable::read(&path).unwrap_or_else(|error| {
+        let noted = durable::read_sound(&path).unwrap_or_else(|error| {
             tracing::warn!("the times of images begin anew: {}", crate::chain::chain(&error));
             None
         });

@@ -2,6 +2,7 @@
 //!
 //! Starts no process of Hoist itself (`processes`), and keeps no network (`fabric`).
 
+pub(crate) mod answering;
 pub(crate) mod descendants;
 pub mod devices;
 pub(crate) mod ends;

@@ -6,9 +6,11 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, fcntl_lock, flock};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Flock, FlockOffsetType, FlockType, Pid, PidfdFlags, Signal, fcntl_getlk, pidfd_open, pidfd_send_signal,
+};
 
 use crate::layout::Layout;
 use crate::processes::readable::Readable;
@@ -29,9 +31,11 @@ pub fn hold(layout: &Layout) -> io::Result<Option<File>> {
         Err(Errno::WOULDBLOCK) => return Ok(None),
         taken => taken?,
     }
-    lock.set_len(0)?;
-    lock.rewind()?;
-    write!(lock, "{}", std::process::id())?;
+    // A lock of this kind says whose it is without a byte on the disk, which may be full (F_GETLK in fcntl(2)). What is
+    // written is for people, and for agents before this was so.
+    fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+    let _ =
+        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| write!(lock, "{}", std::process::id()));
     Ok(Some(lock))
 }
 
@@ -46,8 +50,7 @@ pub(crate) fn running(layout: &Layout) -> Option<OwnedFd> {
         if !is_held(&lock) {
             return None;
         }
-        let mut text = String::new();
-        let pid = lock.read_to_string(&mut text).ok().and_then(|_| Pid::from_raw(text.parse().ok()?));
+        let pid = owner(&mut lock);
         let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         // While it holds the lock, its number is nobody else's.
         if let Some(pidfd) = pidfd.filter(|_| is_held(&lock)) {
@@ -56,6 +59,23 @@ pub(crate) fn running(layout: &Layout) -> Option<OwnedFd> {
         std::thread::sleep(LOOK);
     }
     None
+}
+
+/// The process that says it has the lock.
+fn owner(lock: &mut File) -> Option<Pid> {
+    let wanted = Flock {
+        start: 0,
+        length: 0,
+        pid: None,
+        typ: FlockType::WriteLock,
+        offset_type: FlockOffsetType::Set,
+    };
+    if let Ok(Some(held)) = fcntl_getlk(&*lock, &wanted) {
+        return held.pid;
+    }
+    let mut text = String::new();
+    lock.read_to_string(&mut text).ok()?;
+    Pid::from_raw(text.parse().ok()?)
 }
 
 fn is_held(lock: &File) -> bool {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use hoist_keeper::protocol::{Reply, Request};
 
 use crate::host::Host;
+use crate::loops::{Loops, without_error};
 use crate::processes::dns_process;
 use crate::processes::readable::Readable;
 use crate::processes::spawn::Spawner;
@@ -23,8 +24,8 @@ pub(crate) struct DnsWatch {
 }
 
 impl DnsWatch {
-    pub(crate) fn start(host: Host, spawner: Spawner, pid: Arc<AtomicI32>) {
-        tokio::spawn(Self { host, spawner, pid }.run());
+    pub(crate) fn start(host: Host, spawner: Spawner, pid: Arc<AtomicI32>, loops: &mut Loops) {
+        loops.spawn(without_error(Self { host, spawner, pid }.run()));
     }
 
     async fn run(self) {

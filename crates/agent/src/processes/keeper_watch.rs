@@ -75,7 +75,7 @@ impl KeeperWatch {
         let mut failures = 0;
         let mut ended: Option<oneshot::Receiver<bool>> = None;
         loop {
-            match self.host.link.connect(&path) {
+            match self.host.link.connect(&path).await {
                 Ok(pid) => {
                     self.pid.store(pid, Ordering::Relaxed);
                     return Ok(());
@@ -250,7 +250,7 @@ impl KeeperWatch {
     }
 
     /// Runs for as long as the agent does.
-    pub(crate) async fn run(mut self, adopted: impl Fn(Kept) -> Adopted) {
+    pub(crate) async fn run<F: Future<Output = Adopted>>(mut self, adopted: impl Fn(Kept) -> F) {
         while let Some(item) = self.events.recv().await {
             match item {
                 FromKeeper::Event(event, fds) => self.event(event, fds),
@@ -262,14 +262,14 @@ impl KeeperWatch {
                 }
                 // One that is lost meanwhile says so itself.
                 FromKeeper::Doubt => match self.adopt().await {
-                    Ok(kept) => self.tell(Input::Adopted(adopted(kept))),
+                    Ok(kept) => self.tell(Input::Adopted(adopted(kept).await)),
                     Err(error) => tracing::warn!("{}", crate::chain::chain(&error)),
                 },
             }
         }
     }
 
-    async fn come_back(&self, adopted: &impl Fn(Kept) -> Adopted) {
+    async fn come_back<F: Future<Output = Adopted>>(&self, adopted: &impl Fn(Kept) -> F) {
         let mut pause = Duration::from_millis(10);
         loop {
             let kept = match self.connect().await {
@@ -279,7 +279,7 @@ impl KeeperWatch {
             match kept {
                 Ok(kept) => {
                     self.host.fabric.keep_descriptors(&self.host.link).await;
-                    return self.tell(Input::Adopted(adopted(kept)));
+                    return self.tell(Input::Adopted(adopted(kept).await));
                 }
                 Err(error) => tracing::error!("{}", crate::chain::chain(&error)),
             }

@@ -75,9 +75,14 @@ impl Link {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connects as the agent that the keeper restarts; returns the keeper's process id. Blocks for a moment.
-    pub(crate) fn connect(&self, path: &Path) -> Result<i32, client::ConnectError> {
-        let (client, welcome) = client::connect(path)?;
+    /// Connects as the agent that the keeper restarts; returns the keeper's process id.
+    ///
+    /// A keeper that is stopped says nothing for a while: that is waited for on a thread for it.
+    pub(crate) async fn connect(&self, path: &Path) -> Result<i32, client::ConnectError> {
+        let path = path.to_owned();
+        let connected = tokio::task::spawn_blocking(move || client::connect(&path)).await;
+        let broken = |error: tokio::task::JoinError| client::ConnectError::Silent(io::Error::other(error));
+        let (client, welcome) = connected.map_err(broken)??;
         let socket = client.as_fd().try_clone_to_owned().map_err(client::ConnectError::Unreachable)?;
         let socket = Arc::new(socket);
         if let Some(former) = self.lock().socket.replace(Arc::clone(&socket)) {

@@ -1,6 +1,11 @@
 //! The store of a single host: one redb file.
+//!
+//! After a write that failed redb refuses everything until the file is opened anew. So a commit that found the disk
+//! full closes it, and the next call opens it again, which brings it back to the last commit.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -15,79 +20,144 @@ const REVISION: &str = "revision";
 /// A store in one file; a second process that opens it is refused.
 #[derive(Debug)]
 pub struct Embedded {
-    database: Database,
-}
-
-fn failed<E: std::error::Error + Send + Sync + 'static>(doing: &'static str) -> impl Fn(E) -> StoreError {
-    move |error| StoreError::Backend { doing, source: Box::new(error) }
+    path: PathBuf,
+    /// None while it is to be opened anew.
+    database: Mutex<Option<Database>>,
 }
 
 impl Embedded {
-    /// Opens the store, making it when there is none.
+    /// Opens the store, making it when there is none. What is there is checked whole.
     ///
     /// # Errors
-    /// When the file can't be opened, or another process has it.
+    /// When the file can't be opened, or another process has it; [`StoreError::Damaged`] when it isn't as redb leaves
+    /// its files.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::create(path).map_err(failed("open"))?;
-        let write = database.begin_write().map_err(failed("open"))?;
-        write.open_table(ENTRIES).map_err(failed("open"))?;
-        write.open_table(META).map_err(failed("open"))?;
-        write.commit().map_err(failed("open"))?;
-        Ok(Self { database })
+        let opened = open(path)?;
+        Ok(Self { path: path.to_owned(), database: Mutex::new(Some(opened)) })
     }
+
+    /// Does `work` with the open database, and closes it when that failed.
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = match slot.take() {
+            Some(database) => database,
+            None => open(&self.path)?,
+        };
+        let worked = work(&database);
+        if worked.is_ok() {
+            *slot = Some(database);
+        }
+        worked.map_err(|error| explain(&self.path, error))
+    }
+}
+
+fn open(path: &Path) -> Result<Database, StoreError> {
+    let opened = || -> Result<Database, redb::Error> {
+        let mut database = Database::create(path)?;
+        database.check_integrity()?;
+        if !has_tables(&database)? {
+            let write = database.begin_write()?;
+            write.open_table(ENTRIES)?;
+            write.open_table(META)?;
+            write.commit()?;
+        }
+        Ok(database)
+    };
+    opened().map_err(|error| explain(path, error))
+}
+
+/// Looked at without writing: a full disk keeps nobody from opening a store that is there.
+fn has_tables(database: &Database) -> Result<bool, redb::Error> {
+    let read = database.begin_read()?;
+    for opened in [read.open_table(ENTRIES).map(drop), read.open_table(META).map(drop)] {
+        match opened {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(false),
+            opened => opened?,
+        }
+    }
+    Ok(true)
+}
+
+fn explain(path: &Path, error: redb::Error) -> StoreError {
+    let path = path.to_owned();
+    match error {
+        redb::Error::Io(source) if is_full(&source) => StoreError::Full { path, source },
+        // The second: the file ends before what its head says.
+        redb::Error::Io(source)
+            if matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+        {
+            StoreError::Damaged { path, source: source.into() }
+        }
+        redb::Error::Corrupted(_)
+        | redb::Error::RepairAborted
+        | redb::Error::TableTypeMismatch { .. }
+        | redb::Error::TableIsMultimap(_) => StoreError::Damaged { path, source: error.into() },
+        error => StoreError::Backend { path, source: error.into() },
+    }
+}
+
+/// A quota is a disk of its own to whom it limits.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl StateStore for Embedded {
     fn range(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
-        let read = self.database.begin_read().map_err(failed("read"))?;
-        let table = read.open_table(ENTRIES).map_err(failed("read"))?;
-        let mut entries = Vec::new();
-        for row in table.range(prefix..).map_err(failed("read"))? {
-            let (key, value) = row.map_err(failed("read"))?;
-            if !key.value().starts_with(prefix) {
-                break;
+        self.with(|database| {
+            let table = database.begin_read()?.open_table(ENTRIES)?;
+            let mut entries = Vec::new();
+            for row in table.range(prefix..)? {
+                let (key, value) = row?;
+                if !key.value().starts_with(prefix) {
+                    break;
+                }
+                let (modified, bytes) = value.value();
+                entries.push(Entry { key: key.value().to_owned(), value: bytes.to_vec(), modified });
             }
-            let (modified, bytes) = value.value();
-            entries.push(Entry { key: key.value().to_owned(), value: bytes.to_vec(), modified });
-        }
-        Ok(entries)
+            Ok(entries)
+        })
     }
 
     fn commit(&self, conditions: &[Compare], writes: &[Write]) -> Result<Committed, StoreError> {
         check_limits(conditions, writes)?;
-        let write = self.database.begin_write().map_err(failed("write"))?;
-        let revision = {
-            let mut entries = write.open_table(ENTRIES).map_err(failed("write"))?;
-            for condition in conditions {
-                let (key, wanted) = match condition {
-                    Compare::Modified(key, revision) => (key, Some(*revision)),
-                    Compare::Absent(key) => (key, None),
-                };
-                let found = entries.get(key.as_str()).map_err(failed("read"))?.map(|value| value.value().0);
-                if found != wanted {
-                    return Ok(Committed::ConditionFailed);
-                }
-            }
-            let mut meta = write.open_table(META).map_err(failed("write"))?;
-            let revision = meta.get(REVISION).map_err(failed("read"))?.map_or(0, |value| value.value()) + 1;
-            meta.insert(REVISION, revision).map_err(failed("write"))?;
-            for change in writes {
-                match change {
-                    Write::Put(key, value) => {
-                        entries
-                            .insert(key.as_str(), (revision, value.as_slice()))
-                            .map_err(failed("write"))?;
-                    }
-                    Write::Delete(key) => {
-                        entries.remove(key.as_str()).map_err(failed("write"))?;
-                    }
-                }
-            }
-            revision
-        };
-        write.commit().map_err(failed("write"))?;
-        Ok(Committed::At(revision))
+        self.with(|database| {
+            let write = database.begin_write()?;
+            let Some(revision) = change(&write, conditions, writes)? else {
+                return Ok(Committed::ConditionFailed);
+            };
+            write.commit()?;
+            Ok(Committed::At(revision))
+        })
     }
+}
+
+/// The changes in a transaction, and the revision that they make; none when a condition doesn't hold.
+fn change(
+    write: &redb::WriteTransaction,
+    conditions: &[Compare],
+    writes: &[Write],
+) -> Result<Option<u64>, redb::Error> {
+    let mut entries = write.open_table(ENTRIES)?;
+    for condition in conditions {
+        let (key, wanted) = match condition {
+            Compare::Modified(key, revision) => (key, Some(*revision)),
+            Compare::Absent(key) => (key, None),
+        };
+        let found = entries.get(key.as_str())?.map(|value| value.value().0);
+        if found != wanted {
+            return Ok(None);
+        }
+    }
+    let mut meta = write.open_table(META)?;
+    let revision = meta.get(REVISION)?.map_or(0, |value| value.value()) + 1;
+    meta.insert(REVISION, revision)?;
+    for change in writes {
+        match change {
+            Write::Put(key, value) => drop(entries.insert(key.as_str(), (revision, value.as_slice()))?),
+            Write::Delete(key) => drop(entries.remove(key.as_str())?),
+        }
+    }
+    Ok(Some(revision))
 }
 
 #[cfg(test)]
@@ -126,5 +196,45 @@ mod tests {
         let many = vec![Write::Delete("k".into()); 65];
         assert!(matches!(store.commit(&[], &many), Err(StoreError::Limit { .. })));
         assert!(Embedded::open(&dir.path().join("s")).is_err());
+    }
+
+    /// What is read of a damaged file is all of it, or nothing: redb tells that it is damaged, or panics.
+    #[test]
+    fn a_damaged_file_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let store = Embedded::open(&path).unwrap();
+        for n in 0..200 {
+            store.commit(&[], &[put(&format!("k/{n}"), &"v".repeat(900))]).unwrap();
+        }
+        drop(store);
+        let sound = std::fs::read(&path).unwrap();
+        let garbage: Vec<u8> = sound.iter().enumerate().map(|(n, _)| (n * 7919 % 251) as u8).collect();
+        let half = sound[..sound.len() / 2].to_vec();
+        for damaged in [garbage, half, sound[..100].to_vec(), b"x".to_vec()] {
+            std::fs::write(&path, &damaged).unwrap();
+            let opened = Embedded::open(&path);
+            assert!(matches!(opened, Err(StoreError::Damaged { .. })), "{}: {opened:?}", damaged.len());
+        }
+        let mut kinds = [0, 0, 0];
+        for at in (0..sound.len()).step_by(997) {
+            let mut flipped = sound.clone();
+            flipped[at..][..4.min(sound.len() - at)].fill(0xff);
+            std::fs::write(&path, &flipped).unwrap();
+            let read = || Embedded::open(&path).and_then(|store| store.range(""));
+            match std::panic::catch_unwind(read) {
+                // Where nothing is kept.
+                Ok(Ok(entries)) => {
+                    assert_eq!(entries.len(), 200, "at {at}");
+                    kinds[0] += 1;
+                }
+                Ok(Err(error)) => {
+                    assert!(matches!(error, StoreError::Damaged { .. }), "at {at}: {error:?}");
+                    kinds[1] += 1;
+                }
+                Err(_) => kinds[2] += 1,
+            }
+        }
+        assert!(kinds[..2].iter().all(|count| *count > 0), "{kinds:?}");
     }
 }

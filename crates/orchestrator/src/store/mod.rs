@@ -3,6 +3,8 @@
 //! Keys are text, values small ([`MAX_VALUE`]), a transaction is all or nothing and may be conditional on the
 //! revision a key was last changed at. Larger content is spread over several values by [`crate::documents`].
 
+use std::path::PathBuf;
+
 mod embedded;
 
 pub use embedded::Embedded;
@@ -63,11 +65,29 @@ pub enum StoreError {
         /// The limit.
         limit: usize,
     },
+    /// The disk, or what a quota leaves of it, is full. The store is as before and can be asked again.
+    #[error("there is no room left on the disk for {path}")]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is stored isn't what was written.
+    #[error("the state store {path} is damaged")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The back end failed.
-    #[error("the state store {doing} failed")]
+    #[error("the state store {path} can't be used")]
     Backend {
-        /// What was being done.
-        doing: &'static str,
+        /// The file.
+        path: PathBuf,
         /// What it said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,

@@ -9,19 +9,13 @@ use hoist_model::InstanceUid;
 use hoist_planner::host::StepError;
 
 use super::context::InstanceContext;
-use super::{blocking, refused};
+use super::{blocking, unmade};
 use crate::host::Host;
 
 pub(super) async fn run(host: &Host, uid: InstanceUid, instance: InstanceContext) -> Result<(), StepError> {
     let _turn = host.turn().await?;
     let layout = host.layout.instance(&uid);
     blocking(move || {
-        let fail = |path: &Path, error: &io::Error| {
-            refused(
-                format!("can't make {}: {error}", path.display()),
-                "free space, or repair the file system",
-            )
-        };
         let make = |path: &Path, mode: u32| -> io::Result<()> {
             DirBuilder::new().recursive(true).mode(mode).create(path)?;
             // The umask has no say in what a container sees.
@@ -34,7 +28,7 @@ pub(super) async fn run(host: &Host, uid: InstanceUid, instance: InstanceContext
         let mounts = instance.template.service.mounts.iter().enumerate();
         let anonymous = mounts.filter(|(_, mount)| matches!(mount.kind, hoist_model::MountKind::Anonymous));
         folders.extend(anonymous.map(|(number, _)| (layout.anonymous_volume(number), 0o755)));
-        folders.iter().try_for_each(|(path, mode)| make(path, *mode).map_err(|error| fail(path, &error)))
+        folders.iter().try_for_each(|(path, mode)| make(path, *mode).map_err(|error| unmade(path, &error)))
     })
     .await
 }

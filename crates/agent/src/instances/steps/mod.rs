@@ -11,6 +11,7 @@ mod secrets;
 mod signal;
 mod start;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use hoist_model::VolumeSpec;
@@ -19,6 +20,7 @@ use hoist_planner::host::{Step, StepError, StepOk, StepResult};
 use crate::chain::chain;
 use crate::host::Host;
 use crate::instances::volume::{self, Place};
+use crate::reserve::is_full;
 
 pub(crate) use context::{InstanceContext, StepContext};
 pub(crate) use root::Bases;
@@ -33,7 +35,8 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
         (Step::RemoveNetwork(id), _) => host.fabric.remove_network(id).await.map(done),
         (Step::EnsureVolume(id), StepContext::Volume(spec)) => {
             let data = host.layout.volume_data(id);
-            blocking(move || ensure_volume(&data, &spec)).await.map(|_| StepOk::default())
+            let asked = data.clone();
+            host.answering.ask(&asked, move || ensure_volume(&data, &spec).map(drop)).await.map(done)
         }
         (Step::RemoveVolume(id), _) => {
             let data = host.layout.volume_data(id);
@@ -81,6 +84,15 @@ fn done(_: ()) -> StepOk {
 /// A failure that may pass.
 pub(crate) fn failed(error: &dyn std::error::Error) -> StepError {
     StepError { what: chain(error), hint: None, permanent: false }
+}
+
+/// A file or folder that can't be made. That the disk is full passes; else a person has to see to it.
+pub(crate) fn unmade(path: &Path, error: &io::Error) -> StepError {
+    StepError {
+        what: format!("can't make {}: {error}", path.display()),
+        hint: Some("free space on that file system, or repair it".to_owned()),
+        permanent: !is_full(error),
+    }
 }
 
 /// A failure that stays until a person changes something.

@@ -18,7 +18,7 @@ use hoist_runtime::users::{self, Identity};
 use rustix::io::Errno;
 
 use super::context::InstanceContext;
-use super::{ensure_volume, failed, refused};
+use super::{ensure_volume, failed, refused, unmade};
 use crate::host::Host;
 use crate::instances::devices::{self, Device};
 use crate::instances::files;
@@ -114,7 +114,7 @@ fn sources(
         let whole = |path| SourcePath { path, beneath: None };
         let source = match &mount.kind {
             MountKind::Tmpfs(_) => continue,
-            MountKind::Bind { source, create, .. } => whole(bind_source(source, *create)?),
+            MountKind::Bind { source, .. } => whole(source.clone()),
             MountKind::Volume { id, subpath, no_copy } => {
                 let data = host.layout.volume_data(id);
                 let data = match instance.volumes.get(id) {
@@ -162,21 +162,44 @@ fn check_subpath(id: &VolumeId, data: &Path, subpath: &Path) -> Result<(), StepE
     })
 }
 
-fn bind_source(source: &Path, create: bool) -> Result<PathBuf, StepError> {
+/// Asks the folders of the host that are to be mounted whether they are there and answer; those that may be missing are
+/// made.
+pub(super) async fn ask_sources(host: &Host, instance: &InstanceContext) -> Result<(), StepError> {
+    for mount in &instance.template.service.mounts {
+        match &mount.kind {
+            MountKind::Bind { source, create, .. } => {
+                let (path, create) = (source.clone(), *create);
+                host.answering.ask(source, move || bind_source(&path, create)).await?;
+            }
+            MountKind::Volume { id, .. } => {
+                let Some(spec) = instance.volumes.get(id).filter(|spec| !spec.options.is_empty()) else {
+                    continue;
+                };
+                let (data, spec) = (host.layout.volume_data(id), spec.clone());
+                let asked = data.clone();
+                host.answering.ask(&asked, move || ensure_volume(&data, &spec).map(drop)).await?;
+            }
+            MountKind::Tmpfs(_) | MountKind::Anonymous | MountKind::Content { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+fn bind_source(source: &Path, create: bool) -> Result<(), StepError> {
     match fs::symlink_metadata(source) {
-        Ok(_) => {}
+        Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
-            let fail = |error| {
-                refused(format!("can't make {}: {error}", source.display()), "make the folder yourself")
+            let fail = |error: io::Error| StepError {
+                hint: Some("make the folder yourself".to_owned()),
+                ..unmade(source, &error)
             };
-            fs::create_dir_all(source).map_err(fail)?;
+            fs::create_dir_all(source).map_err(fail)
         }
         Err(error) => {
             let what = format!("bind source {}: {error}", source.display());
-            return Err(refused(what, "make it, or correct the path under `volumes:`"));
+            Err(refused(what, "make it, or correct the path under `volumes:`"))
         }
     }
-    Ok(source.to_owned())
 }
 
 /// Where `host-gateway` points: an address where what listens on the host, and its published ports, answer.
@@ -229,7 +252,5 @@ fn write(path: &Path, content: &[u8], mode: u32, owner: Option<(u32, u32)>) -> R
         fs::set_permissions(path, Permissions::from_mode(mode))?;
         owner.map_or(Ok(()), |(uid, gid)| chown(path, Some(uid), Some(gid)))
     };
-    put().map_err(|error| {
-        refused(format!("can't write {}: {error}", path.display()), "free space on that file system")
-    })
+    put().map_err(|error| unmade(path, &error))
 }

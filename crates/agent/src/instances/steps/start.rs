@@ -13,8 +13,8 @@ use hoist_runtime::sandbox;
 use oci_spec::runtime::Spec;
 
 use super::context::InstanceContext;
-use super::prepare::{Prepared, prepare};
-use super::{blocking, clear, failed, refused};
+use super::prepare::{Prepared, ask_sources, prepare};
+use super::{blocking, clear, failed, kill, refused};
 use crate::host::Host;
 use crate::instances::oci::{self, SpecInput};
 use crate::processes::link::LinkError;
@@ -26,6 +26,19 @@ pub(super) async fn run(
     attempt: u32,
     instance: InstanceContext,
 ) -> StepResult {
+    let run = instance.spec.run;
+    tokio::select! {
+        started = begin(host, uid, attempt, instance) => started,
+        // A launch that hangs, in a file system that does not answer, keeps nobody from taking it down.
+        () = host.until_unwanted(uid, run) => {
+            kill(host, uid).await?;
+            Err(StepError { what: "it is not wanted any more".to_owned(), hint: None, permanent: false })
+        }
+    }
+}
+
+async fn begin(host: &Host, uid: InstanceUid, attempt: u32, instance: InstanceContext) -> StepResult {
+    ask_sources(host, &instance).await?;
     let _turn = host.turn().await?;
     // First of all: an interface made for this run would take the place of a living one's.
     clear::before_start(host, uid).await?;
