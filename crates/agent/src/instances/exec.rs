@@ -51,7 +51,15 @@ pub(crate) fn internal(what: &str, error: &dyn std::error::Error) -> ApiError {
     ApiError::new(ErrorKind::Internal, format!("{what}: {}", chain(error)))
 }
 
-pub(crate) fn plan(host: &Host, request: &ExecRequest) -> Result<Plan, ApiError> {
+/// What it takes to run a program inside an instance. Looked up in the instance's own files, which may lie on a file
+/// system that does not answer: on a thread for it.
+pub(crate) async fn plan(host: &Host, request: &ExecRequest) -> Result<Plan, ApiError> {
+    let (host, request) = (host.clone(), request.clone());
+    let planned = tokio::task::spawn_blocking(move || look_up(&host, &request)).await;
+    planned.map_err(|error| internal("exec", &error))?
+}
+
+fn look_up(host: &Host, request: &ExecRequest) -> Result<Plan, ApiError> {
     let (template, pid) = host.running(request.instance).ok_or_else(|| unavailable(request.instance))?;
     let (process, uid) = process(&template, pid, request)?;
     let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -148,7 +156,7 @@ pub(crate) async fn signal(host: &Host, uid: InstanceUid, name: &str, signal: i3
 
 /// Runs a program with its streams connected.
 pub(crate) async fn session(host: &Host, request: ExecRequest) -> Result<ExecSession, ApiError> {
-    let plan = plan(host, &request)?;
+    let plan = plan(host, &request).await?;
     let name = plan.name.clone();
     let ended = host.execs.expect(request.instance, name.clone());
     let (output, items) = mpsc::channel(QUEUE);
@@ -191,20 +199,20 @@ impl Session {
         let out = tokio::spawn(streams::read(stdout, self.output.clone(), ExecOutput::Stdout));
         let err = tokio::spawn(streams::read(stderr, self.output.clone(), ExecOutput::Stderr));
         let (writer, bytes) = mpsc::channel(QUEUE);
-        if let Some(stdin) = stdin {
-            tokio::spawn(streams::write(stdin, bytes));
-        }
+        let writing = stdin.map(|stdin| tokio::spawn(streams::write(stdin, bytes)));
         let driver =
             tokio::spawn(drive(self.host.clone(), self.uid, self.name.clone(), commands, writer, None));
         self.finish(vec![out, err]).await;
         driver.abort();
+        // What runs on in the background may never read the rest.
+        writing.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     async fn with_terminal(self, master: OwnedFd, commands: mpsc::Receiver<ExecInput>) {
         let (Ok(reading), Ok(sizing)) = (master.try_clone(), master.try_clone()) else { return };
         let out = tokio::spawn(streams::read(reading, self.output.clone(), ExecOutput::Stdout));
         let (writer, bytes) = mpsc::channel(QUEUE);
-        tokio::spawn(streams::write(master, bytes));
+        let writing = tokio::spawn(streams::write(master, bytes));
         let driver = tokio::spawn(drive(
             self.host.clone(),
             self.uid,
@@ -215,6 +223,7 @@ impl Session {
         ));
         self.finish(vec![out]).await;
         driver.abort();
+        writing.abort();
     }
 
     /// The exit goes out after the output. What the program left running in the background may hold its pipes open:

@@ -68,7 +68,7 @@ async fn begin(host: &Host, uid: InstanceUid, command: Vec<String>) -> Result<Ru
         privileged: false,
         detach: false,
     };
-    let mut plan = exec::plan(host, &request)?;
+    let mut plan = exec::plan(host, &request).await?;
     plan.exec.init = true;
     let name = plan.name.clone();
     let (reading, writing) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| internal("pipe", &error))?;
