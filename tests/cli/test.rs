@@ -13,3 +13,4 @@ mod ranges;
 mod reach;
 mod sources;
 mod streams;
+mod terminal;

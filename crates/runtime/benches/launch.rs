@@ -150,6 +150,7 @@ impl World {
             cgroups: Vec::new(),
             stdio: [null()?, null()?, null()?],
             terminal: None,
+            devpts: None,
             executable: None,
             init: false,
             shortfall: Shortfall::Warn,

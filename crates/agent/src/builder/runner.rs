@@ -107,6 +107,7 @@ impl Containers {
             cgroups: group.0.entrances(),
             stdio,
             terminal: None,
+            devpts: None,
             executable,
             init: false,
             shortfall: Shortfall::Warn,

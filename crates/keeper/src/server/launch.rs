@@ -13,7 +13,7 @@ use super::poll::Token;
 use super::requests::{Answer, Refused, refuse};
 use crate::protocol::{Event, Failure, Key, Launch, Launched, Refusal, Reply};
 use crate::state::{Begun, Record};
-use crate::stdio;
+use crate::stdio::{self, StdioKind};
 
 impl Keeper {
     pub(super) fn launch(
@@ -59,12 +59,18 @@ impl Keeper {
         let Launch { key, attempt, stdio, log, cgroup, cgroup_dirs, .. } = &request;
         let (key, attempt, stdio, log) = (key.clone(), *attempt, stdio.clone(), log.clone());
         let (cgroup, cgroup_dirs) = (cgroup.clone(), cgroup_dirs.clone());
-        let (given, kept) = stdio::make(&stdio).map_err(|error| {
+        let devpts = match stdio.kind {
+            StdioKind::Terminal(_) => {
+                launch::devpts(&request.spec).map_err(|error| prepare_failure(&error))?
+            }
+            StdioKind::Pipes { .. } => None,
+        };
+        let (given, kept) = stdio::make(&stdio, devpts.as_ref().map(AsFd::as_fd)).map_err(|error| {
             io_failure(&format!("can't make the streams in {}", stdio.dir.display()), &error)
         })?;
         let writers = open_writers(stdio.streams(), log.as_ref())
             .map_err(|error| io_failure("can't open the log", &error))?;
-        let mut launch = launch::prepare(self.input(request, given, fds), &self.launcher)
+        let mut launch = launch::prepare(self.input(request, given, devpts, fds), &self.launcher)
             .map_err(|error| prepare_failure(&error))?;
         let warnings = launch.warnings().to_vec();
         let begun = self.state.begin(&Begun { key: key.clone(), cgroup_dirs: cgroup_dirs.clone() });
@@ -154,7 +160,13 @@ impl Keeper {
         }
     }
 
-    fn input(&self, request: Launch, given: stdio::Given, fds: Vec<OwnedFd>) -> LaunchInput {
+    fn input(
+        &self,
+        request: Launch,
+        given: stdio::Given,
+        devpts: Option<OwnedFd>,
+        fds: Vec<OwnedFd>,
+    ) -> LaunchInput {
         let Launch { mut spec, cgroup_dirs, executable, init, best_effort, .. } = request;
         if let Some(process) = spec.process_mut() {
             self.inherited.fill_in(process);
@@ -167,6 +179,7 @@ impl Keeper {
             cgroups: cgroup_dirs,
             stdio: given.stdio,
             terminal: given.terminal,
+            devpts,
             executable,
             init,
             shortfall: shortfall(best_effort),

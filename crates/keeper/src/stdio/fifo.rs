@@ -86,7 +86,7 @@ mod tests {
     fn fifos_belong_to_the_process_and_others_may_only_write() {
         let dir = tempfile::tempdir().unwrap();
         let spec = spec(dir.path());
-        make_stdio(&spec).unwrap();
+        make_stdio(&spec, None).unwrap();
         for (name, mode) in [("stdout", 0o622), ("stderr", 0o622), ("stdin", 0o600)] {
             let found = std::fs::metadata(spec.dir.join(name)).unwrap();
             assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (1234, 77, mode), "{name}");
@@ -97,7 +97,7 @@ mod tests {
     fn output_waits_in_the_pipe_while_nobody_of_ours_lives() {
         let dir = tempfile::tempdir().unwrap();
         let spec = spec(dir.path());
-        let (given, kept) = make_stdio(&spec).unwrap();
+        let (given, kept) = make_stdio(&spec, None).unwrap();
         drop(kept);
         assert_eq!(rustix::io::write(&given.stdio[1], b"kept"), Ok(4));
         let kept = reopen(&spec, true).unwrap();
@@ -110,7 +110,7 @@ mod tests {
     fn input_ends_when_all_writers_have_closed() {
         let dir = tempfile::tempdir().unwrap();
         let spec = spec(dir.path());
-        let (given, kept) = make_stdio(&spec).unwrap();
+        let (given, kept) = make_stdio(&spec, None).unwrap();
         let agent = open_stdin(&spec.dir).unwrap().unwrap();
         rustix::io::write(&agent, b"x").unwrap();
         drop((agent, kept));

@@ -2,7 +2,8 @@
 //!
 //! stdout and stderr are FIFOs in the instance's run folder. The container has them open for reading *and*
 //! writing, so that a pipe always has a reader, whoever of ours is dead: no SIGPIPE, no lost byte. A full
-//! pipe makes the container wait, as everywhere. Keeper and agent open the same FIFOs by name.
+//! pipe makes the container wait, as everywhere. Keeper and agent open the same FIFOs by name; a third process keeps
+//! them open for when all of these are killed ([`crate::holder`]).
 //!
 //! A terminal is a pseudo terminal of which keeper and agent hold the master. What comes out of it goes
 //! through the `stdout` FIFO too, by `splice(2)`: were it read into memory first, a kill would lose it.
@@ -15,7 +16,7 @@ pub(crate) mod terminal;
 
 use std::fs::DirBuilder;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -85,14 +86,15 @@ pub(crate) struct Kept {
     pub(crate) terminal: Option<terminal::Terminal>,
 }
 
-/// Makes all ends afresh: what an earlier process of the same folder still holds is cut off from it.
-pub(crate) fn make(spec: &StdioSpec) -> io::Result<(Given, Kept)> {
+/// Makes all ends afresh: what an earlier process of the same folder still holds is cut off from it. A terminal is one of
+/// `devpts`, when the container has its own.
+pub(crate) fn make(spec: &StdioSpec, devpts: Option<BorrowedFd<'_>>) -> io::Result<(Given, Kept)> {
     DirBuilder::new().recursive(true).mode(0o700).create(&spec.dir)?;
     let make = |stream: &Stream| fifo::make(&spec.dir.join(stream.name()), spec, fifo::OUTPUT_MODE);
     let outputs = spec.streams().iter().map(make).collect::<io::Result<_>>()?;
     match spec.kind {
         StdioKind::Pipes { stdin } => make_pipes(spec, stdin, outputs),
-        StdioKind::Terminal(size) => make_terminal(spec, size, outputs),
+        StdioKind::Terminal(size) => make_terminal(spec, size, devpts, outputs),
     }
 }
 
@@ -111,8 +113,16 @@ fn make_pipes(spec: &StdioSpec, with_stdin: bool, outputs: Vec<OwnedFd>) -> io::
     Ok((Given { stdio, terminal: None }, kept))
 }
 
-fn make_terminal(spec: &StdioSpec, size: WindowSize, outputs: Vec<OwnedFd>) -> io::Result<(Given, Kept)> {
-    let terminal = terminal::Terminal::make(size)?;
+fn make_terminal(
+    spec: &StdioSpec,
+    size: WindowSize,
+    devpts: Option<BorrowedFd<'_>>,
+    outputs: Vec<OwnedFd>,
+) -> io::Result<(Given, Kept)> {
+    let terminal = match devpts {
+        Some(devpts) => terminal::Terminal::of_devpts(devpts, size)?,
+        None => terminal::Terminal::make(size)?,
+    };
     let slave = terminal.slave_for(spec.uid)?;
     let stdio = [slave.try_clone()?, slave.try_clone()?, slave.try_clone()?];
     let kept = Kept { outputs, stdin: None, terminal: Some(terminal) };

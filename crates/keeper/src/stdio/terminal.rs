@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     FileType, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, fcntl_setfl, fstat, fstatfs, major, minor,
-    open, openat2,
+    open, openat, openat2,
 };
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
@@ -30,6 +30,12 @@ impl Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&master)?;
         Terminal::fresh(master, size)
+    }
+
+    /// A terminal of a devpts that is mounted nowhere yet.
+    pub(crate) fn of_devpts(devpts: BorrowedFd<'_>, size: WindowSize) -> io::Result<Terminal> {
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Terminal::fresh(openat(devpts, c"ptmx", flags, Mode::empty())?, size)
     }
 
     /// A terminal of the devpts at `/dev/pts` below `root`; one of the host's where there is none.

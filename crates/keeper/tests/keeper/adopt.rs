@@ -235,7 +235,7 @@ fn unread_launch() {
 
 fn terminal_handed_back() {
     let mut host = Host::new();
-    let script = "i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done; read line; echo end $line";
+    let script = "tty; i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done; read line; echo end $line";
     let mut launch = host.shell("tty", script);
     launch.stdio.kind = StdioKind::Terminal(WindowSize { rows: 10, columns: 20 });
     launch.spec.process_mut().as_mut().unwrap().set_terminal(Some(true));
@@ -251,7 +251,8 @@ fn terminal_handed_back() {
     host.wait_line("tty", "2999");
     rustix::io::write(master, b"it\n").unwrap();
     assert_eq!(host.exit("tty").exit, Exit::Code(0));
-    let mut expected: Vec<String> = (0..3000).map(|number| format!("{number}\r")).collect();
+    let mut expected = vec!["/dev/pts/0\r".to_owned()];
+    expected.extend((0..3000).map(|number| format!("{number}\r")));
     expected.extend(["it\r".to_owned(), "end it\r".to_owned()]);
     assert_eq!(host.lines("tty"), expected);
 }

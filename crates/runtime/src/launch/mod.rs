@@ -12,10 +12,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use oci_spec::runtime::{LinuxSeccomp, Spec};
-use rustix::mount::{OpenTreeFlags, open_tree};
+use oci_spec::runtime::{LinuxNamespaceType, LinuxSeccomp, Spec};
+use rustix::io::fcntl_dupfd_cloexec;
 
-use crate::op::Op;
+use crate::op::{Console, Op, new_tree};
 use crate::plan::{self, CgroupView, Namespaces, Parts, PidNamespace, Plan, ProcessParts};
 use crate::seccomp::{self, Filter};
 
@@ -45,6 +45,8 @@ pub struct LaunchInput {
     pub stdio: [OwnedFd; 3],
     /// The pseudo terminal's slave: becomes the controlling terminal and `/dev/console`.
     pub terminal: Option<OwnedFd>,
+    /// The file system that the terminal is of, when it is the container's own ([`devpts`]).
+    pub devpts: Option<OwnedFd>,
     /// Where the program is inside the root, when the caller has looked it up already
     /// ([`crate::executable::find`]). Without it, `PATH` of the process's environment is searched.
     pub executable: Option<PathBuf>,
@@ -96,7 +98,8 @@ pub fn prepare(input: LaunchInput, launcher: &Launcher) -> Result<Launch, Prepar
     let cgroup_view = input.cgroups.iter().map(|group| CgroupView::of(group, mounts, own_cgroups)).collect();
     let Cgroups { birth, joins } = Cgroups::open(input.cgroups, mounts)?;
     let terminal = input.terminal.map(above_stdio).transpose()?;
-    let console = terminal.as_ref().map(console).transpose()?;
+    let devpts = input.devpts.map(above_stdio).transpose()?;
+    let console = terminal.as_ref().map(|terminal| console(terminal, devpts.is_some())).transpose()?;
     let process = ProcessParts {
         stdio: stdio(input.stdio)?,
         terminal,
@@ -105,7 +108,7 @@ pub fn prepare(input: LaunchInput, launcher: &Launcher) -> Result<Launch, Prepar
         seccomp: filter(input.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?,
         shortfall: input.shortfall,
     };
-    let parts = Parts { namespaces, cgroups: joins, cgroup_view, console, process };
+    let parts = Parts { namespaces, cgroups: joins, cgroup_view, console, devpts, process };
     let Plan { ops, warnings } = plan::launch(&input.spec, parts, launcher)?;
     Ok(Launch { ops, warnings, root: Some(above_stdio(input.rootfs)?), pid, birth, mark: None })
 }
@@ -115,12 +118,32 @@ pub(crate) fn filter(profile: Option<&LinuxSeccomp>) -> Result<Option<Arc<Filter
     Ok(profile.map(seccomp::filter).transpose()?)
 }
 
-/// The terminal as a detached mount, to become `/dev/console`. Made here, from the descriptor: in the child
-/// the mount it belongs to would be another namespace's.
-fn console(terminal: &OwnedFd) -> Result<OwnedFd, PrepareError> {
-    let itself = OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::OPEN_TREE_CLONE;
-    let tree = open_tree(terminal.as_fd(), c"", itself | OpenTreeFlags::OPEN_TREE_CLOEXEC);
-    above_stdio(tree.map_err(PrepareError::Terminal)?)
+/// The terminal that becomes `/dev/console`. One of the host's is cloned here: in the child the mount it belongs to would
+/// be another namespace's.
+fn console(terminal: &OwnedFd, is_own: bool) -> Result<Console, PrepareError> {
+    if is_own {
+        let copy = fcntl_dupfd_cloexec(terminal, 3).map_err(PrepareError::Descriptor)?;
+        return Ok(Console::Own(copy));
+    }
+    let tree = Console::clone_of(terminal.as_fd()).map_err(PrepareError::Terminal)?;
+    Ok(Console::Cloned(above_stdio(tree)?))
+}
+
+/// Makes the file system of terminals that a specification has at `/dev/pts`, as a detached mount: a terminal that is
+/// opened in it has a name inside the container. Nothing where the specification has none; nor with a user namespace,
+/// where it has to be made inside.
+///
+/// # Errors
+///
+/// When the specification can't be read, or the kernel doesn't make it.
+pub fn devpts(spec: &Spec) -> Result<Option<OwnedFd>, PrepareError> {
+    let namespaces = spec.linux().iter().filter_map(|linux| linux.namespaces().as_ref()).flatten();
+    if namespaces.into_iter().any(|namespace| namespace.typ() == LinuxNamespaceType::User) {
+        return Ok(None);
+    }
+    let Some(parameters) = plan::terminals(spec)? else { return Ok(None) };
+    let made = new_tree(c"devpts", &parameters, 0).map_err(|failure| PrepareError::Terminal(failure.errno))?;
+    Ok(Some(made))
 }
 
 impl Launch {

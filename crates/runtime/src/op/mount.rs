@@ -11,8 +11,8 @@ use std::sync::Arc;
 use rustix::fs::{FileType, Mode, OFlags, fchmod, fstat, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
 use super::failure::Message;
@@ -63,6 +63,8 @@ pub(crate) enum Source {
     Bind(Arc<Tree>),
     /// A new instance of a file system.
     New { fstype: CString, parameters: Vec<Parameter>, mode_of_target: bool },
+    /// A file system that was made before the clone, detached.
+    Made(OwnedFd),
 }
 
 /// One parameter of a new file system.
@@ -84,6 +86,7 @@ impl Step for Mount {
                 let rest = if *mode_of_target { self.attr } else { self.attr.without(FROM_THE_START) };
                 self.attach(child, tree.as_fd(), &rest)
             }
+            Source::Made(tree) => self.attach(child, tree.as_fd(), &self.attr),
         }
     }
 }
@@ -129,7 +132,7 @@ const FROM_THE_START: u64 = libc::MOUNT_ATTR_RDONLY
     | libc::MOUNT_ATTR_NODIRATIME;
 
 /// A detached mount of a new file system that has these attributes, `MOUNT_ATTR_…`, from the start.
-pub(super) fn new_tree(fstype: &CStr, parameters: &[Parameter], attr: u64) -> Result<OwnedFd, Failure> {
+pub(crate) fn new_tree(fstype: &CStr, parameters: &[Parameter], attr: u64) -> Result<OwnedFd, Failure> {
     let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)?;
     configure(context.as_fd(), parameters)
         .map_err(|errno| Failure { message: said(context.as_fd()), ..Failure::from(errno) })?;
@@ -206,17 +209,36 @@ pub(super) fn attach(tree: BorrowedFd<'_>, (target, name): Spot<'_>) -> Result<(
 
 /// Mounts the terminal as `/dev/console`.
 ///
-/// The terminal was cloned into a detached mount from its *descriptor*, before the clone: no path of a
-/// pseudo terminal is ever looked up inside the container, where it could be replaced (CVE-2025-52565).
+/// It is cloned from its *descriptor*: no path of a pseudo terminal is ever looked up inside the container, where it
+/// could be replaced (CVE-2025-52565).
 #[derive(Debug)]
 pub struct MountConsole {
-    pub(crate) tree: OwnedFd,
+    pub(crate) console: Console,
+}
+
+/// The terminal to be cloned. open_tree(2) clones only what is mounted in the caller's namespace.
+#[derive(Debug)]
+pub(crate) enum Console {
+    /// One of the host's: cloned before the child left the host's namespace.
+    Cloned(OwnedFd),
+    /// One of the container's own file system of terminals, which has been attached in the child by now.
+    Own(OwnedFd),
+}
+
+impl Console {
+    pub(crate) fn clone_of(terminal: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+        let itself = OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::OPEN_TREE_CLONE;
+        open_tree(terminal, c"", itself | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+    }
 }
 
 impl Step for MountConsole {
     fn perform(&self, child: &Child<'_>) -> Result<(), Failure> {
         let target = within::create(child.root()?, c"/dev/console", Leaf::File)?;
-        attach(self.tree.as_fd(), itself(&target))
+        match &self.console {
+            Console::Cloned(tree) => attach(tree.as_fd(), itself(&target)),
+            Console::Own(terminal) => attach(Console::clone_of(terminal.as_fd())?.as_fd(), itself(&target)),
+        }
     }
 }
 

@@ -24,13 +24,14 @@ use oci_spec::runtime::Spec;
 
 use crate::launch::{PrepareError, Shortfall};
 use crate::op::{
-    AttachRoot, ChangeDirectory, Conceal, Cover, Directory, Domainname, Hostname, IsolateMounts, JoinCgroup,
+    AttachRoot, ChangeDirectory, Conceal, Console, Cover, Directory, Domainname, Hostname, IsolateMounts, JoinCgroup,
     JoinProcess, Keyring, Mask, Op, PivotRoot, ReadOnlyPath, ReadOnlyRoot, Unshare,
 };
 
 pub(crate) use cgroups::CgroupView;
 pub(crate) use check::{check_process, check_spec};
 pub use launcher::Launcher;
+pub(crate) use mounts::terminals;
 pub(crate) use namespaces::{Namespaces, PidNamespace};
 pub(crate) use process::ProcessParts;
 
@@ -41,8 +42,10 @@ pub(crate) struct Parts {
     pub(crate) cgroups: Vec<JoinCgroup>,
     /// What `/sys/fs/cgroup` shows.
     pub(crate) cgroup_view: Vec<CgroupView>,
-    /// The terminal, as a detached mount.
-    pub(crate) console: Option<OwnedFd>,
+    /// The terminal to be `/dev/console`.
+    pub(crate) console: Option<Console>,
+    /// The file system of terminals, when it is made already.
+    pub(crate) devpts: Option<OwnedFd>,
     pub(crate) process: ProcessParts,
 }
 
@@ -81,7 +84,7 @@ pub(crate) fn launch(spec: &Spec, parts: Parts, launcher: &Launcher) -> Result<P
     // While the host's /proc is there: the image's may be missing or no procfs.
     limits::oom_score_adj(&mut plan, process, shortfall, launcher)?;
     let mut mounted = Plan::default();
-    mounts::Mounts::new(&parts.cgroup_view, parts.console).plan(&mut mounted, spec)?;
+    mounts::Mounts::new(&parts.cgroup_view, parts.console, parts.devpts).plan(&mut mounted, spec)?;
     plan.ops.extend(mounts::sources(&mounted.ops));
     plan.push(IsolateMounts);
     plan.push(AttachRoot);

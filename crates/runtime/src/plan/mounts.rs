@@ -12,12 +12,13 @@ use super::cgroups::{self, CgroupView};
 use super::options::{Options, parameter};
 use super::{Plan, c_path, c_string, devices};
 use crate::launch::PrepareError;
-use crate::op::{CloneTree, Mount, MountConsole, Op, Place, Source, Target, Tree};
+use crate::op::{CloneTree, Console, Mount, MountConsole, Op, Parameter, Place, Source, Target, Tree};
 use crate::sys::MountAttr;
 
 const DEV: &str = "/dev";
 const PROC: &str = "/proc";
 const SYS: &str = "/sys";
+const TERMINALS: &str = "/dev/pts";
 
 /// Files of `/proc` that another program than the kernel may stand in for (lxcfs), as runc allows them.
 const IN_PROC: [&str; 11] = [
@@ -37,7 +38,18 @@ const IN_PROC: [&str; 11] = [
 /// What the mounts need besides the specification.
 pub(super) struct Mounts<'a> {
     cgroup_view: &'a [CgroupView],
-    console: Option<OwnedFd>,
+    console: Option<Console>,
+    /// The file system of terminals, when it is made already.
+    devpts: Option<OwnedFd>,
+}
+
+/// The parameters of the new file system of terminals that the specification has, if it does.
+pub(crate) fn terminals(spec: &Spec) -> Result<Option<Vec<Parameter>>, PrepareError> {
+    let entries = spec.mounts().iter().flatten().map(Entry::read);
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    // What is mounted last at a place is what is seen there.
+    let last = entries.into_iter().rfind(|entry| entry.target == Path::new(TERMINALS));
+    Ok(last.filter(Entry::is_terminals).map(|entry| entry.options.parameters))
 }
 
 /// What has to be cloned for a list of mounts, in its order.
@@ -62,8 +74,12 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Mounts<'a> {
-    pub(super) fn new(cgroup_view: &'a [CgroupView], console: Option<OwnedFd>) -> Self {
-        Self { cgroup_view, console }
+    pub(super) fn new(
+        cgroup_view: &'a [CgroupView],
+        console: Option<Console>,
+        devpts: Option<OwnedFd>,
+    ) -> Self {
+        Self { cgroup_view, console, devpts }
     }
 
     /// Devices come with the mount at `/dev`, so that later mounts may lie on them and beside them; into
@@ -71,7 +87,7 @@ impl<'a> Mounts<'a> {
     pub(super) fn plan(&mut self, plan: &mut Plan, spec: &Spec) -> Result<(), PrepareError> {
         let entries = spec.mounts().iter().flatten().map(Entry::read);
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
-        let console = self.console.take().map(|tree| MountConsole { tree });
+        let console = self.console.take().map(|console| MountConsole { console });
         if !entries.iter().any(|entry| entry.target == Path::new(DEV)) {
             devices::plan(plan, spec)?;
         }
@@ -86,7 +102,14 @@ impl<'a> Mounts<'a> {
         Ok(())
     }
 
-    fn mount(&self, plan: &mut Plan, entry: Entry<'_>) -> Result<(), PrepareError> {
+    fn mount(&mut self, plan: &mut Plan, entry: Entry<'_>) -> Result<(), PrepareError> {
+        if entry.is_terminals()
+            && let Some(devpts) = self.devpts.take()
+        {
+            let label = entry.label(&format!("mount {}", entry.typ));
+            plan.push(entry.finish(Source::Made(devpts), label)?);
+            return Ok(());
+        }
         match (entry.options.bind, entry.typ) {
             (Some(recursive), _) => plan.push(entry.bind(recursive)?),
             (None, "cgroup" | "cgroup2") => cgroups::plan(plan, &entry, self.cgroup_view)?,
@@ -116,6 +139,10 @@ impl<'a> Entry<'a> {
             return Err(PrepareError::invalid(field, "a mount can't replace the root file system"));
         }
         Ok(Self { field, target, typ, source: mount.source().as_deref(), words, options })
+    }
+
+    fn is_terminals(&self) -> bool {
+        self.options.bind.is_none() && self.typ == "devpts" && self.target == Path::new(TERMINALS)
     }
 
     fn bind(self, recursive: bool) -> Result<Mount, PrepareError> {

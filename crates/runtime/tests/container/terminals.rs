@@ -3,8 +3,8 @@
 use std::os::fd::OwnedFd;
 
 use oci_spec::runtime::BoxBuilder;
-use rustix::fs::{Mode, OFlags, open};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::fs::{Mode, OFlags, open, openat};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
 
 use crate::world::*;
 
@@ -46,6 +46,32 @@ fn drain(master: &OwnedFd) -> String {
             Ok(length) => text.extend(&buffer[..length]),
         }
     }
+}
+
+/// One that is made before there is a container, of the container's own file system of terminals.
+#[test]
+fn a_terminal_of_the_containers_own_has_its_name_inside() {
+    let Some(world) = World::new("a_terminal_of_the_containers_own_has_its_name_inside") else { return };
+    let spec = shell(
+        "tty; test -c $(tty) && readlink /proc/self/fd/0; echo to-console > /dev/console; \
+         echo to-the-same > $(tty); busybox grep -c devpts /proc/self/mounts",
+    );
+    let devpts = launch::devpts(&spec).unwrap().expect("the specification has /dev/pts");
+    let master = openat(&devpts, c"ptmx", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
+    let master = master.unwrap();
+    unlockpt(&master).unwrap();
+    let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC);
+    let slave = slave.unwrap();
+    let (mut input, _output) = world.input(spec);
+    input.stdio = [(); 3].map(|()| slave.try_clone().unwrap());
+    (input.terminal, input.devpts) = (Some(slave), Some(devpts));
+    let launch = launch::prepare(input).unwrap();
+    assert_eq!(launch.to_string().matches("mount devpts at /dev/pts").count(), 1);
+    let running = start(launch).unwrap();
+    let text = drain(&master).replace('\r', "");
+    assert_eq!(wait(&running), 0, "{text}");
+    // The file system, and one of its files as the console.
+    assert_eq!(text, "/dev/pts/0\n/dev/pts/0\nto-console\nto-the-same\n2\n");
 }
 
 #[test]

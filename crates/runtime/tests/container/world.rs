@@ -95,6 +95,7 @@ impl World {
             cgroups: Vec::new(),
             stdio: stdio(&writing),
             terminal: None,
+            devpts: None,
             executable: None,
             init: false,
             shortfall: Shortfall::Warn,
