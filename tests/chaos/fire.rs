@@ -59,6 +59,7 @@ pub(crate) struct Count {
     commands: usize,
     killed_commands: usize,
     reads: usize,
+    holders: usize,
 }
 
 pub(crate) struct Fire<'h> {
@@ -67,13 +68,11 @@ pub(crate) struct Fire<'h> {
     rng: Rng,
     commands: Vec<Command>,
     count: Count,
-    /// Containers were killed since keeper and agent were last seen both at work.
-    undrained: bool,
 }
 
 impl<'h> Fire<'h> {
     pub(crate) fn new(host: &'h Host, stack: &'h Stack<'h>, seed: u64) -> Self {
-        Self { host, stack, rng: Rng(seed), commands: Vec::new(), count: Count::default(), undrained: false }
+        Self { host, stack, rng: Rng(seed), commands: Vec::new(), count: Count::default() }
     }
 
     pub(crate) fn keep_up(&mut self, length: Duration) {
@@ -98,55 +97,63 @@ impl<'h> Fire<'h> {
     }
 
     fn act(&mut self) {
-        match self.rng.below(14) {
+        match self.rng.below(15) {
             0..=1 => self.kill_daemons(&["agent"]),
             2..=3 => self.kill_daemons(&["keeper"]),
             4 => self.kill_daemons(&["dns"]),
             5 => self.kill_daemons(&["agent", "keeper"]),
             6..=9 => self.kill_containers(),
+            10 => self.kill_holder(),
             _ => self.command(),
         }
     }
 
-    /// What a container wrote last is in a pipe that it, keeper and agent hold. Killed one and all within an instant, they
-    /// take it along: nobody promises otherwise. So containers are killed while both of the others are at work, and then
-    /// one of those at a time.
-    fn until_both_work(&mut self) {
-        eventually("agent and keeper work", SOON, || {
-            let _ = self.stack.ps();
-            let status = self.stack.hoist(&["agent", "status", "--format", "json"]);
-            let status: Option<serde_json::Value> = serde_json::from_str(status.text()).ok();
-            status.is_some_and(|status| {
-                (0..2).all(|index| status["pids"][index].as_i64().is_some_and(|pid| pid > 0))
-            })
-        });
-        self.undrained = false;
-    }
-
     fn kill_daemons(&mut self, names: &[&str]) {
-        if self.undrained {
-            self.until_both_work();
-        }
         let pids: Vec<String> =
             names.iter().flat_map(|name| daemons(self.host, self.stack.root(), name)).collect();
         self.count.daemons += pids.len();
         self.kill(&pids);
     }
 
+    /// What a container wrote last is in a pipe that it, the keeper, the agent and the holder hold. Killed one and all
+    /// before another holder is there, they take it along: nobody promises otherwise. So this one is killed alone, while
+    /// there is a keeper to start another.
+    fn kill_holder(&mut self) {
+        let root = self.stack.root();
+        let holder = || daemons(self.host, root, "holder").into_iter().next();
+        eventually("a keeper has taken up what runs, and a holder is there", SOON, || {
+            // Starts what was killed.
+            let _ = self.stack.ps();
+            let status = self.stack.hoist(&["agent", "status", "--format", "json"]);
+            let status: Option<serde_json::Value> = serde_json::from_str(status.text()).ok();
+            let keeper = status.and_then(|status| status["pids"][1].as_i64()).unwrap_or(0).to_string();
+            daemons(self.host, root, "keeper").contains(&keeper) && holder().is_some()
+        });
+        let former = holder();
+        self.count.holders += 1;
+        self.kill(former.as_slice());
+        eventually("another one holds a pipe of each container", SOON, || {
+            let _ = self.stack.ps();
+            let now = holder().filter(|now| Some(now) != former.as_ref());
+            now.is_some_and(|now| held(self.host, now) >= first_processes(self.host).len())
+        });
+    }
+
     fn kill_containers(&mut self) {
-        self.until_both_work();
         let all = first_processes(self.host);
         let some = 1 + self.rng.below(3);
         let victims: Vec<String> =
             (0..some).filter_map(|_| self.rng.pick(&all).map(ToString::to_string)).collect();
         self.count.containers += victims.len();
         self.kill(&victims);
-        // Now and then the keeper goes while they are started again.
-        if self.rng.below(2) == 0 {
-            std::thread::sleep(self.rng.milliseconds(0, 250));
-            self.kill_daemons(&["keeper"]);
-        }
-        self.undrained = true;
+        // Now and then what holds their last words goes right behind them, or while they are started again.
+        let daemons: &[&str] = match self.rng.below(4) {
+            0 => &["keeper"],
+            1 => &["agent", "keeper"],
+            _ => return,
+        };
+        std::thread::sleep(self.rng.milliseconds(0, 250));
+        self.kill_daemons(daemons);
     }
 
     fn kill(&self, pids: &[String]) {
@@ -208,6 +215,15 @@ fn daemons(host: &Host, root: &Path, name: &str) -> Vec<String> {
         let words: Vec<&str> = line.split('\0').collect();
         let is_it = words.first()?.ends_with("hoist") && words.get(1) == Some(&name.as_str());
         (is_it && words.contains(&root.as_str())).then(|| process.file_name()?.to_str().map(str::to_owned))?
+    })
+}
+
+/// How many containers' standard output a process holds.
+fn held(host: &Host, pid: String) -> usize {
+    host.inside(move || {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let targets = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
+        targets.filter(|target| target.ends_with("run/stdout")).count()
     })
 }
 

@@ -1,5 +1,5 @@
-//! The binary: puts the crates together. One file is four programs: the command line, and the three that it starts on
-//! demand: `hoist agent`, `hoist keeper`, `hoist dns`.
+//! The binary: puts the crates together. One file is five programs: the command line, and the four that it starts on
+//! demand: `hoist agent`, `hoist keeper`, `hoist holder`, `hoist dns`.
 
 mod agent;
 mod daemonize;
@@ -15,10 +15,11 @@ use clap::Parser;
 use hoist_cli::args::{Cli, Command};
 
 fn main() -> ExitCode {
-    // Keeper and dns have no options for people, and must stay small: they don't go through the command line.
+    // Keeper, holder and dns have no options for people, and must stay small: they don't go through the command line.
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     match words.first().and_then(|word| word.to_str()) {
         Some("keeper") => return keeper::run(root(&words), after(&words, "--exe")),
+        Some("holder") => return keeper::hold(),
         Some("dns") => return dns::run(root(&words)),
         _ => {}
     }

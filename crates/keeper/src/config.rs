@@ -15,6 +15,9 @@ pub struct Config {
     pub socket: PathBuf,
     /// The command line that starts the agent again when it dies; empty for never.
     pub respawn: Vec<OsString>,
+    /// The command line of the process that holds output pipes open beside the keeper, which is this same program by
+    /// another name and with other arguments ([`crate::hold`]); empty for none.
+    pub holder: Vec<OsString>,
     /// `cgroup.procs` files to move itself to: a group that outlives the agent's. One that can't be written
     /// is a note in the diary.
     pub cgroup_procs: Vec<PathBuf>,
@@ -34,6 +37,7 @@ impl Config {
             state_dir: state_dir.into(),
             socket: socket.into(),
             respawn: Vec::new(),
+            holder: Vec::new(),
             cgroup_procs: Vec::new(),
             diary: None,
             seal: true,

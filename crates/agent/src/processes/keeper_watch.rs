@@ -211,7 +211,7 @@ impl KeeperWatch {
         if matches!(status.phase, Phase::Exited(_)) {
             return;
         }
-        let (pidfd, terminal) = self.host.held.copies(uid);
+        let (pidfd, terminal) = self.host.held.copies(uid, status.attempt);
         if pidfd.is_some() || status.phase == Phase::Lost {
             let back =
                 HandBack { key: status.key.clone(), pidfd: pidfd.is_some(), terminal: terminal.is_some() };
@@ -220,7 +220,7 @@ impl KeeperWatch {
         } else if let Ok((Reply::Descriptors { .. }, fds)) =
             self.host.link.call(Request::Descriptors { key: status.key.clone() }, Vec::new()).await
         {
-            self.host.held.hold(uid, fds);
+            self.host.held.hold(uid, status.attempt, fds);
         }
     }
 
@@ -283,6 +283,8 @@ impl KeeperWatch {
                 }
                 Err(error) => tracing::error!("{}", crate::chain::chain(&error)),
             }
+            // One that was met may have been killed before it was done with.
+            self.pid.store(0, Ordering::Relaxed);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
@@ -290,9 +292,9 @@ impl KeeperWatch {
 
     fn event(&self, event: Event, fds: Vec<OwnedFd>) {
         match event {
-            Event::Spawned { key, .. } => {
+            Event::Spawned { key, attempt, .. } => {
                 if let Ok(uid) = key.as_str().parse() {
-                    self.host.held.hold(uid, fds);
+                    self.host.held.hold(uid, attempt, fds);
                 }
             }
             Event::Exited(record) => self.exited(&record),
@@ -313,7 +315,7 @@ impl KeeperWatch {
 
     fn exited(&self, record: &ExitRecord) {
         let Ok(uid) = record.key.as_str().parse() else { return };
-        self.host.held.drop_all(uid);
+        self.host.held.run_ended(uid, record.attempt);
         let (attempt, oom_killed) = (record.attempt, record.oom_killed);
         self.tell(Input::Exited { uid, attempt, exit: exit(record.exit), oom_killed });
     }

@@ -67,6 +67,7 @@ impl Keeper {
         self.children.remove(&instance.record.identity.pid);
         instance.stage = Stage::Exited(record.clone());
         let written = self.state.end(&record);
+        self.let_go(record.key.clone());
         self.peers.tell(&Event::Exited(record), &[], &self.poller);
         match written {
             Ok(file) => self.journal.sync(file),

@@ -16,6 +16,7 @@ mod children;
 mod exec;
 mod exits;
 mod handover;
+mod holder;
 mod instance;
 mod launch;
 mod listener;
@@ -43,6 +44,7 @@ use crate::stdio::pump::{LogState, Plumbing};
 
 use agent::Agent;
 use exec::ExecProcess;
+use holder::Holder;
 use instance::Instance;
 use peers::Peers;
 use poll::{Poller, Token};
@@ -75,6 +77,7 @@ pub(crate) struct Keeper {
     last_id: u32,
     held: BTreeMap<String, Vec<OwnedFd>>,
     agent: Agent,
+    holder: Holder,
     ending: bool,
 }
 
@@ -124,9 +127,11 @@ impl Keeper {
             last_id: 0,
             held: BTreeMap::new(),
             agent: Agent::default(),
+            holder: Holder::default(),
             ending: false,
         };
         keeper.adopt(handover).map_err(start("read the state folder"))?;
+        keeper.meet_holder();
         Ok(keeper)
     }
 
@@ -140,6 +145,7 @@ impl Keeper {
                 self.turn(token);
             }
         }
+        self.end_holder();
         let _ = std::fs::remove_file(&self.config.socket);
         Ok(())
     }
@@ -155,6 +161,7 @@ impl Keeper {
             Token::Output(id, place) => self.on_output(id, usize::from(place)),
             Token::Terminal(id) => self.on_terminal(id),
             Token::Exec(id) => self.on_exec(id),
+            Token::Holder => self.on_holder(),
         }
     }
 
@@ -209,6 +216,7 @@ impl Keeper {
         self.children.insert(instance.record.identity.pid, Token::Process(id));
         self.by_key.insert(instance.record.key.clone(), id);
         self.instances.insert(id, instance);
+        self.hold(id);
         Ok(())
     }
 
@@ -216,6 +224,7 @@ impl Keeper {
         if let Some(instance) = self.instances.remove(&id) {
             self.by_key.remove(&instance.record.key);
             self.children.remove(&instance.record.identity.pid);
+            self.let_go(instance.record.key.clone());
             if let Some(terminal) = &instance.terminal {
                 self.poller.unwatch(terminal.master());
             }

@@ -27,6 +27,8 @@ pub(crate) enum Token {
     Terminal(u32),
     /// A process run inside an instance: being launched, or running.
     Exec(u32),
+    /// The process that holds output pipes has room, has ended, or is due to be started.
+    Holder,
 }
 
 impl Token {
@@ -40,7 +42,8 @@ impl Token {
             Token::Process(id) => (5, id),
             Token::Terminal(id) => (6, id),
             Token::Exec(id) => (7, id),
-            Token::Output(id, place) => (8 + u64::from(place), id),
+            Token::Holder => (8, 0),
+            Token::Output(id, place) => (9 + u64::from(place), id),
         };
         kind << 32 | u64::from(id)
     }
@@ -56,7 +59,8 @@ impl Token {
             5 => Token::Process(id),
             6 => Token::Terminal(id),
             7 => Token::Exec(id),
-            kind => Token::Output(id, (kind - 8) as u8),
+            8 => Token::Holder,
+            kind => Token::Output(id, (kind - 9) as u8),
         }
     }
 }
@@ -140,6 +144,7 @@ mod tests {
             Token::Output(3, 1),
             Token::Terminal(4),
             Token::Exec(5),
+            Token::Holder,
         ];
         assert_eq!(all.map(|token| Token::decode(token.encode())), all);
     }

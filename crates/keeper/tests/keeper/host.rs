@@ -15,7 +15,7 @@ use hoist_keeper::reader::{Entry, Query, Reader};
 use hoist_keeper::{Config, Limits, StdioKind, StdioSpec, run};
 use hoist_runtime::rootfs::{Layers, Rootfs, assemble};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 /// Nothing here takes longer, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +27,7 @@ pub fn keeper_main(args: &[String]) {
     config.diary = Some(root.join("diary"));
     config.log_patience = Duration::from_millis(500);
     config.respawn = args[1..].iter().map(Into::into).collect();
+    config.holder = ["keeper-test".into(), "holder".into(), root.clone().into()].into();
     let code = match run(config) {
         Ok(()) => 0,
         Err(error) => {
@@ -86,6 +87,26 @@ impl Host {
 
     pub fn keeper_pid(&self) -> u32 {
         self.keeper.as_ref().unwrap().id()
+    }
+
+    /// The process that holds output pipes.
+    pub fn holder(&self) -> Option<Pid> {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let is_it = |line: &[u8]| {
+            let mut words = line.split(|byte| *byte == 0).skip(1);
+            words.next() == Some(b"holder")
+                && words.next() == Some(self.dir.path().as_os_str().as_encoded_bytes())
+        };
+        processes
+            .filter(|entry| std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| is_it(&line)))
+            .find_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+    }
+
+    /// How many children the keeper has, but the one that holds pipes.
+    pub fn children(&self) -> usize {
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.keeper_pid()));
+        let holder = self.holder().map(|holder| holder.to_string());
+        children.unwrap().split_whitespace().filter(|child| Some(*child) != holder.as_deref()).count()
     }
 
     pub fn kill_keeper(&mut self) {
@@ -301,6 +322,9 @@ impl Drop for Host {
         if let Some(mut keeper) = self.keeper.take() {
             let _ = keeper.kill();
             let _ = keeper.wait();
+        }
+        if let Some(holder) = self.holder() {
+            let _ = kill_process(holder, Signal::KILL);
         }
         for pidfd in &self.pidfds {
             let _ = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], None);

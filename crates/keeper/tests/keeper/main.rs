@@ -10,6 +10,7 @@
 
 mod adopt;
 mod agent;
+mod holder;
 mod host;
 mod lives;
 mod lossless;
@@ -20,13 +21,21 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = (&'static str, fn());
 
-const TESTS: &[&[Test]] =
-    &[lives::TESTS, adopt::TESTS, lossless::TESTS, agent::TESTS, process::TESTS, upgrade::TESTS];
+const TESTS: &[&[Test]] = &[
+    lives::TESTS,
+    adopt::TESTS,
+    lossless::TESTS,
+    agent::TESTS,
+    holder::TESTS,
+    process::TESTS,
+    upgrade::TESTS,
+];
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     match args.get(1).map(String::as_str) {
         Some("keeper") => host::keeper_main(&args[2..]),
+        Some("holder") => hoist_keeper::hold().unwrap(),
         Some("mark") => agent::mark_main(&args[2..]),
         _ => run_tests(),
     }

@@ -46,8 +46,7 @@ fn upgrade() {
     rustix::io::write(&master, b"it\n").unwrap();
     host.wait_line("tty", "got it");
     // Still a child: any kernel tells how it ended.
-    let children = format!("/proc/{before}/task/{before}/children");
-    assert_eq!(std::fs::read_to_string(children).unwrap().split_whitespace().count(), 3);
+    assert_eq!(host.children(), 3);
     assert_eq!(host.lines("cat"), [""; 0], "its stdin stayed open");
     host.signal("web", libc::SIGTERM);
     assert_eq!(host.exit("web").exit, Exit::Code(8));
