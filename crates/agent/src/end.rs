@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use hoist_keeper::protocol::{Phase, Reply, Request, Status};
 use hoist_runtime::cgroup::Cgroup;
-use hoist_wire::ApiError;
+use hoist_wire::{ApiError, ErrorKind};
 
 use crate::api::Agent;
-use crate::control::shell::Message;
+use crate::control::shell::{Message, Rest};
 use crate::host::Host;
 use crate::instances::steps::{kill, signal_number};
 use crate::instances::{groups, volatile};
@@ -25,14 +25,8 @@ impl Agent {
     /// # Errors
     /// When the keeper can't be asked.
     pub async fn stop_instances(&self) -> Result<(), ApiError> {
-        let (rested, rest) = tokio::sync::oneshot::channel();
-        if self.inbox.send(Message::Rest(rested)).is_ok() {
-            tokio::select! {
-                _ = rest => {}
-                // A loop that waits for room on the disk does nothing either.
-                _ = self.host.reserve.exhausted() => {}
-            }
-        }
+        // Kept until all have ended, and then dropped: nothing is started again.
+        let _rest = self.rest().await;
         let began = tokio::time::Instant::now();
         for status in self.alive().await? {
             let number = signal_number(&self.stop_signal(&status)).unwrap_or(15);
@@ -48,6 +42,37 @@ impl Agent {
                 self.kill(status).await;
             }
             tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Makes sure that nothing runs and nothing will: the loop is at rest from here on.
+    ///
+    /// # Errors
+    /// When something runs, maybe since a moment ago only; then everything goes on as before.
+    pub async fn rest_unless_running(&self) -> Result<(), ApiError> {
+        let rest = self.rest().await;
+        let refusal = match self.alive().await {
+            Ok(alive) if alive.is_empty() => {
+                self.end_unkept().await;
+                return Ok(());
+            }
+            Ok(alive) => are_running(alive.len()),
+            Err(error) => error,
+        };
+        if let Some(rest) = rest {
+            rest.end();
+        }
+        Err(refusal)
+    }
+
+    /// Brings the loop to rest. Nothing when it is at rest for good, or waits for room on the disk.
+    async fn rest(&self) -> Option<Rest> {
+        let (rested, rest) = tokio::sync::oneshot::channel();
+        self.inbox.send(Message::Rest(rested)).ok()?;
+        tokio::select! {
+            rest = rest => rest.ok(),
+            // A loop that waits for room on the disk does nothing either.
+            _ = self.host.reserve.exhausted() => None,
         }
     }
 
@@ -119,7 +144,12 @@ impl Agent {
     pub async fn end(&self) {
         self.host.builds.end().await;
         self.settle_images().await;
-        let running = self.alive().await.map(|alive| !alive.is_empty()).unwrap_or(true);
+        let mut running = self.runs().await;
+        if !running {
+            // What starts within this very moment must not find its network and its keeper gone.
+            drop(self.rest().await);
+            running = self.runs().await;
+        }
         if !running {
             if let Err(error) = self.host.fabric.close().await {
                 tracing::error!("the network can't be removed: {}", error.what);
@@ -130,6 +160,8 @@ impl Agent {
         let _ = self.host.link.tell(Request::Goodbye, Vec::new()).await;
         if !running {
             let _ = self.host.link.tell(Request::Shutdown { force: false }, Vec::new()).await;
+            // It ends the process that holds pipes first. Both stand in the daemons' control group, which goes last.
+            let _ = tokio::time::timeout(PATIENCE, self.host.link.until_lost()).await;
             remove_groups(&self.host);
             volatile::close(&self.host.layout.volatile());
         }
@@ -137,6 +169,10 @@ impl Agent {
         for name in [socket.with_extension("new"), socket] {
             let _ = std::fs::remove_file(name);
         }
+    }
+
+    async fn runs(&self) -> bool {
+        self.alive().await.map_or(true, |alive| !alive.is_empty())
     }
 
     /// What pulls and builds made reaches the disk. What takes too long, the next agent sees to.
@@ -158,6 +194,15 @@ impl Agent {
             tokio::time::sleep(LOOK).await;
         }
     }
+}
+
+fn are_running(count: usize) -> ApiError {
+    let what = match count {
+        1 => "1 instance is running".to_owned(),
+        count => format!("{count} instances are running"),
+    };
+    ApiError::new(ErrorKind::Conflict, what)
+        .hint("take their stacks down first, or stop them with `hoist agent stop --force`")
 }
 
 /// The control groups of instances that have ended; the next start makes them anew.

@@ -244,6 +244,8 @@ impl Daemon for ThisProcess {
     async fn shutdown(&self, stop_instances: bool) -> Result<(), ApiError> {
         if stop_instances {
             self.agent.stop_instances().await?;
+        } else {
+            self.agent.rest_unless_running().await?;
         }
         self.stop.notify_one();
         Ok(())

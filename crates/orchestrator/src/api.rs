@@ -72,7 +72,7 @@ pub trait Daemon: Send + Sync {
     fn root(&self) -> PathBuf;
     /// What a person should know of the state: files that were damaged and set aside.
     fn notices(&self) -> Vec<String>;
-    /// Ends the processes; stops instances first when `stop_instances`.
+    /// Ends the processes; stops instances first when `stop_instances`, else refuses while one runs.
     async fn shutdown(&self, stop_instances: bool) -> Result<(), ApiError>;
 }
 
@@ -380,13 +380,6 @@ impl ClusterApi for Orchestrator {
     }
 
     async fn shutdown(&self, force: bool) -> Result<(), ApiError> {
-        let snapshot = self.snapshot.borrow().clone();
-        let reports = snapshot.view.values().flat_map(|report| report.instances.values());
-        let running = reports.filter(|instance| instance.pid.is_some()).count();
-        if running > 0 && !force {
-            return Err(ApiError::new(ErrorKind::Conflict, format!("{running} instances are running"))
-                .hint("take their stacks down first, or stop them with `hoist agent stop --force`"));
-        }
         self.daemon.shutdown(force).await
     }
 }

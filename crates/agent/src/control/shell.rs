@@ -29,8 +29,19 @@ pub(crate) enum Message {
     PutSpec(Box<HostSpec>, oneshot::Sender<Result<(), PutSpecError>>),
     /// Endpoints to accept.
     PutEndpoints(Box<Endpoints>, oneshot::Sender<Result<(), PutSpecError>>),
-    /// Do nothing any more: the agent is about to end.
-    Rest(oneshot::Sender<()>),
+    /// Do nothing for now: the agent is likely to end. Answered once steps under way have ended.
+    Rest(oneshot::Sender<Rest>),
+}
+
+/// The loop does nothing while this is kept; dropped, it never does anything again.
+#[derive(Debug)]
+pub(crate) struct Rest(oneshot::Sender<()>);
+
+impl Rest {
+    /// Lets the loop go on as if nothing had been asked.
+    pub(crate) fn end(self) {
+        let _ = self.0.send(());
+    }
 }
 
 /// How the rest of the agent speaks to the loop.
@@ -86,10 +97,13 @@ impl Shell {
                 // One of them may be launching something, which whoever asked for rest must find.
                 let ended = async { while self.steps.join_next().await.is_some() {} };
                 let _ = tokio::time::timeout(LAST_STEPS, ended).await;
-                let _ = rested.send(());
-                // Messages go on coming in; nobody acts on them.
-                while messages.recv().await.is_some() {}
-                return Ok(());
+                let (end, ended) = oneshot::channel();
+                // Whoever asked may have given up while the loop waited for room on the disk: it goes on then.
+                if rested.send(Rest(end)).is_ok() && ended.await.is_err() {
+                    // Messages go on coming in; nobody acts on them.
+                    while messages.recv().await.is_some() {}
+                    return Ok(());
+                }
             }
         }
     }
@@ -99,7 +113,7 @@ impl Shell {
         &mut self,
         first: Message,
         messages: &mut mpsc::UnboundedReceiver<Message>,
-    ) -> (Vec<Input>, Option<oneshot::Sender<()>>) {
+    ) -> (Vec<Input>, Option<oneshot::Sender<Rest>>) {
         let mut inputs = Vec::new();
         let mut next = Some(first);
         while let Some(message) = next {

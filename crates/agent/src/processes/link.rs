@@ -9,11 +9,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hoist_keeper::client;
 use hoist_keeper::protocol::frame::{self, Packet};
 use hoist_keeper::protocol::{Event, Message, Numbered, Refusal, Reply, Request};
 use tokio::sync::{mpsc, oneshot};
+
+/// How often it is looked whether the connection is gone.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +104,13 @@ impl Link {
     /// From now on a keeper that ends was told to: nobody starts another one.
     pub(crate) fn leave(&self) {
         self.lock().leaving = true;
+    }
+
+    /// Waits until the connection is gone.
+    pub(crate) async fn until_lost(&self) {
+        while self.lock().socket.is_some() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Has what is known compared with what the keeper keeps.
