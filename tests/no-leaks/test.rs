@@ -9,7 +9,7 @@ use hoist_tests::command::Signal;
 use hoist_tests::{Host, Listing, SOON, Stack};
 
 /// What a hoist keeps of itself for the next stack: its records, its logs, its image store.
-const KEPT: [&str; 18] = [
+const KEPT: [&str; 19] = [
     "",
     "agent.lock",
     "agent.log",
@@ -27,6 +27,7 @@ const KEPT: [&str; 18] = [
     "keeper.log",
     "ledger.json",
     "store.redb",
+    "tag.json",
     "volumes",
 ];
 

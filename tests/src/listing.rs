@@ -131,18 +131,22 @@ pub fn hierarchies() -> Vec<PathBuf> {
     mounts.filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect()
 }
 
-/// The name of a root among those that share a machine: FNV-1a of its path, which control groups carry.
+/// The name of a root among those that share a machine, which control groups carry; none before its first use.
 #[must_use]
-pub fn tag(root: &Path) -> String {
-    let bytes = root.as_os_str().as_encoded_bytes();
-    let hash =
-        bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-    format!("{hash:08x}")
+pub fn tag(root: &Path) -> Option<String> {
+    let kept: serde_json::Value = serde_json::from_slice(&fs::read(root.join("tag.json")).ok()?).ok()?;
+    kept["tag"].as_str().map(str::to_owned)
 }
 
 /// This root's control groups; other hoists on the machine have theirs beside them.
 fn groups(root: &Path) -> BTreeSet<String> {
-    let tops = hierarchies().into_iter().map(|hierarchy| hierarchy.join("hoist").join(tag(root)));
+    tag(root).map(|tag| groups_of(&tag)).unwrap_or_default()
+}
+
+/// The control groups of the root of this name.
+#[must_use]
+pub fn groups_of(tag: &str) -> BTreeSet<String> {
+    let tops = hierarchies().into_iter().map(|hierarchy| hierarchy.join("hoist").join(tag));
     tops.flat_map(|top| below(&top, true)).collect()
 }
 

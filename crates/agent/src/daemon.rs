@@ -39,6 +39,7 @@ use crate::processes::keeper_watch::{KeeperWatch, Kept};
 use crate::processes::link::Link;
 use crate::processes::spawn::Spawner;
 use crate::reserve::Reserve;
+use crate::root_tag::root_tag;
 
 /// How an agent is to run.
 #[derive(Debug, Clone)]
@@ -158,7 +159,8 @@ pub async fn start(ownership: &Ownership, config: Config, loops: &mut Loops) -> 
     }
     volatile::open(&layout.volatile()).map_err(set_up("make the state folders"))?;
     files::skeleton(&layout.skeleton()).map_err(set_up("make the state folders"))?;
-    let groups = CgroupPath::new(Anchor::Root, Path::new("hoist").join(layout.tag()));
+    let tag = root_tag(&layout).map_err(set_up("tell the state folder from others"))?;
+    let groups = CgroupPath::new(Anchor::Root, Path::new("hoist").join(&tag));
     let groups = groups.map_err(set_up("name the control groups"))?;
     let hierarchy = Arc::new(Hierarchy::detect().map_err(set_up("find the control groups of this host"))?);
     // Before the store is opened, which clears the folders that they work in.
@@ -169,13 +171,13 @@ pub async fn start(ownership: &Ownership, config: Config, loops: &mut Loops) -> 
     let processes = Processes::default();
     let reserve = Reserve::of(&layout);
     let accepted = accepted(&layout, &config, &reserve)?;
-    let ranges =
-        crate::fabric::ranges::choose(&layout, &accepted.spec).map_err(set_up("choose address ranges"))?;
+    let ranges = crate::fabric::ranges::choose(&layout, &tag, &accepted.spec)
+        .map_err(set_up("choose address ranges"))?;
     let host = Host {
         images: Images::open(&layout).map_err(set_up("open the image store"))?,
         hostname: hostname(),
         link,
-        fabric: FabricLink::start(&layout, ranges, inbox.clone(), loops),
+        fabric: FabricLink::start(&layout, &tag, ranges, inbox.clone(), loops),
         held: Held::default(),
         execs: Execs::default(),
         health_log: HealthLog::default(),

@@ -23,15 +23,10 @@ impl Layout {
         &self.root
     }
 
-    /// A short name of this root, for what lives in name spaces shared with other roots: cgroups, the host end
-    /// of the fabric, nftables. FNV-1a of the path: stable over versions, and needs no state.
+    /// Its short name among all roots ([`crate::root_tag()`]).
     #[must_use]
-    pub fn tag(&self) -> String {
-        let bytes = self.root.as_os_str().as_encoded_bytes();
-        let hash = bytes
-            .iter()
-            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-        format!("{hash:08x}")
+    pub fn tag(&self) -> PathBuf {
+        self.root.join("tag.json")
     }
 
     /// Where the CLI connects.
@@ -228,18 +223,5 @@ impl InstanceLayout {
     #[must_use]
     pub fn anonymous_volume(&self, number: usize) -> PathBuf {
         self.dir.join("volumes").join(number.to_string())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tag_tells_roots_apart_and_stays() {
-        let tag = |path: &str| Layout::new(path.into()).tag();
-        assert_eq!(tag("/var/lib/hoist"), tag("/var/lib/hoist"));
-        assert_ne!(tag("/var/lib/hoist"), tag("/var/lib/hoist2"));
-        assert_eq!(tag("/var/lib/hoist").len(), 8);
     }
 }

@@ -28,9 +28,7 @@ pub(crate) fn run(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
         eprintln!("error: {} can't be made an absolute path", root.display());
         return ExitCode::FAILURE;
     };
-    if args.background {
-        daemonize::leave(&root);
-    }
+    let group = if args.background { daemonize::leave(&root) } else { None };
     use_one_heap();
     if args.respawned {
         log_to_file(&root);
@@ -49,8 +47,8 @@ pub(crate) fn run(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
     };
     let code = runtime.block_on(serve(&root, args));
     runtime.shutdown_timeout(Duration::from_millis(100));
-    if args.background {
-        daemonize::remove_group(&root);
+    if let Some(group) = group {
+        group.remove();
     }
     code
 }

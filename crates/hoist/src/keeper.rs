@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use hoist_agent::Layout;
 use hoist_keeper::Config;
 
-use crate::daemonize;
+use crate::daemonize::DaemonGroup;
 
 /// Runs until it is told to end. `exe` is the binary to start agents from.
 pub(crate) fn run(root: PathBuf, exe: Option<PathBuf>) -> ExitCode {
@@ -19,7 +19,7 @@ pub(crate) fn run(root: PathBuf, exe: Option<PathBuf>) -> ExitCode {
     let config = Config {
         respawn: respawn.into_iter().chain([OsString::from(layout.root())]).collect(),
         holder: holder.into(),
-        cgroup_procs: daemonize::group(&layout).unwrap_or_default(),
+        cgroup_procs: DaemonGroup::of(&layout).map(|group| group.procs_paths()).unwrap_or_default(),
         diary: Some(layout.daemon_log("keeper")),
         ..Config::new(layout.keeper_state(), layout.keeper_socket())
     };

@@ -54,6 +54,8 @@ pub(crate) struct FabricLink {
 struct Inner {
     layout: Layout,
     config: net::FabricConfig,
+    /// The root's short name.
+    tag: String,
     claim: Claim,
     inbox: Inbox,
     /// The newest wanted fabric that isn't applied yet: older ones are skipped.
@@ -83,7 +85,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// The fabric's own ranges out of the root's: service addresses, and the last of them for the pair of links that joins
 /// host and fabric.
-pub(crate) fn config(layout: &Layout, pool: &Pool) -> net::FabricConfig {
+pub(crate) fn config(layout: &Layout, tag: &str, pool: &Pool) -> net::FabricConfig {
     // The range behind that of the service addresses, of the same size, is the fabric's own.
     let last = u32::from(pool.services4.broadcast()) + pool.services4.size();
     let uplink4 = Ipv4Network::new((last - 3).into(), 30).expect("30 is a prefix length");
@@ -93,7 +95,7 @@ pub(crate) fn config(layout: &Layout, pool: &Pool) -> net::FabricConfig {
     };
     net::FabricConfig {
         netns_path: layout.fabric_netns(),
-        tag: net::Tag::new(layout.tag()).expect("eight hexadecimal digits are a tag"),
+        tag: net::Tag::new(tag).expect("eight hexadecimal digits are a tag"),
         uplink4,
         uplink6: Some(subnet(0xfffe, 126)),
         services4: pool.services4,
@@ -104,10 +106,17 @@ pub(crate) fn config(layout: &Layout, pool: &Pool) -> net::FabricConfig {
 
 impl FabricLink {
     /// Starts the task that applies changes. Nothing is made before the first network is wanted.
-    pub(crate) fn start(layout: &Layout, ranges: Ranges, inbox: Inbox, loops: &mut Loops) -> Self {
+    pub(crate) fn start(
+        layout: &Layout,
+        tag: &str,
+        ranges: Ranges,
+        inbox: Inbox,
+        loops: &mut Loops,
+    ) -> Self {
         let inner = Arc::new(Inner {
             layout: layout.clone(),
-            config: config(layout, &ranges.pool),
+            config: config(layout, tag, &ranges.pool),
+            tag: tag.to_owned(),
             claim: ranges.claim,
             inbox,
             next: Mutex::default(),
@@ -141,8 +150,8 @@ impl FabricLink {
 
     /// What the host's own routes and links use, but what is ours.
     pub(crate) async fn routes(&self) -> Vec<IpNetwork> {
-        let layout = self.inner.layout.clone();
-        let found = tokio::task::spawn_blocking(move || ranges::foreign(&layout).unwrap_or_default()).await;
+        let tag = self.inner.tag.clone();
+        let found = tokio::task::spawn_blocking(move || ranges::foreign(&tag).unwrap_or_default()).await;
         found.unwrap_or_default()
     }
 
@@ -317,8 +326,8 @@ async fn watch_routes(inner: std::sync::Weak<Inner>) {
     while watch.changed().await.is_ok() {
         while tokio::time::timeout(TOGETHER, watch.changed()).await.is_ok_and(|changed| changed.is_ok()) {}
         let Some(inner) = inner.upgrade() else { return };
-        let layout = inner.layout.clone();
-        let Ok(Ok(routes)) = tokio::task::spawn_blocking(move || ranges::foreign(&layout)).await else {
+        let tag = inner.tag.clone();
+        let Ok(Ok(routes)) = tokio::task::spawn_blocking(move || ranges::foreign(&tag)).await else {
             continue;
         };
         if told.as_ref() != Some(&routes) {

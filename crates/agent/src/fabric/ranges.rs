@@ -40,19 +40,19 @@ pub(crate) struct Claim(pub(crate) Vec<OwnedFd>);
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The ranges kept, where nothing is in their way, or new ones. Kept ones that were lost are those that the networks of
-/// the accepted spec come from.
-pub(crate) fn choose(layout: &Layout, spec: &HostSpec) -> Result<Ranges, AnyError> {
+/// the accepted spec come from. `tag` is the root's short name.
+pub(crate) fn choose(layout: &Layout, tag: &str, spec: &HostSpec) -> Result<Ranges, AnyError> {
     let path = layout.ranges();
-    let seed = u32::from_str_radix(&layout.tag(), 16)?;
+    let seed = u32::from_str_radix(tag, 16)?;
     let kept: Option<Pool> = durable::read_sound(&path)?;
     let is_lost = kept.is_none();
     let kept = kept.or_else(|| of_networks(spec, seed));
-    let foreign = foreign(layout)?;
+    let foreign = foreign(tag)?;
     if let Some(pool) = kept {
         if is_lost {
             durable::write(&path, &pool)?;
         }
-        let claim = claim(&pool, &layout.tag());
+        let claim = claim(&pool, tag);
         // Instances have addresses out of these ranges: they stay, and the conflict is reported.
         let in_use = is_made(&layout.fabric_netns());
         match claim {
@@ -61,7 +61,7 @@ pub(crate) fn choose(layout: &Layout, spec: &HostSpec) -> Result<Ranges, AnyErro
             _ => {}
         }
     }
-    let ranges = free_block(seed, &foreign, |pool| claim(pool, &layout.tag()));
+    let ranges = free_block(seed, &foreign, |pool| claim(pool, tag));
     let ranges = ranges.ok_or(
         "no free block in 10.192.0.0/10: the host's routes and other roots use all of it; `hoist agent stop` for \
          roots that nobody needs makes room",
@@ -85,9 +85,9 @@ fn of_networks(spec: &HostSpec, seed: u32) -> Option<Pool> {
     (0..BLOCKS).map(|number| block(number, seed)).find(|pool| touches(&ranges, pool))
 }
 
-/// What others use on the host.
-pub(crate) fn foreign(layout: &Layout) -> Result<Vec<IpNetwork>, AnyError> {
-    let own = LinkName::new(format!("hoist-{}", layout.tag()))?;
+/// What others than the root of this short name use on the host.
+pub(crate) fn foreign(tag: &str) -> Result<Vec<IpNetwork>, AnyError> {
+    let own = LinkName::new(format!("hoist-{tag}"))?;
     let host = host_networks(Some(&own))?;
     Ok(host.addresses.into_iter().chain(host.routes).collect())
 }
