@@ -1,18 +1,16 @@
 //! Carrying operations out, in order. No decisions.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
-use std::os::fd::AsFd;
-use std::thread;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use netlink_packet_netfilter::NetfilterMessage;
 
-use crate::family::{Family, TableFamily, with_prefix};
+use crate::family::{Family, TableFamily};
 use crate::netlink::link::{self, Peer, Veth};
 use crate::netlink::neighbour;
 use crate::netlink::route::{self, Hop, Prefix};
-use crate::netlink::{KernelError, Request, Socket};
+use crate::netlink::rtnl::{Change, Rtnl};
+use crate::netlink::{KernelError, Request};
 use crate::nft::element::{self, SetRef};
 use crate::observed::{Observed, RouteObserved};
 use crate::op::{Flows, Op};
@@ -20,9 +18,6 @@ use crate::place::{Place, Sockets};
 use crate::side::{Side, UPLINK};
 use crate::spec::FabricConfig;
 use crate::{conntrack, foreign, nft, observe, rules, sysctl};
-
-/// Packets that were on their way when the rules changed make flows again; by then they are through.
-const SECOND_LOOK: Duration = Duration::from_millis(100);
 
 /// The operation that failed; those before it are done, those after it are not.
 #[derive(Debug, thiserror::Error)]
@@ -55,13 +50,13 @@ pub(crate) fn apply(places: Places<'_>, ops: &[Op], observed: &mut Observed) -> 
         let outcome = match kind {
             Kind::Rules(side) => places.commit(side, now),
             Kind::Flows => places.forget(now),
+            Kind::Ip(side) => change_ip(&mut places.place(side).sockets().route, now),
             Kind::Single => places.carry_out(first),
         };
         outcome.map_err(|source| ApplyError { op: Box::new(first.clone()), source })?;
         now.iter().for_each(|op| op.project(observed));
         rest = later;
     }
-    places.look_again(ops);
     Ok(())
 }
 
@@ -72,6 +67,8 @@ enum Kind {
     Rules(Side),
     /// Together, in one search.
     Flows,
+    /// Together, in one burst: addresses, routes and neighbours of a side.
+    Ip(Side),
     /// One by one.
     Single,
 }
@@ -81,6 +78,14 @@ impl Kind {
         match (op.nft_side(), op) {
             (Some(side), _) => Self::Rules(side),
             (None, Op::ForgetFlows(_)) => Self::Flows,
+            (
+                None,
+                Op::AddAddress { side, .. }
+                | Op::RemoveAddress { side, .. }
+                | Op::AddRoute { side, .. }
+                | Op::RemoveRoute { side, .. },
+            ) => Self::Ip(*side),
+            (None, Op::AddNeighbour(_) | Op::RemoveNeighbour(_)) => Self::Ip(Side::Fabric),
             (None, _) => Self::Single,
         }
     }
@@ -106,32 +111,18 @@ impl Places<'_> {
             Op::AddUplink { name, mtu } => {
                 let veth = Veth { name, mtu: *mtu };
                 let peer = Peer { name: UPLINK, netns: self.fabric.netns(), mac: None };
-                self.host.sockets().route.request(link::veth(veth, peer)).map(drop)
+                self.host.sockets().route.change(link::veth(veth, peer))
             }
             Op::AddBridge { name, mac, mtu } => {
-                self.fabric.sockets().route.request(link::bridge(name, *mac, *mtu)).map(drop)
+                self.fabric.sockets().route.change(link::bridge(name, *mac, *mtu))
             }
             Op::SetLink { side, name, mtu } => {
-                self.place(*side).sockets().route.request(link::set_up(name, Some(*mtu))).map(drop)
+                self.place(*side).sockets().route.change(link::set_up(name, Some(*mtu)))
             }
-            Op::AddAddress { side, .. }
-            | Op::RemoveAddress { side, .. }
-            | Op::AddRoute { side, .. }
-            | Op::RemoveRoute { side, .. } => change_ip(&mut self.place(*side).sockets().route, op),
             Op::AdmitLoopback { link } => {
                 let mut sockets = self.host.sockets();
                 let link = link::index(&mut sockets.route, link)?;
-                let loopback = with_prefix(Ipv6Addr::LOCALHOST.into(), 128);
-                sockets.route.request(route::add_local(loopback, link)).map(drop)
-            }
-            Op::AddNeighbour(neighbour) | Op::RemoveNeighbour(neighbour) => {
-                let mut sockets = self.fabric.sockets();
-                let link = link::index(&mut sockets.route, &neighbour.link)?;
-                let request = match op {
-                    Op::AddNeighbour(_) => neighbour::add(link, neighbour.address, neighbour.mac),
-                    _ => neighbour::remove(link, neighbour.address),
-                };
-                sockets.route.request(request).map(drop)
+                sockets.route.change(route::admit_loopback(link))
             }
             _ => Ok(()),
         }
@@ -143,26 +134,10 @@ impl Places<'_> {
         }
         Ok(())
     }
-
-    /// Deletes the same flows once more after a moment, on a thread of its own.
-    fn look_again(&self, ops: &[Op]) {
-        let flows = flows(ops);
-        let clone = |place: &Place| place.netns().try_clone_to_owned();
-        if let (false, Ok(host), Ok(fabric)) = (flows.is_empty(), clone(self.host), clone(self.fabric)) {
-            // Without a thread the second look is left out: the first one has deleted what there was.
-            let _ = thread::Builder::new().name("hoist-flows".to_owned()).spawn(move || {
-                thread::sleep(SECOND_LOOK);
-                for (side, netns) in [(Side::Host, host), (Side::Fabric, fabric)] {
-                    // Nobody waits for it; what fails here is seen by the next flip.
-                    let _ =
-                        Sockets::open(netns.as_fd()).map(|mut sockets| forget(side, &mut sockets, &flows));
-                }
-            });
-        }
-    }
 }
 
-fn flows(ops: &[Op]) -> Vec<Flows> {
+/// The flows that operations forget.
+pub(crate) fn flows(ops: &[Op]) -> Vec<Flows> {
     let flows = ops.iter().filter_map(|op| match op {
         Op::ForgetFlows(flows) => Some(*flows),
         _ => None,
@@ -201,22 +176,39 @@ fn local_addresses(side: Side, sockets: &mut Sockets) -> Result<BTreeSet<IpAddr>
     }
 }
 
-fn change_ip(socket: &mut Socket, op: &Op) -> Result<(), KernelError> {
-    let hop = |socket: &mut Socket, route: &RouteObserved| -> Result<Hop, KernelError> {
-        Ok(Hop { link: link::index(socket, &route.link)?, via: route.via, source: None })
-    };
-    let request = match op {
-        Op::AddAddress { link, address, .. } => {
-            route::add_address(link::index(socket, link)?, *address, Prefix::Routed)
+/// Carries out neighbouring changes of addresses, routes and neighbours.
+fn change_ip(rtnl: &mut Rtnl, ops: &[Op]) -> Result<(), KernelError> {
+    let mut indices = BTreeMap::new();
+    for link in ops.iter().filter_map(link_of) {
+        if !indices.contains_key(link) {
+            indices.insert(link, link::index(rtnl, link)?);
         }
-        Op::RemoveAddress { link, address, .. } => {
-            route::remove_address(link::index(socket, link)?, *address)
-        }
-        Op::AddRoute { route, .. } => route::add(route.to, hop(socket, route)?),
-        Op::RemoveRoute { route, .. } => route::remove(route.to, hop(socket, route)?),
-        _ => return Ok(()),
-    };
-    socket.request(request).map(drop)
+    }
+    let change = |op| ip_change(op, *indices.get(link_of(op)?)?);
+    rtnl.changes(ops.iter().filter_map(change).collect())
+}
+
+/// The link whose addresses, routes or neighbours an operation changes.
+fn link_of(op: &Op) -> Option<&str> {
+    match op {
+        Op::AddAddress { link, .. } | Op::RemoveAddress { link, .. } => Some(link),
+        Op::AddRoute { route, .. } | Op::RemoveRoute { route, .. } => Some(&route.link),
+        Op::AddNeighbour(neighbour) | Op::RemoveNeighbour(neighbour) => Some(&neighbour.link),
+        _ => None,
+    }
+}
+
+fn ip_change(op: &Op, link: u32) -> Option<Change> {
+    let hop = |route: &RouteObserved| Hop { link, via: route.via, source: None };
+    match op {
+        Op::AddAddress { address, .. } => Some(route::add_address(link, *address, Prefix::Routed)),
+        Op::RemoveAddress { address, .. } => Some(route::remove_address(link, *address)),
+        Op::AddRoute { route, .. } => Some(route::add(route.to, hop(route))),
+        Op::RemoveRoute { route, .. } => Some(route::remove(route.to, hop(route))),
+        Op::AddNeighbour(neighbour) => Some(neighbour::add(link, neighbour.address, neighbour.mac)),
+        Op::RemoveNeighbour(neighbour) => Some(neighbour::remove(link, neighbour.address)),
+        _ => None,
+    }
 }
 
 /// The messages of one operation on nf_tables.

@@ -21,11 +21,11 @@ use crate::family::{Family, canonical, with_prefix};
 use crate::guard::{Allowed, Guard};
 use crate::netlink::link::{self, Peer, Veth};
 use crate::netlink::route::{self, Hop, Prefix};
-use crate::netlink::{KernelError, Request, Socket, neighbour};
+use crate::netlink::rtnl::Rtnl;
+use crate::netlink::{KernelError, Request, neighbour};
 use crate::netns::{self, NetnsError};
 use crate::nft;
 use crate::nft::element::{self, SetRef};
-use crate::place;
 use crate::spec::{Attachment, HostEnd, LinkName, Network, NetworkId, SpecError};
 use crate::wanted;
 
@@ -95,7 +95,8 @@ impl Fabric {
         for interface in &mut interfaces {
             self.join(interface, request.netns)?;
         }
-        netns::enter(request.netns, || set_up_inside(&interfaces))??;
+        let inside = interfaces.clone();
+        netns::enter(request.netns, move || set_up_inside(&inside))??;
         self.settle(&interfaces);
         let made = |interface: Interface| Attached {
             end: interface.end,
@@ -153,25 +154,25 @@ impl Fabric {
         let seat = seat(&mut sockets.route, interface)?;
         let port = interface.end.link().as_str();
         let index = link::index(&mut sockets.route, port)?;
-        let mut requests = vec![neighbour::behind(index, interface.guard.mac)];
-        requests.extend(interface.isolated.then(|| link::isolate(port, true)));
+        let mut changes = vec![neighbour::behind(index, interface.guard.mac)];
+        changes.extend(interface.isolated.then(|| link::isolate(port, index)));
         let guard = &interface.guard;
         if interface.checked {
             let known = guard.addresses.iter();
-            requests.extend(known.map(|address| neighbour::add(seat.bridge, *address, guard.mac)));
+            changes.extend(known.map(|address| neighbour::add(seat.bridge, *address, guard.mac)));
         }
         for address in &guard.addresses {
             let to = with_prefix(*address, Family::of(*address).bits());
             let hop = Hop { link: seat.bridge, via: None, source: None };
             if seat.number > 0 {
-                requests.push(route::add(to, hop));
+                changes.push(route::add(to, hop));
             } else if seat.grown_before {
                 // Whoever had the address before may have been on another bridge.
                 forget_route(&mut sockets.route, to, interface)?;
             }
         }
         interface.bridge = interface.bridges[seat.number].clone();
-        sockets.route.requests(requests)?;
+        sockets.route.changes(changes)?;
         Ok(seat.made)
     }
 
@@ -203,7 +204,7 @@ struct Seat {
 }
 
 /// Joins the port to the first bridge of its network that has a place left, and makes the next when none has.
-fn seat(socket: &mut Socket, interface: &Interface) -> Result<Seat, KernelError> {
+fn seat(socket: &mut Rtnl, interface: &Interface) -> Result<Seat, KernelError> {
     let port = interface.end.link().as_str();
     let second = interface.bridges.get(1);
     let grown_before = match second {
@@ -215,11 +216,11 @@ fn seat(socket: &mut Socket, interface: &Interface) -> Result<Seat, KernelError>
         let found = link::find(socket, name.as_str())?;
         if found.is_none() {
             let mac = interface.bridge_mac;
-            socket.request(link::bridge(name.as_str(), mac, interface.mtu))?;
+            socket.change(link::bridge(name.as_str(), mac, interface.mtu))?;
         }
         let bridge = link::index(socket, name.as_str())?;
-        match socket.request(link::join(port, bridge)) {
-            Ok(_) => return Ok(Seat { number, bridge, made: found.is_none(), grown_before }),
+        match socket.change(link::join(port, bridge)) {
+            Ok(()) => return Ok(Seat { number, bridge, made: found.is_none(), grown_before }),
             Err(error) if error.is(libc::EXFULL) => full = error,
             Err(error) => return Err(error),
         }
@@ -228,10 +229,10 @@ fn seat(socket: &mut Socket, interface: &Interface) -> Result<Seat, KernelError>
 }
 
 /// Removes the routes that lead an address to a further bridge.
-fn forget_route(socket: &mut Socket, to: IpNetwork, interface: &Interface) -> Result<(), KernelError> {
+fn forget_route(socket: &mut Rtnl, to: IpNetwork, interface: &Interface) -> Result<(), KernelError> {
     for name in &interface.bridges[1..] {
         let Some(bridge) = link::find(socket, name.as_str())? else { break };
-        match socket.request(route::remove(to, Hop { link: bridge.index, via: None, source: None })) {
+        match socket.change(route::remove(to, Hop { link: bridge.index, via: None, source: None })) {
             Err(error) if !error.is(libc::ESRCH) => return Err(error),
             _ => {}
         }
@@ -240,17 +241,17 @@ fn forget_route(socket: &mut Socket, to: IpNetwork, interface: &Interface) -> Re
 }
 
 /// Makes the link; it replaces one that an interrupted attempt left.
-fn make(socket: &mut Socket, interface: &Interface, netns: BorrowedFd<'_>) -> Result<(), KernelError> {
+fn make(socket: &mut Rtnl, interface: &Interface, netns: BorrowedFd<'_>) -> Result<(), KernelError> {
     let name = interface.end.link().as_str();
     let veth = Veth { name, mtu: interface.mtu };
     let peer = Peer { name: interface.ifname.as_str(), netns, mac: Some(interface.guard.mac) };
-    let requests = || vec![link::veth(veth, peer), link::note(name, interface.alias.clone())];
-    match socket.requests(requests()) {
+    let changes = || vec![link::veth(veth, peer), link::note(name, &interface.alias)];
+    match socket.changes(changes()) {
         Err(error) if error.is(libc::EEXIST) => {
             link::remove(socket, name)?;
-            socket.requests(requests()).map(drop)
+            socket.changes(changes())
         }
-        answer => answer.map(drop),
+        outcome => outcome,
     }
 }
 
@@ -367,9 +368,8 @@ fn interface(end: HostEnd, attachment: &Attachment, network: &Network) -> Result
 
 /// Runs inside the instance's namespace.
 fn set_up_inside(interfaces: &[Interface]) -> Result<(), AttachError> {
-    let socket = place::route_socket();
-    let mut socket =
-        socket.map_err(|source| NetnsError::Namespace { what: "open a netlink socket in", source })?;
+    let mut socket = Rtnl::open()
+        .map_err(|source| NetnsError::Namespace { what: "open a netlink socket in", source })?;
     for interface in interfaces {
         let failed = |source| AttachError::Kernel { ifname: interface.ifname.clone(), source };
         set_up(&mut socket, interface).map_err(failed)?;
@@ -379,24 +379,24 @@ fn set_up_inside(interfaces: &[Interface]) -> Result<(), AttachError> {
     Ok(())
 }
 
-fn set_up(socket: &mut Socket, interface: &Interface) -> Result<(), KernelError> {
+fn set_up(socket: &mut Rtnl, interface: &Interface) -> Result<(), KernelError> {
     let name = interface.ifname.as_str();
     if interface.addresses.iter().any(IpNetwork::is_ipv6) {
         allow_ipv6(name)?;
     }
     parameters(name)?;
     let link = link::index(socket, name)?;
-    // One system call for all: addresses need the link up only for their routes, which come last.
-    let mut requests = vec![link::set_up("lo", None), link::set_up(name, None)];
-    requests
+    // In one burst: addresses need the link up only for their routes, which come last.
+    let mut changes = vec![link::set_up("lo", None), link::set_up(name, None)];
+    changes
         .extend(interface.addresses.iter().map(|address| route::add_address(link, *address, Prefix::Bare)));
     // Where the gateway is, is known; nobody can tell the instance otherwise.
-    requests.extend(interface.gateways().map(|gateway| neighbour::add(link, gateway, interface.bridge_mac)));
-    requests.extend(interface.routes.iter().map(|route| {
+    changes.extend(interface.gateways().map(|gateway| neighbour::add(link, gateway, interface.bridge_mac)));
+    changes.extend(interface.routes.iter().map(|route| {
         let hop = Hop { link, via: route.via, source: Some(route.source) };
         route::add(route.to, hop)
     }));
-    socket.requests(requests).map(drop)
+    socket.changes(changes)
 }
 
 /// What the fabric gives is all there is: no routes and addresses from router advertisements, no other ways from

@@ -13,6 +13,7 @@ use crate::observed::Observed;
 use crate::op::{Flows, Op};
 use crate::place::{Place, Sockets};
 use crate::plan::plan;
+use crate::second_look::SecondLook;
 use crate::side::Side;
 use crate::spec::{FabricConfig, FabricSpec, HostEnd, SpecError};
 use crate::{foreign, nft};
@@ -30,6 +31,7 @@ pub struct Fabric {
     /// Instances are attached under read locks, side by side; whoever looks at the whole and repairs it has it alone,
     /// and never takes what is being attached for a leftover.
     attaching: RwLock<()>,
+    second_look: SecondLook,
 }
 
 /// The kernel's state when we last looked or changed it, and the spec that it was brought to.
@@ -92,7 +94,14 @@ impl Fabric {
         config.check()?;
         let host = Place::open(netns::current()?)?;
         let fabric = Place::open(netns::open_or_create(&config.netns_path)?)?;
-        Ok(Self { config, host, fabric, seen: Mutex::default(), attaching: RwLock::default() })
+        Ok(Self {
+            config,
+            host,
+            fabric,
+            seen: Mutex::default(),
+            attaching: RwLock::default(),
+            second_look: SecondLook::default(),
+        })
     }
 
     /// The configuration it was opened with.
@@ -105,8 +114,11 @@ impl Fabric {
         self.fabric.netns()
     }
 
-    /// Runs `work` on a thread of its own inside the fabric's namespace, as for opening sockets there.
-    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
+    /// Runs `work` inside the fabric's namespace, as for opening sockets there, and waits for it.
+    pub fn enter<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NetnsError> {
         netns::enter(self.fabric.netns(), work)
     }
 
@@ -173,7 +185,9 @@ impl Fabric {
     /// Carries operations out in order, and brings `observed` up to date. Neighbouring changes of one
     /// side's rules are one atomic transaction. After an error the caller observes anew.
     pub fn apply(&self, ops: &[Op], observed: &mut Observed) -> Result<(), ApplyError> {
-        apply::apply(self.places(), ops, observed)
+        apply::apply(self.places(), ops, observed)?;
+        self.second_look.later(&self.host, &self.fabric, apply::flows(ops));
+        Ok(())
     }
 
     /// Ends every flow to and from instances that are gone, so that clients notice with their next packet.

@@ -1,8 +1,9 @@
-//! Sockets to the kernel's netlink families, and nothing about their content.
+//! Talking to the kernel by netlink: rtnetlink for links, addresses, routes, rules and neighbours ([`rtnl::Rtnl`]), and
+//! a socket for netfilter's messages ([`Socket`]).
 //!
-//! The kernel works through a request while `sendmsg` runs, so a request is a system call that takes
-//! microseconds to a millisecond; there is nothing to wait for asynchronously. A socket belongs to the
-//! namespace in which it was opened, whichever thread uses it afterwards.
+//! The kernel works through a request while it is sent, so a request is a system call that takes microseconds to a
+//! millisecond; there is nothing to wait for asynchronously. A socket belongs to the namespace in which it was opened,
+//! whichever thread uses it afterwards.
 
 use std::fmt::Debug;
 use std::io;
@@ -14,9 +15,12 @@ use netlink_packet_core::{
 };
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 
+mod batch;
+pub(crate) mod datagrams;
 pub(crate) mod link;
 pub(crate) mod neighbour;
 pub(crate) mod route;
+pub(crate) mod rtnl;
 
 /// Room for one transaction: 100 service addresses of 64 slots each are about half a megabyte.
 const SOCKET_BUFFER: usize = 8 << 20;
@@ -66,7 +70,7 @@ pub(crate) trait Message: NetlinkSerializable + NetlinkDeserializable + Debug {}
 
 impl<T: NetlinkSerializable + NetlinkDeserializable + Debug> Message for T {}
 
-/// A netlink socket.
+/// A socket to netfilter.
 #[derive(Debug)]
 pub(crate) struct Socket {
     inner: RawSocket,

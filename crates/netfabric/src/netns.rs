@@ -1,7 +1,7 @@
 //! Network namespaces: making one that outlives every process, and working inside one.
 //!
-//! A thread that entered a namespace never serves anything else: `setns` belongs to dedicated OS
-//! threads, so that no pool's thread is ever left in the wrong place.
+//! `setns` belongs to threads that serve nothing else ([`workers`]), so that no other pool's thread is ever left in the
+//! wrong place.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::mount::UnmountFlags;
-use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use rustix::thread::UnshareFlags;
+
+mod workers;
 
 /// `NSFS_MAGIC`, linux/magic.h.
 const NSFS_MAGIC: i64 = 0x6e73_6673;
@@ -75,15 +77,12 @@ pub(crate) fn remove(path: &Path) -> Result<(), NetnsError> {
     }
 }
 
-/// Runs `work` on a thread of its own inside `netns`, and waits for it.
-pub(crate) fn enter<T: Send>(
+/// Runs `work` inside `netns`, on a thread kept for that, and waits for it.
+pub(crate) fn enter<T: Send + 'static>(
     netns: BorrowedFd<'_>,
-    work: impl FnOnce() -> T + Send,
+    work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NetnsError> {
-    on_own_thread("enter", || {
-        rustix::thread::move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))?;
-        Ok(work())
-    })
+    workers::run(netns, work).map_err(|source| NetnsError::Namespace { what: "enter", source })
 }
 
 fn create(path: &Path) -> Result<(), NetnsError> {

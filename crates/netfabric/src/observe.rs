@@ -13,6 +13,7 @@ use crate::guard::Guard;
 use crate::netlink::link::{self, Kind, Listed};
 use crate::netlink::neighbour;
 use crate::netlink::route::{self, ListedRoute};
+use crate::netlink::rtnl::Rtnl;
 use crate::netlink::{KernelError, Socket};
 use crate::netns::NetnsError;
 use crate::nft::dump;
@@ -20,7 +21,7 @@ use crate::nft::element::SetRef;
 use crate::observed::{
     LinkObserved, NeighbourObserved, Observed, RouteObserved, SideObserved, TableObserved,
 };
-use crate::place::{self, Place, Sockets};
+use crate::place::{Place, Sockets};
 use crate::side::{Side, UPLINK};
 use crate::spec::{FabricConfig, LinkName};
 use crate::{rules, sysctl, wanted};
@@ -69,8 +70,7 @@ const fn shortest(family: Family) -> u8 {
 /// Lists the addresses and routes of the calling thread's namespace, but those of one link.
 pub fn host_networks(without: Option<&LinkName>) -> Result<HostNetworks, ObserveError> {
     let failed = |source| ObserveError::Kernel { side: Side::Host, source };
-    let opened = place::route_socket();
-    let mut socket = opened.map_err(|source| failed(KernelError::new("open a netlink socket", source)))?;
+    let mut socket = Rtnl::open().map_err(|source| failed(KernelError::new("open a netlink socket", source)))?;
     let mut networks = HostNetworks::default();
     let without = match without {
         Some(name) => link::find(&mut socket, name.as_str()).map_err(failed)?.map(|link| link.index),
@@ -97,7 +97,7 @@ pub(crate) fn observe(config: &FabricConfig, host: &Place, fabric: &Place) -> Re
     let mut ends = BTreeMap::new();
     for (side, place) in [(Side::Host, host), (Side::Fabric, fabric)] {
         let parameters = wanted::watched(config, side);
-        let sysctls = sysctl::read(place.netns(), &parameters).map_err(netns(side))?;
+        let sysctls = sysctl::read(place.netns(), parameters).map_err(netns(side))?;
         let mut sockets = place.sockets();
         let links = link::list(&mut sockets.route).map_err(kernel(side))?;
         let end = if side == Side::Host { name.as_str() } else { UPLINK };
@@ -242,6 +242,6 @@ fn are_each_others(ends: &BTreeMap<Side, Option<Listed>>) -> bool {
 }
 
 /// The addresses of a namespace's own.
-pub(crate) fn local_addresses(route: &mut Socket) -> Result<BTreeSet<IpAddr>, KernelError> {
+pub(crate) fn local_addresses(route: &mut Rtnl) -> Result<BTreeSet<IpAddr>, KernelError> {
     Ok(route::addresses(route)?.into_iter().map(|listed| listed.address.ip()).collect())
 }

@@ -5,11 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::netlink::Socket;
+use crate::netlink::rtnl::Rtnl;
 use crate::netns::{self, NetnsError};
 use crate::nft;
-
-/// `NETLINK_ROUTE`.
-const ROUTE: isize = 0;
 
 /// One of the two namespaces, and the sockets through which it is changed.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ pub(crate) struct Place {
 /// Sockets into one namespace, whichever thread uses them.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    pub(crate) route: Socket,
+    pub(crate) route: Rtnl,
     pub(crate) nft: Socket,
 }
 
@@ -44,13 +42,8 @@ impl Place {
 
 impl Sockets {
     pub(crate) fn open(netns: BorrowedFd<'_>) -> Result<Self, NetnsError> {
-        let open = || -> io::Result<Self> { Ok(Self { route: Socket::open(ROUTE)?, nft: nft::open()? }) };
+        let open = || -> io::Result<Self> { Ok(Self { route: Rtnl::open()?, nft: nft::open()? }) };
         netns::enter(netns, open)?
             .map_err(|source| NetnsError::Namespace { what: "open netlink sockets in", source })
     }
-}
-
-/// A route socket in the namespace of the calling thread.
-pub(crate) fn route_socket() -> io::Result<Socket> {
-    Socket::open(ROUTE)
 }

@@ -45,7 +45,9 @@ impl Link {
         packet: &[u8],
     ) -> io::Result<Self> {
         let netns = File::open(netns)?;
-        netns::enter(netns.as_fd(), || Self::open(transport, server, packet)).map_err(io::Error::other)?
+        let packet = packet.to_owned();
+        netns::enter(netns.as_fd(), move || Self::open(transport, server, &packet))
+            .map_err(io::Error::other)?
     }
 
     fn open_udp(server: SocketAddr, packet: &[u8]) -> io::Result<Self> {

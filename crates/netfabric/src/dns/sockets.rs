@@ -9,9 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::datagram;
+use crate::netns::{self, NetnsError};
 
 const PORT: u16 = 53;
 
@@ -32,8 +32,8 @@ pub struct DnsSockets {
 /// Why there are no sockets.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    #[error("can't enter the fabric's network namespace")]
-    Enter(#[source] io::Error),
+    #[error("the fabric's network namespace can't be used")]
+    Enter(#[from] NetnsError),
     #[error("can't open the name server's socket on {address}")]
     Open { address: SocketAddr, source: io::Error },
     #[error("a descriptor that was handed over as a name server socket is not one")]
@@ -42,16 +42,9 @@ pub enum BindError {
     Missing,
 }
 
-/// Binds the sockets inside the network namespace `netns`, from a thread that ends with it. A host
-/// without IPv6 gets those of IPv4 alone.
+/// Binds the sockets inside the network namespace `netns`. A host without IPv6 gets those of IPv4 alone.
 pub fn bind_sockets(netns: BorrowedFd<'_>) -> Result<DnsSockets, BindError> {
-    let bind_there = || {
-        move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))
-            .map_err(|errno| BindError::Enter(errno.into()))?;
-        DnsSockets::bind_here()
-    };
-    std::thread::scope(|scope| scope.spawn(bind_there).join())
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    netns::enter(netns, DnsSockets::bind_here)?
 }
 
 impl DnsSockets {

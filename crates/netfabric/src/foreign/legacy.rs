@@ -27,7 +27,8 @@ const ENTRIES: usize = 40;
 ///
 /// Nothing is asked unless the table is in use: asking would make it.
 pub(crate) fn drops(host: BorrowedFd<'_>, family: Family, link: &str) -> Result<bool, NetnsError> {
-    netns::enter(host, || in_use(family) && read(family).is_ok_and(|table| table.drops(link)))
+    let link = link.to_owned();
+    netns::enter(host, move || in_use(family) && read(family).is_ok_and(|table| table.drops(&link)))
 }
 
 fn in_use(family: Family) -> bool {

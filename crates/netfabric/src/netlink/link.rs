@@ -3,14 +3,14 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    BridgeBooleanOptionFlags, BridgeBooleanOptions, BridgePortState, InfoBridge, InfoBridgePort, InfoData,
-    InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
+    BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage, State,
 };
+use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
-use super::{KernelError, Request, Socket};
+use super::KernelError;
+use super::rtnl::{Change, Rtnl};
 
 /// A link as the kernel lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,53 +55,39 @@ pub(crate) struct Veth<'a> {
 }
 
 /// Lists every link of the namespace.
-pub(crate) fn list(socket: &mut Socket) -> Result<Vec<Listed>, KernelError> {
-    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    let messages = socket.dump(Request::new("list links", request, 0))?;
-    Ok(messages.into_iter().filter_map(listed).collect())
+pub(crate) fn list(rtnl: &mut Rtnl) -> Result<Vec<Listed>, KernelError> {
+    let messages = rtnl.list("list links", |handle| handle.link().get().execute())?;
+    Ok(messages.into_iter().map(listed).collect())
 }
 
 /// A link by name; `None` when there is none.
-pub(crate) fn find(socket: &mut Socket, name: &str) -> Result<Option<Listed>, KernelError> {
-    let mut message = LinkMessage::default();
-    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
-    let request = Request::new(format!("find link {name}"), RouteNetlinkMessage::GetLink(message), 0);
-    match socket.request(request) {
-        Ok(replies) => Ok(replies.into_iter().find_map(listed)),
+pub(crate) fn find(rtnl: &mut Rtnl, name: &str) -> Result<Option<Listed>, KernelError> {
+    match rtnl.ask(format!("find link {name}"), |handle| handle.link().get().match_name(name).execute()) {
+        Ok(replies) => Ok(replies.into_iter().next().map(listed)),
         Err(error) if error.is(libc::ENODEV) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 /// The index of a link that must be there.
-pub(crate) fn index(socket: &mut Socket, name: &str) -> Result<u32, KernelError> {
+pub(crate) fn index(rtnl: &mut Rtnl, name: &str) -> Result<u32, KernelError> {
     let missing =
         || KernelError::new(format!("find link {name}"), io::Error::from_raw_os_error(libc::ENODEV));
-    find(socket, name)?.map(|link| link.index).ok_or_else(missing)
+    find(rtnl, name)?.map(|link| link.index).ok_or_else(missing)
 }
 
 /// Makes a veth pair in one message: it is there with both ends or not at all. The first end is up; the
-/// peer can't be, since it is made before there is anything to connect it to.
-pub(crate) fn veth(veth: Veth<'_>, peer: Peer<'_>) -> Request<RouteNetlinkMessage> {
-    let mut far = LinkMessage::default();
-    far.attributes.extend([
-        LinkAttribute::IfName(peer.name.to_owned()),
-        LinkAttribute::Mtu(veth.mtu),
-        LinkAttribute::NetNsFd(peer.netns.as_raw_fd()),
-    ]);
-    far.attributes.extend(peer.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
-    let mut near = LinkMessage::default();
-    near.header.flags = LinkFlags::Up;
-    near.header.change_mask = LinkFlags::Up;
-    near.attributes.extend([
-        LinkAttribute::IfName(veth.name.to_owned()),
-        LinkAttribute::Mtu(veth.mtu),
-        LinkAttribute::LinkInfo(vec![
-            LinkInfo::Kind(InfoKind::Veth),
-            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(far))),
-        ]),
-    ]);
-    create(format!("add link {} to {}", veth.name, peer.name), near)
+/// peer can't be, since it is made before there is anything to connect it to. The peer's namespace must stay open
+/// until the change is carried out.
+pub(crate) fn veth(veth: Veth<'_>, peer: Peer<'_>) -> Change {
+    let far = LinkUnspec::new_with_name(peer.name).mtu(veth.mtu).setns_by_fd(peer.netns.as_raw_fd());
+    let far = match peer.mac {
+        Some(mac) => far.address(mac.to_vec()),
+        None => far,
+    };
+    let near = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth).name(veth.name);
+    let near = near.mtu(veth.mtu).up().set_info_data(InfoData::Veth(InfoVeth::Peer(far.build())));
+    create(format!("add link {} to {}", veth.name, peer.name), near.build())
 }
 
 /// Makes a bridge, up, with a hardware address that no port changes.
@@ -109,83 +95,63 @@ pub(crate) fn veth(veth: Veth<'_>, peer: Peer<'_>) -> Request<RouteNetlinkMessag
 /// It learns no address from the frames that are for the bridge alone (LLDP and its like): those are never
 /// filtered, so an instance could lead its neighbours' frames to itself by them. And it doesn't learn who listens to which multicast group: without a querier the kernel's guess only
 /// loses neighbour discovery.
-pub(crate) fn bridge(name: &str, mac: [u8; 6], mtu: u32) -> Request<RouteNetlinkMessage> {
-    let mut message = LinkMessage::default();
-    message.header.flags = LinkFlags::Up;
-    message.header.change_mask = LinkFlags::Up;
-    message.attributes.extend([
-        LinkAttribute::IfName(name.to_owned()),
-        LinkAttribute::Mtu(mtu),
-        LinkAttribute::Address(mac.to_vec()),
-        LinkAttribute::LinkInfo(vec![
-            LinkInfo::Kind(InfoKind::Bridge),
-            LinkInfo::Data(InfoData::Bridge(vec![
-                InfoBridge::MulticastSnooping(false),
-                InfoBridge::MultiBoolOpt(BridgeBooleanOptions {
-                    value: BridgeBooleanOptionFlags::NoLinkLocalLearn,
-                    mask: BridgeBooleanOptionFlags::NoLinkLocalLearn,
-                }),
-            ])),
-        ]),
-    ]);
-    create(format!("add bridge {name}"), message)
+pub(crate) fn bridge(name: &str, mac: [u8; 6], mtu: u32) -> Change {
+    let bridge = LinkBridge::new(name).mtu(mtu).address(mac.to_vec()).up();
+    let bridge = bridge.mcast_snooping(false).no_linklocal_learn(true);
+    create(format!("add bridge {name}"), bridge.build())
 }
 
 /// Sets a link up, and its MTU when given.
-pub(crate) fn set_up(name: &str, mtu: Option<u32>) -> Request<RouteNetlinkMessage> {
-    let mut message = LinkMessage::default();
-    message.header.flags = LinkFlags::Up;
-    message.header.change_mask = LinkFlags::Up;
-    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
-    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
-    Request::new(format!("set link {name} up"), RouteNetlinkMessage::SetLink(message), 0)
+pub(crate) fn set_up(name: &str, mtu: Option<u32>) -> Change {
+    let link = LinkUnspec::new_with_name(name).up();
+    let link = match mtu {
+        Some(mtu) => link.mtu(mtu),
+        None => link,
+    };
+    change(format!("set link {name} up"), link.build())
 }
 
 /// Notes something down at a link, where it stays as long as the link does.
-pub(crate) fn note(name: &str, alias: String) -> Request<RouteNetlinkMessage> {
-    let mut message = LinkMessage::default();
-    message.attributes.extend([LinkAttribute::IfName(name.to_owned()), LinkAttribute::IfAlias(alias)]);
-    Request::new(format!("note the addresses of {name}"), RouteNetlinkMessage::SetLink(message), 0)
+pub(crate) fn note(name: &str, alias: &str) -> Change {
+    let link = LinkUnspec::new_with_name(name).alias(alias);
+    change(format!("note the addresses of {name}"), link.build())
 }
 
 /// Makes a link a port of a bridge, which learns who is behind it.
-pub(crate) fn join(name: &str, bridge: u32) -> Request<RouteNetlinkMessage> {
-    let mut message = LinkMessage::default();
-    message.attributes.extend([LinkAttribute::IfName(name.to_owned()), LinkAttribute::Controller(bridge)]);
-    Request::new(format!("join {name} to its bridge"), RouteNetlinkMessage::SetLink(message), 0)
+pub(crate) fn join(name: &str, bridge: u32) -> Change {
+    let link = LinkUnspec::new_with_name(name).controller(bridge);
+    change(format!("join {name} to its bridge"), link.build())
 }
 
 /// Cuts a bridge port off from the other ports that are cut off; only the bridge itself is left.
-pub(crate) fn isolate(name: &str, isolated: bool) -> Request<RouteNetlinkMessage> {
-    let mut message = LinkMessage::default();
-    let data = InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(isolated)]);
-    message.attributes.extend([
-        LinkAttribute::IfName(name.to_owned()),
-        LinkAttribute::LinkInfo(vec![
-            LinkInfo::PortKind(netlink_packet_route::link::InfoPortKind::Bridge),
-            LinkInfo::PortData(data),
-        ]),
-    ]);
-    Request::new(format!("isolate port {name}"), RouteNetlinkMessage::SetLink(message), 0)
+pub(crate) fn isolate(name: &str, port: u32) -> Change {
+    let link = LinkBridgePort::new(port).isolated(true);
+    let message = link.build();
+    Change::new(format!("isolate port {name}"), move |handle| handle.link().set_port(message).execute())
 }
 
 /// Removes a link and, for a veth, its other end. A link that isn't there is no error.
-pub(crate) fn remove(socket: &mut Socket, name: &str) -> Result<(), KernelError> {
-    let mut message = LinkMessage::default();
-    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
-    let request = Request::new(format!("remove link {name}"), RouteNetlinkMessage::DelLink(message), 0);
-    match socket.request(request) {
+pub(crate) fn remove(rtnl: &mut Rtnl, name: &str) -> Result<(), KernelError> {
+    let message = LinkUnspec::new_with_name(name).build();
+    let removal = Change::new(format!("remove link {name}"), |handle| {
+        handle.link().del_with_message(message).execute()
+    });
+    match rtnl.change(removal) {
         Err(error) if !error.is(libc::ENODEV) => Err(error),
         _ => Ok(()),
     }
 }
 
-fn create(what: String, message: LinkMessage) -> Request<RouteNetlinkMessage> {
-    Request::new(what, RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+fn create(what: String, message: LinkMessage) -> Change {
+    Change::new(what, |handle| handle.link().add(message).execute())
 }
 
-fn listed(message: RouteNetlinkMessage) -> Option<Listed> {
-    let RouteNetlinkMessage::NewLink(message) = message else { return None };
+fn change(what: String, message: LinkMessage) -> Change {
+    Change::new(what, |handle| handle.link().change(message).execute())
+}
+
+/// What a message tells of a link.
+pub(crate) fn listed(message: LinkMessage) -> Listed {
     let mut link = Listed {
         index: message.header.index,
         name: String::new(),
@@ -211,7 +177,7 @@ fn listed(message: RouteNetlinkMessage) -> Option<Listed> {
         }
     }
     link.passes = operational && forwarding;
-    Some(link)
+    link
 }
 
 /// Reads the kind, and returns whether a bridge port forwards; what is no port does.

@@ -5,14 +5,13 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::KernelError;
 use super::route::address_family;
-use super::{KernelError, Request, Socket};
+use super::rtnl::{Change, Rtnl};
 use crate::family::Family;
 
 /// A permanent neighbour as the kernel lists it.
@@ -25,57 +24,45 @@ pub(crate) struct Listed {
 }
 
 /// Adds a permanent neighbour, or makes one of what the kernel has found out.
-pub(crate) fn add(link: u32, address: IpAddr, mac: [u8; 6]) -> Request<RouteNetlinkMessage> {
-    let mut message = message(link, address);
-    message.header.state = NeighbourState::Permanent;
-    message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.to_vec()));
-    let message = RouteNetlinkMessage::NewNeighbour(message);
-    Request::new(format!("add neighbour {address}"), message, NLM_F_CREATE | NLM_F_REPLACE)
+pub(crate) fn add(link: u32, address: IpAddr, mac: [u8; 6]) -> Change {
+    Change::new(format!("add neighbour {address}"), move |handle| {
+        handle.neighbours().add(link, address).link_layer_address(&mac).replace().execute()
+    })
 }
 
 /// Tells a bridge behind which port a hardware address is. What it doesn't know it sends to every port, and with
 /// more than `net.core.netdev_max_backlog` of them the kernel drops the last copies.
-pub(crate) fn behind(port: u32, mac: [u8; 6]) -> Request<RouteNetlinkMessage> {
-    let mut message = NeighbourMessage::default();
-    message.header.family = AddressFamily::Bridge;
-    message.header.ifindex = port;
-    // Static: it doesn't age, and isn't the bridge's own.
-    message.header.state = NeighbourState::Noarp;
-    message.header.flags = NeighbourFlags::Controller;
-    message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.to_vec()));
-    let message = RouteNetlinkMessage::NewNeighbour(message);
-    Request::new("tell the bridge who is behind a port", message, NLM_F_CREATE | NLM_F_REPLACE)
+pub(crate) fn behind(port: u32, mac: [u8; 6]) -> Change {
+    Change::new("tell the bridge who is behind a port", move |handle| {
+        // Static: it doesn't age, and isn't the bridge's own.
+        let entry = handle.neighbours().add_bridge(port, &mac).state(NeighbourState::Noarp);
+        entry.flags(NeighbourFlags::Controller).replace().execute()
+    })
 }
 
 /// Removes a neighbour.
-pub(crate) fn remove(link: u32, address: IpAddr) -> Request<RouteNetlinkMessage> {
-    let message = RouteNetlinkMessage::DelNeighbour(message(link, address));
-    Request::new(format!("remove neighbour {address}"), message, 0)
+pub(crate) fn remove(link: u32, address: IpAddr) -> Change {
+    Change::new(format!("remove neighbour {address}"), move |handle| {
+        let neighbours = handle.neighbours();
+        let named = neighbours.add(link, address).message_mut().clone();
+        neighbours.del(named).execute()
+    })
 }
 
 /// Lists the permanent neighbours of both families.
-pub(crate) fn list(socket: &mut Socket) -> Result<Vec<Listed>, KernelError> {
+pub(crate) fn list(rtnl: &mut Rtnl) -> Result<Vec<Listed>, KernelError> {
     let mut found = Vec::new();
     for family in Family::ALL {
-        let mut request = NeighbourMessage::default();
-        request.header.family = address_family(family);
-        let request = RouteNetlinkMessage::GetNeighbour(request);
-        let messages = socket.dump(Request::new(format!("list {family} neighbours"), request, 0))?;
+        let messages = rtnl.list(&format!("list {family} neighbours"), |handle| {
+            handle.neighbours().get().set_address_family(address_family(family)).execute()
+        })?;
         found.extend(messages.into_iter().filter_map(listed));
     }
     Ok(found)
 }
 
-fn message(link: u32, address: IpAddr) -> NeighbourMessage {
-    let mut message = NeighbourMessage::default();
-    message.header.family = address_family(Family::of(address));
-    message.header.ifindex = link;
-    message.attributes.push(NeighbourAttribute::Destination(NeighbourAddress::from(address)));
-    message
-}
-
-fn listed(message: RouteNetlinkMessage) -> Option<Listed> {
-    let RouteNetlinkMessage::NewNeighbour(message) = message else { return None };
+/// What a message tells of a permanent neighbour; `None` of another.
+pub(crate) fn listed(message: NeighbourMessage) -> Option<Listed> {
     if message.header.state != NeighbourState::Permanent {
         return None;
     }

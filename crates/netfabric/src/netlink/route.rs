@@ -1,16 +1,17 @@
 //! Addresses and routes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnetwork::IpNetwork;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::{AddressMessageBuilder, RouteMessageBuilder};
 
-use super::{KernelError, Request, Socket};
+use super::KernelError;
+use super::rtnl::{Change, Rtnl};
 use crate::family::{Family, canonical, with_prefix};
 
 /// `RT_TABLE_LOCAL`, linux/rtnetlink.h.
@@ -54,27 +55,31 @@ pub(crate) enum Prefix {
 
 /// Adds an address; one already there is no error. No duplicate address detection: addresses are ours
 /// to give, and an address on probation can't be used for a second.
-pub(crate) fn add_address(link: u32, address: IpNetwork, prefix: Prefix) -> Request<RouteNetlinkMessage> {
-    let mut message = address_message(link, address);
+pub(crate) fn add_address(link: u32, address: IpNetwork, prefix: Prefix) -> Change {
     let bare = if prefix == Prefix::Bare { AddressFlags::Noprefixroute } else { AddressFlags::empty() };
-    message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad | bare));
-    if let IpNetwork::V4(address) = address {
-        message.attributes.push(AddressAttribute::Broadcast(address.broadcast()));
-    }
-    let message = RouteNetlinkMessage::NewAddress(message);
-    Request::new(format!("add address {address}"), message, NLM_F_CREATE | NLM_F_REPLACE)
+    Change::new(format!("add address {address}"), move |handle| {
+        let mut request = handle.address().add(link, address.ip(), address.prefix()).replace();
+        request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad | bare));
+        request.execute()
+    })
 }
 
 /// Removes an address.
-pub(crate) fn remove_address(link: u32, address: IpNetwork) -> Request<RouteNetlinkMessage> {
-    let message = RouteNetlinkMessage::DelAddress(address_message(link, address));
-    Request::new(format!("remove address {address}"), message, 0)
+pub(crate) fn remove_address(link: u32, address: IpNetwork) -> Change {
+    let message = match address {
+        IpNetwork::V4(address) => {
+            AddressMessageBuilder::<Ipv4Addr>::new().index(link).address(address.ip(), address.prefix()).build()
+        }
+        IpNetwork::V6(address) => {
+            AddressMessageBuilder::<Ipv6Addr>::new().index(link).address(address.ip(), address.prefix()).build()
+        }
+    };
+    Change::new(format!("remove address {address}"), |handle| handle.address().del(message).execute())
 }
 
 /// Lists every address of the namespace but IPv6 link-local ones.
-pub(crate) fn addresses(socket: &mut Socket) -> Result<Vec<ListedAddress>, KernelError> {
-    let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-    let messages = socket.dump(Request::new("list addresses", request, 0))?;
+pub(crate) fn addresses(rtnl: &mut Rtnl) -> Result<Vec<ListedAddress>, KernelError> {
+    let messages = rtnl.list("list addresses", |handle| handle.address().get().execute())?;
     Ok(messages.into_iter().filter_map(listed_address).collect())
 }
 
@@ -90,48 +95,49 @@ pub(crate) struct Hop {
 }
 
 /// Adds a route, or replaces the one to the same destination.
-pub(crate) fn add(to: IpNetwork, hop: Hop) -> Request<RouteNetlinkMessage> {
-    let message = RouteNetlinkMessage::NewRoute(route_message(to, hop));
-    Request::new(format!("add route to {to}"), message, NLM_F_CREATE | NLM_F_REPLACE)
+pub(crate) fn add(to: IpNetwork, hop: Hop) -> Change {
+    let message = route_message(to, hop);
+    Change::new(format!("add route to {to}"), |handle| handle.route().add(message).replace().execute())
 }
 
-/// Takes packets to a local address in by another link, too. Behind the kernel's own route, so that what the namespace
-/// sends to that address stays on its loopback.
-pub(crate) fn add_local(to: IpNetwork, link: u32) -> Request<RouteNetlinkMessage> {
-    let mut message = route_message(to, Hop { link, via: None, source: None });
-    message.header.table = LOCAL_TABLE;
-    message.header.kind = RouteType::Local;
-    message.attributes.push(RouteAttribute::Priority(BEHIND));
-    let message = RouteNetlinkMessage::NewRoute(message);
-    Request::new(format!("take packets to {to} in"), message, NLM_F_CREATE | NLM_F_REPLACE)
+/// Takes packets to `::1` in by another link, too. Behind the kernel's own route, so that what the namespace sends to
+/// that address stays on its loopback.
+pub(crate) fn admit_loopback(link: u32) -> Change {
+    let route = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(Ipv6Addr::LOCALHOST, 128);
+    let route = route.output_interface(link).table_id(LOCAL_TABLE.into()).kind(RouteType::Local).priority(BEHIND);
+    Change::new("take packets to ::1 in", |handle| handle.route().add(route.build()).replace().execute())
 }
 
 /// Removes a route.
-pub(crate) fn remove(to: IpNetwork, hop: Hop) -> Request<RouteNetlinkMessage> {
-    let message = RouteNetlinkMessage::DelRoute(route_message(to, hop));
-    Request::new(format!("remove route to {to}"), message, 0)
+pub(crate) fn remove(to: IpNetwork, hop: Hop) -> Change {
+    let message = route_message(to, hop);
+    Change::new(format!("remove route to {to}"), |handle| handle.route().del(message).execute())
 }
 
 /// Lists the routes of a family.
-pub(crate) fn list(socket: &mut Socket, family: Family) -> Result<Vec<ListedRoute>, KernelError> {
-    let mut request = RouteMessage::default();
-    request.header.address_family = address_family(family);
-    let request = RouteNetlinkMessage::GetRoute(request);
-    let messages = socket.dump(Request::new(format!("list {family} routes"), request, 0))?;
-    Ok(messages.into_iter().filter_map(|message| listed_route(message, family)).collect())
+pub(crate) fn list(rtnl: &mut Rtnl, family: Family) -> Result<Vec<ListedRoute>, KernelError> {
+    let messages = rtnl.list(&format!("list {family} routes"), |handle| {
+        handle.route().get(every_route(family)).execute()
+    })?;
+    Ok(messages.into_iter().filter_map(listed_route).collect())
 }
 
 /// Whether packets to an address are taken for the namespace's own. For IPv6 the kernel gets there, and
 /// begins to answer neighbours, on a work queue after the address was added.
-pub(crate) fn is_local(socket: &mut Socket, address: IpAddr) -> Result<bool, KernelError> {
-    let mut message = RouteMessage::default();
-    message.header.address_family = address_family(Family::of(address));
-    message.header.destination_prefix_length = Family::of(address).bits();
-    message.attributes.push(RouteAttribute::Destination(RouteAddress::from(address)));
-    let request = Request::new(format!("find route to {address}"), RouteNetlinkMessage::GetRoute(message), 0);
-    let replies = socket.request(request)?;
-    let local = |reply: &RouteNetlinkMessage| matches!(reply, RouteNetlinkMessage::NewRoute(route) if route.header.kind == RouteType::Local);
-    Ok(replies.iter().any(local))
+pub(crate) fn is_local(rtnl: &mut Rtnl, address: IpAddr) -> Result<bool, KernelError> {
+    let asked = match address {
+        IpAddr::V4(address) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32).build(),
+        IpAddr::V6(address) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(address, 128).build(),
+    };
+    let routes = rtnl.ask(format!("find route to {address}"), |handle| handle.route().get(asked).execute())?;
+    Ok(routes.iter().any(|route| route.header.kind == RouteType::Local))
+}
+
+fn every_route(family: Family) -> RouteMessage {
+    match family {
+        Family::V4 => RouteMessageBuilder::<Ipv4Addr>::new().build(),
+        Family::V6 => RouteMessageBuilder::<Ipv6Addr>::new().build(),
+    }
 }
 
 pub(super) fn address_family(family: Family) -> AddressFamily {
@@ -141,41 +147,45 @@ pub(super) fn address_family(family: Family) -> AddressFamily {
     }
 }
 
-fn address_message(link: u32, address: IpNetwork) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.family = address_family(Family::of(address.ip()));
-    message.header.prefix_len = address.prefix();
-    message.header.index = link;
-    message.attributes = vec![AddressAttribute::Local(address.ip()), AddressAttribute::Address(address.ip())];
-    message
-}
-
 fn route_message(to: IpNetwork, hop: Hop) -> RouteMessage {
-    let to = canonical(to);
-    let mut message = RouteMessage::default();
-    message.header.address_family = address_family(Family::of(to.ip()));
-    message.header.destination_prefix_length = to.prefix();
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
-    message.header.protocol = RouteProtocol::Static;
-    message.header.kind = RouteType::Unicast;
-    // IPv4 only: a route without a router must say that its destination is on the link (ip-route(8)).
-    message.header.scope = match hop.via {
-        None if to.is_ipv4() => RouteScope::Link,
-        _ => RouteScope::Universe,
-    };
-    if to.prefix() > 0 {
-        message.attributes.push(RouteAttribute::Destination(RouteAddress::from(to.ip())));
+    match canonical(to) {
+        IpNetwork::V4(to) => route4(to, hop).build(),
+        IpNetwork::V6(to) => route6(to, hop).build(),
     }
-    message.attributes.push(RouteAttribute::Oif(hop.link));
-    message.attributes.extend(hop.via.map(|via| RouteAttribute::Gateway(RouteAddress::from(via))));
-    message
-        .attributes
-        .extend(hop.source.map(|source| RouteAttribute::PrefSource(RouteAddress::from(source))));
-    message
 }
 
-fn listed_address(message: RouteNetlinkMessage) -> Option<ListedAddress> {
-    let RouteNetlinkMessage::NewAddress(message) = message else { return None };
+fn route4(to: Ipv4Network, hop: Hop) -> RouteMessageBuilder<Ipv4Addr> {
+    let mut route = RouteMessageBuilder::<Ipv4Addr>::new().output_interface(hop.link);
+    if to.prefix() > 0 {
+        route = route.destination_prefix(to.ip(), to.prefix());
+    }
+    // A route without a router must say that its destination is on the link (ip-route(8)).
+    route = match hop.via {
+        Some(IpAddr::V4(via)) => route.gateway(via),
+        _ => route.scope(RouteScope::Link),
+    };
+    match hop.source {
+        Some(IpAddr::V4(source)) => route.pref_source(source),
+        _ => route,
+    }
+}
+
+fn route6(to: Ipv6Network, hop: Hop) -> RouteMessageBuilder<Ipv6Addr> {
+    let mut route = RouteMessageBuilder::<Ipv6Addr>::new().output_interface(hop.link);
+    if to.prefix() > 0 {
+        route = route.destination_prefix(to.ip(), to.prefix());
+    }
+    if let Some(IpAddr::V6(via)) = hop.via {
+        route = route.gateway(via);
+    }
+    match hop.source {
+        Some(IpAddr::V6(source)) => route.pref_source(source),
+        _ => route,
+    }
+}
+
+/// What a message tells of an address.
+pub(crate) fn listed_address(message: AddressMessage) -> Option<ListedAddress> {
     let local = message.attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Local(address) => Some(*address),
         _ => None,
@@ -194,9 +204,10 @@ fn listed_address(message: RouteNetlinkMessage) -> Option<ListedAddress> {
     })
 }
 
-fn listed_route(message: RouteNetlinkMessage, family: Family) -> Option<ListedRoute> {
-    let RouteNetlinkMessage::NewRoute(message) = message else { return None };
+/// What a message tells of a route.
+pub(crate) fn listed_route(message: RouteMessage) -> Option<ListedRoute> {
     let header = message.header;
+    let family = if header.address_family == AddressFamily::Inet6 { Family::V6 } else { Family::V4 };
     let mut route = ListedRoute {
         to: family.everything(),
         via: None,
