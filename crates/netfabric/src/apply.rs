@@ -1,23 +1,23 @@
 //! Carrying operations out, in order. No decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
 
 use netlink_packet_netfilter::NetfilterMessage;
 
 use crate::family::{Family, TableFamily};
 use crate::netlink::link::{self, Peer, Veth};
-use crate::netlink::neighbour;
 use crate::netlink::route::{self, Hop, Prefix};
 use crate::netlink::rtnl::{Change, Rtnl};
-use crate::netlink::{KernelError, Request};
+use crate::netlink::{KernelError, Request, neighbour, rule};
 use crate::nft::element::{self, SetRef};
 use crate::observed::{Observed, RouteObserved};
 use crate::op::{Flows, Op};
 use crate::place::{Place, Sockets};
 use crate::side::{Side, UPLINK};
 use crate::spec::FabricConfig;
-use crate::{conntrack, foreign, nft, observe, rules, sysctl};
+use crate::{conntrack, foreign, netns, nft, observe, rules, sysctl};
 
 /// The operation that failed; those before it are done, those after it are not.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +82,7 @@ impl Kind {
                 None,
                 Op::AddAddress { side, .. }
                 | Op::RemoveAddress { side, .. }
+                | Op::RenewAddress { side, .. }
                 | Op::AddRoute { side, .. }
                 | Op::RemoveRoute { side, .. },
             ) => Self::Ip(*side),
@@ -119,6 +120,21 @@ impl Places<'_> {
             Op::SetLink { side, name, mtu } => {
                 self.place(*side).sockets().route.change(link::set_up(name, Some(*mtu)))
             }
+            Op::Pin => {
+                let pinned = netns::pin(self.fabric.netns(), &self.config.netns_path);
+                pinned
+                    .map_err(|error| KernelError::new("pin the fabric's namespace", io::Error::other(error)))
+            }
+            Op::JoinPort { port, bridge, mac, isolated } => {
+                let rtnl = &mut self.fabric.sockets().route;
+                let bridge = link::index(rtnl, bridge)?;
+                let index = link::index(rtnl, port)?;
+                let mut changes = vec![link::join(port, bridge), neighbour::behind(index, *mac)];
+                changes.extend(isolated.then(|| link::isolate(port, index)));
+                rtnl.changes(changes)
+            }
+            Op::AddRule(rule) => self.fabric.sockets().route.change(rule::add(*rule)),
+            Op::RemoveRule(rule) => self.fabric.sockets().route.change(rule::remove(*rule)),
             Op::AdmitLoopback { link } => {
                 let mut sockets = self.host.sockets();
                 let link = link::index(&mut sockets.route, link)?;
@@ -184,30 +200,35 @@ fn change_ip(rtnl: &mut Rtnl, ops: &[Op]) -> Result<(), KernelError> {
             indices.insert(link, link::index(rtnl, link)?);
         }
     }
-    let change = |op| ip_change(op, *indices.get(link_of(op)?)?);
-    rtnl.changes(ops.iter().filter_map(change).collect())
+    let changes = |op| Some(ip_changes(op, *indices.get(link_of(op)?)?));
+    rtnl.changes(ops.iter().filter_map(changes).flatten().collect())
 }
 
 /// The link whose addresses, routes or neighbours an operation changes.
 fn link_of(op: &Op) -> Option<&str> {
     match op {
-        Op::AddAddress { link, .. } | Op::RemoveAddress { link, .. } => Some(link),
+        Op::AddAddress { link, .. } | Op::RemoveAddress { link, .. } | Op::RenewAddress { link, .. } => {
+            Some(link)
+        }
         Op::AddRoute { route, .. } | Op::RemoveRoute { route, .. } => Some(&route.link),
         Op::AddNeighbour(neighbour) | Op::RemoveNeighbour(neighbour) => Some(&neighbour.link),
         _ => None,
     }
 }
 
-fn ip_change(op: &Op, link: u32) -> Option<Change> {
+fn ip_changes(op: &Op, link: u32) -> Vec<Change> {
     let hop = |route: &RouteObserved| Hop { link, via: route.via, source: None };
     match op {
-        Op::AddAddress { address, .. } => Some(route::add_address(link, *address, Prefix::Routed)),
-        Op::RemoveAddress { address, .. } => Some(route::remove_address(link, *address)),
-        Op::AddRoute { route, .. } => Some(route::add(route.to, hop(route))),
-        Op::RemoveRoute { route, .. } => Some(route::remove(route.to, hop(route))),
-        Op::AddNeighbour(neighbour) => Some(neighbour::add(link, neighbour.address, neighbour.mac)),
-        Op::RemoveNeighbour(neighbour) => Some(neighbour::remove(link, neighbour.address)),
-        _ => None,
+        Op::AddAddress { address, .. } => vec![route::add_address(link, *address, Prefix::Routed)],
+        Op::RemoveAddress { address, .. } => vec![route::remove_address(link, *address)],
+        Op::RenewAddress { address, .. } => {
+            vec![route::remove_address(link, *address), route::add_address(link, *address, Prefix::Routed)]
+        }
+        Op::AddRoute { route, .. } => vec![route::add(route.to, hop(route))],
+        Op::RemoveRoute { route, .. } => vec![route::remove(route.to, hop(route))],
+        Op::AddNeighbour(neighbour) => vec![neighbour::add(link, neighbour.address, neighbour.mac)],
+        Op::RemoveNeighbour(neighbour) => vec![neighbour::remove(link, neighbour.address)],
+        _ => Vec::new(),
     }
 }
 

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use ipnetwork::IpNetwork;
 use netlink_packet_netfilter::NetfilterMessage;
 
-use crate::fabric::{ConvergeError, Fabric};
+use crate::entry::Entry;
+use crate::fabric::{ConvergeError, Fabric, Port};
 use crate::family::{Family, canonical, with_prefix};
 use crate::guard::{Allowed, Guard};
 use crate::netlink::link::{self, Peer, Veth};
@@ -26,6 +27,7 @@ use crate::netlink::{KernelError, Request, neighbour};
 use crate::netns::{self, NetnsError};
 use crate::nft;
 use crate::nft::element::{self, SetRef};
+use crate::observed::{LinkObserved, NeighbourObserved, RouteObserved};
 use crate::spec::{Attachment, HostEnd, LinkName, Network, NetworkId, SpecError};
 use crate::wanted;
 
@@ -146,7 +148,7 @@ impl Fabric {
     /// The order matters: the note is there before the link is a port, so that whoever looks at a port finds it;
     /// and what the port may send is written down before anything can be sent. Tells whether a bridge was made.
     fn link(&self, interface: &mut Interface, netns: BorrowedFd<'_>) -> Result<bool, KernelError> {
-        let _attaching = self.attaching();
+        let attaching = self.attaching();
         let mut sockets = self.fabric_place().sockets();
         link::index(&mut sockets.route, interface.bridges[0].as_str())?;
         make(&mut sockets.route, interface, netns)?;
@@ -154,6 +156,7 @@ impl Fabric {
         let seat = seat(&mut sockets.route, interface)?;
         let port = interface.end.link().as_str();
         let index = link::index(&mut sockets.route, port)?;
+        let mut routes = Vec::new();
         let mut changes = vec![neighbour::behind(index, interface.guard.mac)];
         changes.extend(interface.isolated.then(|| link::isolate(port, index)));
         let guard = &interface.guard;
@@ -166,6 +169,8 @@ impl Fabric {
             let hop = Hop { link: seat.bridge, via: None, source: None };
             if seat.number > 0 {
                 changes.push(route::add(to, hop));
+                let link = interface.bridges[seat.number].to_string();
+                routes.push(RouteObserved { to, via: None, link });
             } else if seat.grown_before {
                 // Whoever had the address before may have been on another bridge.
                 forget_route(&mut sockets.route, to, interface)?;
@@ -173,6 +178,7 @@ impl Fabric {
         }
         interface.bridge = interface.bridges[seat.number].clone();
         sockets.route.changes(changes)?;
+        self.note(&attaching, interface.port(&interface.bridge, routes));
         Ok(seat.made)
     }
 
@@ -184,11 +190,7 @@ impl Fabric {
             let set = SetRef { family: Allowed::TABLE, table: &table, set: allowed.set() };
             element::add(set, &[allowed.raw(interface.end.link().as_str())])
         };
-        match interface.checked {
-            true => interface.guard.allowed().into_iter().flat_map(add).collect(),
-            false if interface.beside_checked => add(Allowed::Anything),
-            false => Vec::new(),
-        }
+        interface.allowed().into_iter().flat_map(add).collect()
     }
 }
 
@@ -278,6 +280,35 @@ struct Interface {
 }
 
 impl Interface {
+    /// What is written down that may come in by its port.
+    fn allowed(&self) -> Vec<Allowed> {
+        match self.checked {
+            true => self.guard.allowed().into_iter().collect(),
+            false if self.beside_checked => vec![Allowed::Anything],
+            false => Vec::new(),
+        }
+    }
+
+    /// What is there of it once it is a port of its network's bridge `bridge`.
+    fn port(&self, bridge: &LinkName, routes: Vec<RouteObserved>) -> Port {
+        let name = self.end.link().to_string();
+        let (master, guard) = (Some(bridge.to_string()), Some(self.guard.clone()));
+        let entry = |allowed| Entry::Source { port: name.clone(), allowed };
+        let known = self.guard.addresses.iter().filter(|_| self.checked);
+        let neighbour = |address: &IpAddr| NeighbourObserved {
+            link: bridge.to_string(),
+            address: *address,
+            mac: self.guard.mac,
+        };
+        Port {
+            link: LinkObserved { bridge: false, up: true, mtu: self.mtu, master, guard },
+            entries: self.allowed().into_iter().map(entry).collect(),
+            neighbours: known.map(neighbour).collect(),
+            routes,
+            name,
+        }
+    }
+
     fn gateways(&self) -> impl Iterator<Item = IpAddr> {
         self.routes.iter().filter(|route| route.via.is_none()).map(|route| route.to.ip())
     }
@@ -368,8 +399,8 @@ fn interface(end: HostEnd, attachment: &Attachment, network: &Network) -> Result
 
 /// Runs inside the instance's namespace.
 fn set_up_inside(interfaces: &[Interface]) -> Result<(), AttachError> {
-    let mut socket = Rtnl::open()
-        .map_err(|source| NetnsError::Namespace { what: "open a netlink socket in", source })?;
+    let mut socket =
+        Rtnl::open().map_err(|source| NetnsError::Namespace { what: "open a netlink socket in", source })?;
     for interface in interfaces {
         let failed = |source| AttachError::Kernel { ifname: interface.ifname.clone(), source };
         set_up(&mut socket, interface).map_err(failed)?;
@@ -411,9 +442,7 @@ fn parameters(name: &str) -> Result<(), KernelError> {
             (format!("ipv4/conf/{conf}/accept_redirects"), "0"),
         ]
     });
-    let own =
-        [(format!("ipv6/conf/{name}/addr_gen_mode"), "0"), (format!("ipv6/conf/{name}/accept_dad"), "0")];
-    for (key, value) in closed.chain(own) {
+    for (key, value) in closed.chain([(format!("ipv6/conf/{name}/accept_dad"), "0")]) {
         match fs::write(format!("/proc/sys/net/{key}"), value) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 return Err(KernelError::new(format!("set net/{key} to {value}"), source));
@@ -421,15 +450,22 @@ fn parameters(name: &str) -> Result<(), KernelError> {
             _ => {}
         }
     }
-    Ok(())
+    clear(&format!("ipv6/conf/{name}/addr_gen_mode"))
 }
 
 /// Hosts that switch IPv6 off by default do so in every new namespace; here it was asked for.
 fn allow_ipv6(name: &str) -> Result<(), KernelError> {
-    let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
+    clear(&format!("ipv6/conf/{name}/disable_ipv6"))
+}
+
+/// Sets a parameter to 0 when it is not. The kernel has a writer of these try again and again until nobody changes links,
+/// and most of the time they are 0.
+fn clear(key: &str) -> Result<(), KernelError> {
+    let path = format!("/proc/sys/net/{key}");
     match fs::read_to_string(&path) {
-        Ok(value) if value.trim() == "1" => fs::write(&path, "0")
-            .map_err(|source| KernelError::new(format!("switch on IPv6 on {name}"), source)),
+        Ok(value) if value.trim() != "0" => {
+            fs::write(&path, "0").map_err(|source| KernelError::new(format!("set net/{key} to 0"), source))
+        }
         _ => Ok(()),
     }
 }

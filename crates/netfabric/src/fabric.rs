@@ -1,22 +1,25 @@
 //! One host's fabric: the way in for everybody else.
 
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::apply::{self, ApplyError, Places};
+use crate::entry::Entry;
 use crate::netlink::{KernelError, link};
 use crate::netns::{self, NetnsError};
 use crate::notice::{Notice, notices};
 use crate::observe::{self, ObserveError};
-use crate::observed::Observed;
+use crate::observed::{LinkObserved, NeighbourObserved, Observed, RouteObserved};
 use crate::op::{Flows, Op};
 use crate::place::{Place, Sockets};
 use crate::plan::plan;
 use crate::second_look::SecondLook;
 use crate::side::Side;
 use crate::spec::{FabricConfig, FabricSpec, HostEnd, SpecError};
-use crate::{foreign, nft};
+use crate::watch::Watch;
+use crate::{drift, foreign, nft};
 
 /// An open fabric. Dropping it leaves everything in place; [`Fabric::remove`] takes it away.
 ///
@@ -31,6 +34,8 @@ pub struct Fabric {
     /// Instances are attached under read locks, side by side; whoever looks at the whole and repairs it has it alone,
     /// and never takes what is being attached for a leftover.
     attaching: RwLock<()>,
+    /// Ports that were attached since the state was last looked at or changed.
+    attached: Mutex<Vec<Port>>,
     second_look: SecondLook,
 }
 
@@ -40,6 +45,27 @@ struct Seen {
     /// `None` when the state isn't known.
     observed: Option<Observed>,
     spec: FabricSpec,
+    /// The spec was brought about once, so that there is something to repair.
+    begun: bool,
+}
+
+/// A link to an instance, and what was written down for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    pub(crate) name: String,
+    pub(crate) link: LinkObserved,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) neighbours: Vec<NeighbourObserved>,
+    pub(crate) routes: Vec<RouteObserved>,
+}
+
+impl Port {
+    fn project(self, observed: &mut Observed) {
+        observed.fabric.links.insert(self.name, self.link);
+        observed.fabric.entries.extend(self.entries);
+        observed.fabric.neighbours.extend(self.neighbours);
+        observed.fabric.routes.extend(self.routes);
+    }
 }
 
 /// Why a fabric couldn't be opened.
@@ -87,19 +113,32 @@ pub struct Converged {
     pub notices: Vec<Notice>,
 }
 
+/// What [`Fabric::mend`] found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// What of what was heard contradicted what was known, in words; then the kernel's state was read anew.
+    pub cause: Option<String>,
+    /// What was repaired.
+    pub repairs: Converged,
+    /// Links to instances are gone, with the instances or without.
+    pub ports_gone: bool,
+}
+
 impl Fabric {
     /// Opens the fabric's namespace, or makes it; nothing is in it before the first
     /// [`Fabric::converge`]. The calling thread's namespace is the host.
     pub fn open(config: FabricConfig) -> Result<Self, OpenError> {
         config.check()?;
-        let host = Place::open(netns::current()?)?;
-        let fabric = Place::open(netns::open_or_create(&config.netns_path)?)?;
+        let name = config.tag.name();
+        let host = Place::open(Side::Host, netns::current()?, name.clone())?;
+        let fabric = Place::open(Side::Fabric, netns::open_or_create(&config.netns_path)?, name)?;
         Ok(Self {
             config,
             host,
             fabric,
             seen: Mutex::default(),
             attaching: RwLock::default(),
+            attached: Mutex::default(),
             second_look: SecondLook::default(),
         })
     }
@@ -134,7 +173,8 @@ impl Fabric {
         if seen.spec.networks != spec.networks {
             seen.observed = None;
         }
-        self.bring(&mut seen, spec)
+        let alone = self.alone();
+        self.bring(&mut seen, &alone, spec)
     }
 
     /// Looks at the kernel's state anew and makes it what was wanted last.
@@ -142,16 +182,90 @@ impl Fabric {
         let mut seen = self.seen();
         seen.observed = None;
         let spec = seen.spec.clone();
-        self.bring(&mut seen, &spec)
+        let alone = self.alone();
+        self.bring(&mut seen, &alone, &spec)
     }
 
-    fn bring(&self, seen: &mut Seen, spec: &FabricSpec) -> Result<Converged, ConvergeError> {
-        let _alone = self.attaching.write().unwrap_or_else(PoisonError::into_inner);
+    /// Waits for news of changes, whoever made them; call it inside a tokio runtime, once the fabric is open, and
+    /// [`Fabric::mend`] after each.
+    ///
+    /// # Errors
+    /// When the sockets can't be waited for.
+    pub fn watch(&self) -> io::Result<Watch> {
+        Watch::new(self.host.subscribed()?.into_iter().chain(self.fabric.subscribed()?).collect())
+    }
+
+    /// Listens to what changed in both namespaces. Where it contradicts what is known, somebody else has changed what is
+    /// ours: the kernel's state is read anew and made what was wanted last. What we changed ourselves contradicts
+    /// nothing, and costs no look.
+    pub fn mend(&self) -> Result<Mended, ConvergeError> {
+        let mut seen = self.seen();
+        let alone = self.alone();
+        if !seen.begun {
+            return Ok(Mended::default());
+        }
+        let (host, fabric) = (self.host.hear(), self.fabric.hear());
+        let name = self.config.tag.name();
+        let mut mended = Mended::default();
+        if let Some(observed) = &mut seen.observed {
+            self.take_attached().into_iter().for_each(|port| port.project(observed));
+            mended.ports_gone = drift::forget_ports(&fabric, &mut observed.fabric);
+            mended.cause = drift::contradiction(&host, Side::Host, &observed.host, &name)
+                .or_else(|| drift::contradiction(&fabric, Side::Fabric, &observed.fabric, &name));
+        } else {
+            // The last attempt failed.
+            mended.cause = Some("the last attempt failed".to_owned());
+        }
+        if mended.cause.is_some() {
+            seen.observed = None;
+            let spec = seen.spec.clone();
+            mended.repairs = self.bring(&mut seen, &alone, &spec)?;
+        }
+        Ok(mended)
+    }
+
+    /// Mends nothing any more, as before the fabric is removed; one that is under way is waited for.
+    pub fn stop_mending(&self) {
+        self.seen().begun = false;
+    }
+
+    /// While it is held, nothing is attached.
+    fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.attaching.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a port; the guard shows that nobody looks at the whole meanwhile.
+    pub(crate) fn note(&self, _attaching: &RwLockReadGuard<'_, ()>, port: Port) {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner).push(port);
+    }
+
+    fn take_attached(&self) -> Vec<Port> {
+        std::mem::take(&mut *self.attached.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn bring(
+        &self,
+        seen: &mut Seen,
+        _alone: &RwLockWriteGuard<'_, ()>,
+        spec: &FabricSpec,
+    ) -> Result<Converged, ConvergeError> {
+        seen.begun = true;
         seen.spec.clone_from(spec);
+        let attached = self.take_attached();
         // Taken out: after a failure the state isn't known.
         let known = seen.observed.take();
         let first_round = known.is_none();
-        let mut observed = known.map_or_else(|| self.observe(), Ok)?;
+        let mut observed = match known {
+            Some(mut observed) => {
+                attached.into_iter().for_each(|port| port.project(&mut observed));
+                observed
+            }
+            None => {
+                // What was said until now is in what is read now.
+                let _ = (self.host.hear(), self.fabric.hear());
+                self.observe()?
+            }
+        };
         let ops = plan(&self.config, spec, &observed);
         let notices = notices(&self.config, &observed, &ops);
         self.apply(&ops, &mut observed)?;

@@ -21,6 +21,7 @@ pub(crate) mod link;
 pub(crate) mod neighbour;
 pub(crate) mod route;
 pub(crate) mod rtnl;
+pub(crate) mod rule;
 
 /// Room for one transaction: 100 service addresses of 64 slots each are about half a megabyte.
 const SOCKET_BUFFER: usize = 8 << 20;
@@ -74,6 +75,7 @@ impl<T: NetlinkSerializable + NetlinkDeserializable + Debug> Message for T {}
 #[derive(Debug)]
 pub(crate) struct Socket {
     inner: RawSocket,
+    port: u32,
     /// Number of the next message; answers carry it.
     next: u32,
     datagram: Vec<u8>,
@@ -83,7 +85,7 @@ impl Socket {
     /// Opens a socket in the namespace of the calling thread.
     pub(crate) fn open(protocol: isize) -> io::Result<Self> {
         let mut inner = RawSocket::new(protocol)?;
-        inner.bind_auto()?;
+        let port = inner.bind_auto()?.port_number();
         inner.connect(&SocketAddr::new(0, 0))?;
         inner.set_cap_ack(true)?;
         // SAFETY: the socket is open as long as `inner` lives, which is longer than this call.
@@ -91,7 +93,12 @@ impl Socket {
         // Without CAP_NET_ADMIN in the initial user namespace the default stays, which only limits size.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size_force(fd, SOCKET_BUFFER);
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(fd, SOCKET_BUFFER);
-        Ok(Self { inner, next: 1, datagram: Vec::with_capacity(DATAGRAM) })
+        Ok(Self { inner, port, next: 1, datagram: Vec::with_capacity(DATAGRAM) })
+    }
+
+    /// The number by which the kernel names this socket as the author of a change (netlink(7), `nl_pid`).
+    pub(crate) fn port(&self) -> u32 {
+        self.port
     }
 
     /// Sends one request, and returns what the kernel had to say beside the acknowledgement.

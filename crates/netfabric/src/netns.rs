@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -57,6 +57,21 @@ pub(crate) fn open_or_create(path: &Path) -> Result<OwnedFd, NetnsError> {
 /// Whether a fabric's namespace is there; a file alone is what a reboot leaves.
 pub fn is_made(path: &Path) -> bool {
     is_mounted(path)
+}
+
+/// Whether it is this namespace that is mounted on `path`.
+pub(crate) fn is_mounted_on(netns: BorrowedFd<'_>, path: &Path) -> bool {
+    let identity = |file: BorrowedFd<'_>| rustix::fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
+    let there = File::open(path).ok().and_then(|file| identity(file.as_fd()).ok());
+    there.is_some_and(|there| identity(netns).is_ok_and(|own| own == there))
+}
+
+/// Mounts the namespace on `path` again, in the place of what is there.
+pub(crate) fn pin(netns: BorrowedFd<'_>, path: &Path) -> Result<(), NetnsError> {
+    remove(path)?;
+    make_file(path)?;
+    let own = format!("/proc/self/fd/{}", netns.as_raw_fd());
+    rustix::mount::mount_bind(own, path).map_err(|source| file("mount the namespace on", path, source.into()))
 }
 
 /// The namespace of the calling thread.

@@ -7,15 +7,13 @@ use std::path::Path;
 use ipnetwork::IpNetwork;
 
 use crate::entry::{Entry, read_slots};
-use crate::family::{Family, TableFamily};
-use crate::foreign;
-use crate::guard::Guard;
+use crate::family::{Family, TableFamily, canonical, with_prefix};
 use crate::netlink::link::{self, Kind, Listed};
-use crate::netlink::neighbour;
 use crate::netlink::route::{self, ListedRoute};
 use crate::netlink::rtnl::Rtnl;
 use crate::netlink::{KernelError, Socket};
-use crate::netns::NetnsError;
+use crate::netlink::{neighbour, rule};
+use crate::netns::{self, NetnsError};
 use crate::nft::dump;
 use crate::nft::element::SetRef;
 use crate::observed::{
@@ -24,6 +22,7 @@ use crate::observed::{
 use crate::place::{Place, Sockets};
 use crate::side::{Side, UPLINK};
 use crate::spec::{FabricConfig, LinkName};
+use crate::{drift, foreign};
 use crate::{rules, sysctl, wanted};
 
 /// Why the kernel's state couldn't be read.
@@ -70,7 +69,8 @@ const fn shortest(family: Family) -> u8 {
 /// Lists the addresses and routes of the calling thread's namespace, but those of one link.
 pub fn host_networks(without: Option<&LinkName>) -> Result<HostNetworks, ObserveError> {
     let failed = |source| ObserveError::Kernel { side: Side::Host, source };
-    let mut socket = Rtnl::open().map_err(|source| failed(KernelError::new("open a netlink socket", source)))?;
+    let mut socket =
+        Rtnl::open().map_err(|source| failed(KernelError::new("open a netlink socket", source)))?;
     let mut networks = HostNetworks::default();
     let without = match without {
         Some(name) => link::find(&mut socket, name.as_str()).map_err(failed)?.map(|link| link.index),
@@ -100,6 +100,7 @@ pub(crate) fn observe(config: &FabricConfig, host: &Place, fabric: &Place) -> Re
         let sysctls = sysctl::read(place.netns(), parameters).map_err(netns(side))?;
         let mut sockets = place.sockets();
         let links = link::list(&mut sockets.route).map_err(kernel(side))?;
+        place.learn(&links);
         let end = if side == Side::Host { name.as_str() } else { UPLINK };
         ends.insert(side, links.iter().find(|link| link.name == end).cloned());
         let found = Found { side, name: &name, links, ipv6: observed.ipv6 };
@@ -107,6 +108,7 @@ pub(crate) fn observe(config: &FabricConfig, host: &Place, fabric: &Place) -> Re
         *observed.side_mut(side) = SideObserved { sysctls, ..state };
     }
     observed.joined = are_each_others(&ends);
+    observed.unpinned = !netns::is_mounted_on(fabric.netns(), &config.netns_path);
     let link = ends.get(&Side::Host).and_then(Option::as_ref).map(|link| link.index);
     read_others(config, host, link, &mut observed)?;
     Ok(observed)
@@ -165,6 +167,11 @@ impl Found<'_> {
         for family in self.families() {
             let routes = route::list(&mut sockets.route, family)?;
             state.routes.extend(routes.iter().filter_map(|route| self.route(route)));
+            let of_family = state.addresses.iter().filter(|(_, address)| Family::of(address.ip()) == family);
+            state.unrouted.extend(of_family.filter(|at| self.is_unrouted(at, &routes)).cloned());
+            if self.side == Side::Fabric {
+                state.policy.extend(rule::list(&mut sockets.route, family)?);
+            }
         }
         if self.side == Side::Fabric {
             let neighbours = neighbour::list(&mut sockets.route)?;
@@ -196,16 +203,7 @@ impl Found<'_> {
     fn ours(&self) -> BTreeMap<String, LinkObserved> {
         let links = self.links.iter().filter(|link| self.is_ours(link));
         links
-            .map(|link| {
-                let observed = LinkObserved {
-                    bridge: link.kind == Kind::Bridge,
-                    up: link.up,
-                    mtu: link.mtu,
-                    master: self.link_name(link.master),
-                    guard: link.alias.as_deref().and_then(Guard::parse),
-                };
-                (link.name.clone(), observed)
-            })
+            .map(|link| (link.name.clone(), drift::observed_link(link, self.link_name(link.master))))
             .collect()
     }
 
@@ -217,6 +215,21 @@ impl Found<'_> {
         let index = index?;
         let link = self.links.iter().find(|link| link.index == index && self.is_ours(link))?;
         Some(link.name.clone())
+    }
+
+    /// Whether a route that the kernel makes for an address is missing. An IPv6 address becomes the namespace's own only
+    /// where packets pass.
+    fn is_unrouted(&self, (link, address): &(String, IpNetwork), routes: &[ListedRoute]) -> bool {
+        let Some(link) = self.links.iter().find(|other| other.name == *link && other.up) else {
+            return false;
+        };
+        let here = |route: &&ListedRoute| route.link == Some(link.index);
+        let whole = with_prefix(address.ip(), Family::of(address.ip()).bits());
+        let local = routes.iter().filter(here).any(|route| route.local && route.to == whole);
+        let subnet = canonical(*address);
+        let own = |route: &ListedRoute| route.by_kernel && route.unicast && route.to == subnet;
+        (!local && (address.is_ipv4() || link.passes))
+            || (subnet != whole && !routes.iter().filter(here).any(own))
     }
 
     fn neighbour(&self, listed: &neighbour::Listed) -> Option<NeighbourObserved> {

@@ -28,6 +28,8 @@ pub struct Observed {
     /// The host's IPv6 way out comes from router advertisements, which stop counting when forwarding
     /// is switched on.
     pub advertised: bool,
+    /// The fabric's namespace is no longer mounted on its file.
+    pub unpinned: bool,
     /// Packets to `::1` that come in by our link on the host are the host's own.
     pub loopback: bool,
     /// Chains of others that every forwarded packet of the host goes through.
@@ -56,6 +58,10 @@ pub struct SideObserved {
     pub services: BTreeMap<IpAddr, Slots>,
     /// Neighbours that were written down and don't change by themselves.
     pub neighbours: BTreeSet<NeighbourObserved>,
+    /// Addresses whose routes, which the kernel makes with them, somebody removed.
+    pub unrouted: BTreeSet<(String, IpNetwork)>,
+    /// Policy rules of the fabric.
+    pub policy: BTreeSet<RuleObserved>,
 }
 
 /// A link.
@@ -93,6 +99,23 @@ pub struct NeighbourObserved {
     pub address: IpAddr,
     /// Its hardware address.
     pub mac: [u8; 6],
+}
+
+/// A policy rule: which routing table is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuleObserved {
+    /// For packets of this family.
+    pub family: Family,
+    /// The lowest is asked first.
+    pub priority: u32,
+    /// The table's number.
+    pub table: u32,
+}
+
+impl fmt::Display for RuleObserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} lookup {}", self.priority, self.family, self.table)
+    }
 }
 
 /// A table of ours.
@@ -155,6 +178,7 @@ impl SideObserved {
         self.addresses.retain(|(link, _)| link != name);
         self.routes.retain(|route| route.link != name);
         self.neighbours.retain(|neighbour| neighbour.link != name);
+        self.unrouted.retain(|(link, _)| link != name);
         for link in self.links.values_mut() {
             link.master.take_if(|master| master == name);
         }

@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 use crate::entry::{Entry, PortKey, Slots};
 use crate::family::TableFamily;
 use crate::observed::{
-    ForeignChain, LinkObserved, NeighbourObserved, Observed, RouteObserved, TableObserved,
+    ForeignChain, LinkObserved, NeighbourObserved, Observed, RouteObserved, RuleObserved, TableObserved,
 };
 use crate::side::{Side, UPLINK};
 
@@ -56,6 +56,32 @@ pub enum Op {
         /// The MTU.
         mtu: u32,
     },
+    /// Makes a link to an instance a port of its bridge again.
+    JoinPort {
+        /// The link.
+        port: String,
+        /// The bridge.
+        bridge: String,
+        /// The hardware address behind the port.
+        mac: [u8; 6],
+        /// Whether it is cut off from other ports that are.
+        isolated: bool,
+    },
+    /// Has a routing table asked.
+    AddRule(RuleObserved),
+    /// Has it asked no more.
+    RemoveRule(RuleObserved),
+    /// Removes an address and adds it again, with the routes that the kernel makes for it.
+    RenewAddress {
+        /// Where.
+        side: Side,
+        /// The link.
+        link: String,
+        /// The address with its subnet's prefix length.
+        address: IpNetwork,
+    },
+    /// Mounts the fabric's namespace on its file again.
+    Pin,
     /// Adds an address to a link.
     AddAddress {
         /// Where.
@@ -219,6 +245,27 @@ impl Op {
                 observed.fabric.neighbours.remove(neighbour);
             }
             Self::AdmitLoopback { .. } => observed.loopback = true,
+            Self::Pin => observed.unpinned = false,
+            Self::JoinPort { port, bridge, .. } => {
+                if let Some(link) = observed.fabric.links.get_mut(port) {
+                    link.master = Some(bridge.clone());
+                }
+            }
+            Self::AddRule(rule) => {
+                observed.fabric.policy.insert(*rule);
+            }
+            Self::RemoveRule(rule) => {
+                observed.fabric.policy.remove(rule);
+            }
+            Self::RenewAddress { side, link, address } => {
+                let side = observed.side_mut(*side);
+                side.unrouted.remove(&(link.clone(), *address));
+                // With a link's last IPv4 address the kernel forgets these too, without a word.
+                if address.is_ipv4() {
+                    side.neighbours.retain(|other| other.link != *link || !other.address.is_ipv4());
+                    side.routes.retain(|other| other.link != *link || !other.to.is_ipv4());
+                }
+            }
             _ => self.project_rules(observed),
         }
     }
@@ -286,6 +333,13 @@ impl fmt::Display for Op {
             }
             Self::AddRoute { side, route } => write!(f, "{side}: route {route}"),
             Self::RemoveRoute { side, route } => write!(f, "{side}: stop routing {route}"),
+            Self::JoinPort { port, bridge, .. } => write!(f, "fabric: join {port} to {bridge}"),
+            Self::AddRule(rule) => write!(f, "fabric: add rule {rule}"),
+            Self::RemoveRule(rule) => write!(f, "fabric: remove rule {rule}"),
+            Self::RenewAddress { side, link, address } => {
+                write!(f, "{side}: renew {address} on {link} with its routes")
+            }
+            Self::Pin => f.write_str("fabric: mount the namespace on its file"),
             Self::AdmitLoopback { link } => write!(f, "host: take packets to ::1 in by {link}"),
             Self::AddNeighbour(NeighbourObserved { link, address, .. }) => {
                 write!(f, "fabric: note where {address} is on {link}")

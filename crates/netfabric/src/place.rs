@@ -5,15 +5,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::netlink::Socket;
+use crate::netlink::link::Listed;
 use crate::netlink::rtnl::Rtnl;
 use crate::netns::{self, NetnsError};
 use crate::nft;
+use crate::side::Side;
+use crate::watch::heard::Heard;
+use crate::watch::subscription::Subscription;
 
 /// One of the two namespaces, and the sockets through which it is changed.
 #[derive(Debug)]
 pub(crate) struct Place {
     netns: OwnedFd,
     sockets: Mutex<Sockets>,
+    subscription: Mutex<Subscription>,
 }
 
 /// Sockets into one namespace, whichever thread uses them.
@@ -24,9 +29,35 @@ pub(crate) struct Sockets {
 }
 
 impl Place {
-    pub(crate) fn open(netns: OwnedFd) -> Result<Self, NetnsError> {
-        let sockets = Mutex::new(Sockets::open(netns.as_fd())?);
-        Ok(Self { netns, sockets })
+    /// `table` is the name of our tables on that side.
+    pub(crate) fn open(side: Side, netns: OwnedFd, table: String) -> Result<Self, NetnsError> {
+        let open = move || -> io::Result<(Sockets, Subscription)> {
+            let sockets = Sockets::here()?;
+            let subscription = Subscription::open(side, sockets.nft.port(), table)?;
+            Ok((sockets, subscription))
+        };
+        let opened = netns::enter(netns.as_fd(), open)?;
+        let (sockets, subscription) = opened.map_err(no_sockets)?;
+        Ok(Self { netns, sockets: Mutex::new(sockets), subscription: Mutex::new(subscription) })
+    }
+
+    /// Everything that was said of this namespace since the last call.
+    pub(crate) fn hear(&self) -> Heard {
+        self.subscription().heard()
+    }
+
+    /// Takes over what a listing of links says.
+    pub(crate) fn learn(&self, links: &[Listed]) {
+        self.subscription().learn(links);
+    }
+
+    /// Copies of the sockets that hear what changes.
+    pub(crate) fn subscribed(&self) -> io::Result<[OwnedFd; 2]> {
+        self.subscription().sockets()
+    }
+
+    fn subscription(&self) -> MutexGuard<'_, Subscription> {
+        self.subscription.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn netns(&self) -> BorrowedFd<'_> {
@@ -42,8 +73,14 @@ impl Place {
 
 impl Sockets {
     pub(crate) fn open(netns: BorrowedFd<'_>) -> Result<Self, NetnsError> {
-        let open = || -> io::Result<Self> { Ok(Self { route: Rtnl::open()?, nft: nft::open()? }) };
-        netns::enter(netns, open)?
-            .map_err(|source| NetnsError::Namespace { what: "open netlink sockets in", source })
+        netns::enter(netns, Self::here)?.map_err(no_sockets)
     }
+
+    fn here() -> io::Result<Self> {
+        Ok(Self { route: Rtnl::open()?, nft: nft::open()? })
+    }
+}
+
+fn no_sockets(source: io::Error) -> NetnsError {
+    NetnsError::Namespace { what: "open netlink sockets in", source }
 }

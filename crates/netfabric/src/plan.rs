@@ -6,21 +6,29 @@ use std::net::IpAddr;
 
 use crate::entry::{Entry, Slots};
 use crate::family::Family;
-use crate::observed::{NeighbourObserved, Observed, RouteObserved, TableObserved};
+use crate::observed::{LinkObserved, NeighbourObserved, Observed, RouteObserved, TableObserved};
 use crate::op::{Flows, Op};
 use crate::side::{Side, UPLINK};
-use crate::spec::{FabricConfig, FabricSpec, LinkName, Network, Protocol};
+use crate::spec::{FabricConfig, FabricSpec, HostEnd, LinkName, Network, Protocol};
 use crate::{rules, wanted};
+
+/// Ports that the kernel gives a bridge (`BR_MAX_PORTS`, less the number that is none).
+const PORTS: usize = 1023;
 
 /// Plans the way from `observed` to `spec`; empty when they agree. The spec must have passed its check.
 pub fn plan(config: &FabricConfig, spec: &FabricSpec, observed: &Observed) -> Vec<Op> {
     let mut plan = Plan { config, spec, observed: observed.clone(), ops: Vec::new() };
+    if plan.observed.unpinned {
+        plan.push(Op::Pin);
+    }
     // Parameters first: links take what is set when they appear.
     plan.sysctls();
     // Removal before addition: an address or name may move from one link to another.
     plan.stale_bridges();
     plan.uplink();
     plan.bridges();
+    plan.ports();
+    plan.policy();
     for side in [Side::Fabric, Side::Host] {
         plan.addresses(side);
         plan.routes(side);
@@ -110,6 +118,67 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Ports that were set down, or lost their bridge when somebody removed it. One of which nobody knows where it
+    /// belongs goes: whoever attached it sees that, and does it again.
+    fn ports(&mut self) {
+        let links: Vec<(String, LinkObserved)> = self
+            .observed
+            .fabric
+            .links
+            .iter()
+            .filter(|(name, _)| HostEnd::parse(name).is_some())
+            .map(|(name, link)| (name.clone(), link.clone()))
+            .collect();
+        for (port, link) in links {
+            let bridge = link.master.as_deref();
+            let network = match bridge {
+                Some(bridge) => self.spec.networks.values().find(|network| has_bridge(network, bridge)),
+                None => wanted::network_of(self.spec, &link),
+            };
+            match (network, &link.guard) {
+                (Some(network), Some(guard)) if bridge.is_none() => {
+                    let (bridge, isolated) = (self.room(network), !network.icc);
+                    self.push(Op::JoinPort { port: port.clone(), bridge, mac: guard.mac, isolated });
+                }
+                (None, _) if bridge.is_none() => {
+                    self.push(Op::RemoveLink { side: Side::Fabric, name: port });
+                    continue;
+                }
+                _ => {}
+            }
+            if let Some(network) = network {
+                self.set_link(Side::Fabric, &port, network.mtu);
+            }
+        }
+    }
+
+    /// The first bridge of a network that has a place left; it is made when it isn't there.
+    fn room(&mut self, network: &Network) -> String {
+        let ports = |bridge: &LinkName| {
+            let links = self.observed.fabric.links.values();
+            links.filter(|link| link.master.as_deref() == Some(bridge.as_str())).count()
+        };
+        let free = network.bridges().find(|bridge| ports(bridge) < PORTS).unwrap_or(&network.bridge);
+        let name = free.to_string();
+        if !self.observed.fabric.links.contains_key(&name) {
+            let (mac, mtu) = (wanted::bridge_mac(network), network.mtu);
+            self.push(Op::AddBridge { name: name.clone(), mac, mtu });
+        }
+        name
+    }
+
+    fn policy(&mut self) {
+        let wanted = wanted::policy(&self.observed);
+        let found = self.observed.fabric.policy.clone();
+        // Addition first: without the main table nothing has a way.
+        for rule in wanted.difference(&found) {
+            self.push(Op::AddRule(*rule));
+        }
+        for rule in found.difference(&wanted) {
+            self.push(Op::RemoveRule(*rule));
+        }
+    }
+
     fn all_bridges(&self) -> Vec<(&'a Network, &'a LinkName)> {
         let networks = self.spec.networks.values();
         let bridges = networks.flat_map(|network| {
@@ -140,6 +209,10 @@ impl<'a> Plan<'a> {
             if self.has(Family::of(address.ip())) {
                 self.push(Op::AddAddress { side, link, address });
             }
+        }
+        let unrouted = self.observed.side(side).unrouted.clone();
+        for (link, address) in unrouted.intersection(&wanted).cloned() {
+            self.push(Op::RenewAddress { side, link, address });
         }
     }
 
@@ -278,6 +351,10 @@ impl<'a> Plan<'a> {
     fn has(&self, family: Family) -> bool {
         self.observed.families().any(|known| known == family)
     }
+}
+
+fn has_bridge(network: &Network, name: &str) -> bool {
+    network.bridges().any(|bridge| bridge.as_str() == name)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 use crate::entry::{Entry, PortKey, Slots};
 use crate::family::{Family, TableFamily, canonical, octets, with_prefix};
 use crate::guard::{Allowed, Guard};
-use crate::observed::{LinkObserved, NeighbourObserved, Observed, RouteObserved};
+use crate::observed::{LinkObserved, NeighbourObserved, Observed, RouteObserved, RuleObserved};
 use crate::side::{Side, UPLINK};
 use crate::spec::{FabricConfig, FabricSpec, LinkName, Network};
 
@@ -166,6 +166,21 @@ pub(crate) fn routes(
         }));
     }
     routes
+}
+
+/// The policy rules that the kernel gives a new namespace, for the families that it has: its own addresses, then the
+/// main table, and for IPv4 one that nobody fills (ip-rule(8)).
+pub(crate) fn policy(observed: &Observed) -> BTreeSet<RuleObserved> {
+    let rules = [(Family::V4, 0, 255), (Family::V4, 32766, 254), (Family::V4, 32767, 253)];
+    let rules = rules.into_iter().chain([(Family::V6, 0, 255), (Family::V6, 32766, 254)]);
+    let rules = rules.map(|(family, priority, table)| RuleObserved { family, priority, table });
+    rules.filter(|rule| observed.families().any(|family| family == rule.family)).collect()
+}
+
+/// The network that a link to an instance belongs to, by the addresses noted down at it; `None` where none are.
+pub(crate) fn network_of<'a>(spec: &'a FabricSpec, link: &LinkObserved) -> Option<&'a Network> {
+    let address = *link.guard.as_ref()?.addresses.first()?;
+    spec.networks.values().find(|network| network.ranges.iter().any(|range| range.subnet.contains(address)))
 }
 
 /// Routes to the instances on further bridges.

@@ -4,8 +4,10 @@
 //! Changes are made one after the other; attaching instances goes on beside them.
 
 mod convert;
+mod mend;
 mod ports;
 pub(crate) mod ranges;
+mod routes;
 pub(crate) mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,11 +72,17 @@ struct Inner {
     /// Addresses of instances that are gone, whose flows are to be ended.
     gone: Mutex<Vec<IpAddr>>,
     departures: Notify,
+    /// Something went wrong with the fabric, or may have: it should be looked at anew.
+    doubt: Arc<Notify>,
+    /// Links to instances are gone, with the instances or without.
+    ports: Arc<Notify>,
 }
 
 #[derive(Default)]
 struct State {
     fabric: Option<Arc<net::Fabric>>,
+    /// Mends the fabric while it is there.
+    mending: Option<tokio::task::AbortHandle>,
     wanted: FabricWanted,
     reservations: Reservations,
 }
@@ -128,6 +136,8 @@ impl FabricLink {
             link: Mutex::default(),
             gone: Mutex::default(),
             departures: Notify::new(),
+            doubt: Arc::default(),
+            ports: Arc::default(),
         });
         loops.spawn(without_error(apply_all(Arc::downgrade(&inner))));
         loops.spawn(without_error(end_flows(Arc::downgrade(&inner))));
@@ -157,7 +167,7 @@ impl FabricLink {
 
     /// Tells the loop whenever the host's routes change.
     pub(crate) fn watch_routes(&self, loops: &mut Loops) {
-        loops.spawn(without_error(watch_routes(Arc::downgrade(&self.inner))));
+        loops.spawn(without_error(routes::follow(Arc::downgrade(&self.inner))));
     }
 
     /// The newest wanted fabric; an older one that isn't applied yet is skipped.
@@ -296,6 +306,7 @@ async fn apply_all(inner: std::sync::Weak<Inner>) {
     while let Some(inner) = inner.upgrade() {
         let quiet = tokio::select! {
             () = inner.news.notified() => false,
+            () = inner.ports.notified() => true,
             () = tokio::time::sleep(COUNT) => true,
         };
         if quiet && looked.elapsed() > LOOK_AGAIN {
@@ -312,27 +323,6 @@ async fn apply_all(inner: std::sync::Weak<Inner>) {
         if applied.is_some() || !detached.is_empty() {
             let seen = FabricSeen { applied, published: state.reservations.seen(), detached };
             let _ = inner.inbox.send(Message::Input(Input::FabricApplied(seen)));
-        }
-    }
-}
-
-/// Changes of routes come in crowds; the last one counts.
-async fn watch_routes(inner: std::sync::Weak<Inner>) {
-    let mut watch = match net::RouteWatch::open() {
-        Ok(watch) => watch,
-        Err(error) => return tracing::warn!("changes of the host's routes aren't seen: {error}"),
-    };
-    let mut told: Option<Vec<IpNetwork>> = None;
-    while watch.changed().await.is_ok() {
-        while tokio::time::timeout(TOGETHER, watch.changed()).await.is_ok_and(|changed| changed.is_ok()) {}
-        let Some(inner) = inner.upgrade() else { return };
-        let tag = inner.tag.clone();
-        let Ok(Ok(routes)) = tokio::task::spawn_blocking(move || ranges::foreign(&tag)).await else {
-            continue;
-        };
-        if told.as_ref() != Some(&routes) {
-            told = Some(routes.clone());
-            let _ = inner.inbox.send(Message::Input(Input::Routes(routes)));
         }
     }
 }
@@ -427,6 +417,7 @@ impl Inner {
             })
         });
         let fabric = Arc::new(opened.await?);
+        state.mending = Some(mend::start(&fabric, Arc::clone(&self.doubt), Arc::clone(&self.ports)));
         state.fabric = Some(Arc::clone(&fabric));
         *lock(&self.handle) = Some(fabric);
         self.bind_dns(state).await
@@ -470,7 +461,8 @@ impl Inner {
                 failed(&error)
             })
         });
-        converged.await?.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+        let converged = converged.await.inspect_err(|_| self.doubt.notify_one());
+        converged?.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
         Ok(())
     }
 
@@ -482,7 +474,17 @@ impl Inner {
             let _ = link.tell(Request::Drop { name: DNS.to_owned() }, Vec::new()).await;
         }
         lock(&self.handle).take();
-        state.fabric = None;
+        if let Some(mending) = state.mending.take() {
+            mending.abort();
+        }
+        if let Some(fabric) = state.fabric.take() {
+            // What is removed now is not to be repaired.
+            blocking(move || {
+                fabric.stop_mending();
+                Ok(())
+            })
+            .await?;
+        }
         let config = self.config.clone();
         blocking(move || {
             net::remove(&config).map_err(|error| {

@@ -119,11 +119,7 @@ impl AsyncSocket for BatchSocket {
         let socket = Socket::new(protocol)?;
         // A refusal doesn't repeat the request.
         socket.set_cap_ack(true)?;
-        let state = State {
-            outgoing: Vec::new(),
-            drained: true,
-            dump: Dump::default(),
-        };
+        let state = State { outgoing: Vec::new(), drained: true, dump: Dump::default() };
         Ok(Self { socket, state: Mutex::new(state) })
     }
 

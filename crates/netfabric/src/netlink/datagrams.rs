@@ -36,8 +36,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, mut take: impl FnMut(&[u8])) -> io
     ROOM.with_borrow_mut(|Room { headers, bytes }| {
         let mut slots: Vec<[IoSliceMut<'_>; 1]> =
             bytes.chunks_exact_mut(SLOT).map(|slot| [IoSliceMut::new(slot)]).collect();
-        let received =
-            recvmmsg(socket.as_raw_fd(), headers, slots.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let received = recvmmsg(socket.as_raw_fd(), headers, slots.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
         let mut lengths = [0; SLOTS];
         let mut count = 0;
         for datagram in received {

@@ -67,12 +67,14 @@ pub(crate) fn add_address(link: u32, address: IpNetwork, prefix: Prefix) -> Chan
 /// Removes an address.
 pub(crate) fn remove_address(link: u32, address: IpNetwork) -> Change {
     let message = match address {
-        IpNetwork::V4(address) => {
-            AddressMessageBuilder::<Ipv4Addr>::new().index(link).address(address.ip(), address.prefix()).build()
-        }
-        IpNetwork::V6(address) => {
-            AddressMessageBuilder::<Ipv6Addr>::new().index(link).address(address.ip(), address.prefix()).build()
-        }
+        IpNetwork::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(link)
+            .address(address.ip(), address.prefix())
+            .build(),
+        IpNetwork::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
+            .index(link)
+            .address(address.ip(), address.prefix())
+            .build(),
     };
     Change::new(format!("remove address {address}"), |handle| handle.address().del(message).execute())
 }
@@ -80,7 +82,7 @@ pub(crate) fn remove_address(link: u32, address: IpNetwork) -> Change {
 /// Lists every address of the namespace but IPv6 link-local ones.
 pub(crate) fn addresses(rtnl: &mut Rtnl) -> Result<Vec<ListedAddress>, KernelError> {
     let messages = rtnl.list("list addresses", |handle| handle.address().get().execute())?;
-    Ok(messages.into_iter().filter_map(listed_address).collect())
+    Ok(messages.iter().filter_map(listed_address).collect())
 }
 
 /// Where a route leads.
@@ -104,7 +106,8 @@ pub(crate) fn add(to: IpNetwork, hop: Hop) -> Change {
 /// that address stays on its loopback.
 pub(crate) fn admit_loopback(link: u32) -> Change {
     let route = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(Ipv6Addr::LOCALHOST, 128);
-    let route = route.output_interface(link).table_id(LOCAL_TABLE.into()).kind(RouteType::Local).priority(BEHIND);
+    let route =
+        route.output_interface(link).table_id(LOCAL_TABLE.into()).kind(RouteType::Local).priority(BEHIND);
     Change::new("take packets to ::1 in", |handle| handle.route().add(route.build()).replace().execute())
 }
 
@@ -116,9 +119,8 @@ pub(crate) fn remove(to: IpNetwork, hop: Hop) -> Change {
 
 /// Lists the routes of a family.
 pub(crate) fn list(rtnl: &mut Rtnl, family: Family) -> Result<Vec<ListedRoute>, KernelError> {
-    let messages = rtnl.list(&format!("list {family} routes"), |handle| {
-        handle.route().get(every_route(family)).execute()
-    })?;
+    let messages = rtnl
+        .list(&format!("list {family} routes"), |handle| handle.route().get(every_route(family)).execute())?;
     Ok(messages.into_iter().filter_map(listed_route).collect())
 }
 
@@ -127,9 +129,12 @@ pub(crate) fn list(rtnl: &mut Rtnl, family: Family) -> Result<Vec<ListedRoute>, 
 pub(crate) fn is_local(rtnl: &mut Rtnl, address: IpAddr) -> Result<bool, KernelError> {
     let asked = match address {
         IpAddr::V4(address) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32).build(),
-        IpAddr::V6(address) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(address, 128).build(),
+        IpAddr::V6(address) => {
+            RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(address, 128).build()
+        }
     };
-    let routes = rtnl.ask(format!("find route to {address}"), |handle| handle.route().get(asked).execute())?;
+    let routes =
+        rtnl.ask(format!("find route to {address}"), |handle| handle.route().get(asked).execute())?;
     Ok(routes.iter().any(|route| route.header.kind == RouteType::Local))
 }
 
@@ -185,7 +190,7 @@ fn route6(to: Ipv6Network, hop: Hop) -> RouteMessageBuilder<Ipv6Addr> {
 }
 
 /// What a message tells of an address.
-pub(crate) fn listed_address(message: AddressMessage) -> Option<ListedAddress> {
+pub(crate) fn listed_address(message: &AddressMessage) -> Option<ListedAddress> {
     let local = message.attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Local(address) => Some(*address),
         _ => None,

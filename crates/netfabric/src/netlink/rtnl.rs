@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 use futures_util::future::join_all;
 use futures_util::stream::{Stream, StreamExt};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::AsyncSocket;
 use rtnetlink::proto::Connection;
 use rtnetlink::{Error, Handle};
 
@@ -65,11 +64,6 @@ impl Rtnl {
         // Without subscriptions nothing comes that wasn't asked for.
         let (connection, handle, _) = rtnetlink::new_connection_with_socket()?;
         Ok(Self { connection, handle })
-    }
-
-    /// The number by which the kernel names this connection as the author of a change (netlink(7), `nl_pid`).
-    pub(crate) fn port(&mut self) -> io::Result<u32> {
-        Ok(self.connection.socket_mut().socket_mut().bind_auto()?.port_number())
     }
 
     /// Carries one change out.

@@ -6,7 +6,8 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::plan;
-use crate::observed::{ForeignChain, LinkObserved, Observed};
+use crate::guard::Guard;
+use crate::observed::{ForeignChain, LinkObserved, Observed, RuleObserved};
 use crate::op::Op;
 use crate::spec::{
     FabricConfig, FabricSpec, LinkName, Network, NetworkId, Protocol, PublishedPort, Range, ServiceAddress,
@@ -74,6 +75,7 @@ fn bare() -> Observed {
         observed.fabric.sysctls.insert(key.to_owned(), "0".to_owned());
     }
     observed.host.sysctls.insert("net/ipv4/ip_forward".to_owned(), "0".to_owned());
+    observed.fabric.policy = crate::wanted::policy(&observed);
     observed
 }
 
@@ -278,4 +280,69 @@ proptest! {
             prop_assert!(guarded || (!forwards && observed.host.entries.is_empty()), "{}", op);
         }
     }
+}
+
+/// All as wanted, with one port on the bridge.
+fn with_a_port() -> Observed {
+    let mut observed = after(&plan(&config(), &spec(), &bare()), bare());
+    let guard =
+        Guard { mac: [2, 0x68, 10, 1, 1, 2], addresses: vec!["10.1.1.2".parse().unwrap()], prefixes: vec![] };
+    let link = LinkObserved {
+        bridge: false,
+        up: true,
+        mtu: 1500,
+        master: Some("br-1".to_owned()),
+        guard: Some(guard),
+    };
+    observed.fabric.links.insert("i1.0".to_owned(), link);
+    after(&plan(&config(), &spec(), &observed), observed)
+}
+
+#[test]
+fn ports_are_joined_to_a_bridge_that_was_removed() {
+    let mut observed = with_a_port();
+    observed.fabric.forget_link("br-1");
+    check(
+        &spec(),
+        &observed,
+        &expect![[r#"
+            fabric: add bridge br-1, mtu 1500
+            fabric: join i1.0 to br-1
+            fabric: add 10.1.1.1/24 to br-1
+            fabric: note where 10.1.1.2 is on br-1
+        "#]],
+    );
+}
+
+#[test]
+fn a_port_of_nobody_knows_which_network_goes() {
+    let mut observed = with_a_port();
+    let port = observed.fabric.links.get_mut("i1.0").unwrap();
+    (port.master, port.guard) = (None, None);
+    let ops = plan(&config(), &spec(), &observed);
+    assert!(
+        ops.contains(&Op::RemoveLink { side: crate::side::Side::Fabric, name: "i1.0".to_owned() }),
+        "{ops:?}"
+    );
+}
+
+#[test]
+fn rules_and_the_routes_of_an_address_come_back() {
+    let mut observed = with_a_port();
+    let main = *observed.fabric.policy.iter().find(|rule| rule.table == 254).unwrap();
+    observed.fabric.policy.remove(&main);
+    observed.fabric.policy.insert(RuleObserved { priority: 5, table: 7, ..main });
+    observed.fabric.unrouted.insert(("br-1".to_owned(), "10.1.1.1/24".parse().unwrap()));
+    observed.unpinned = true;
+    check(
+        &spec(),
+        &observed,
+        &expect![[r#"
+            fabric: mount the namespace on its file
+            fabric: add rule 32766: IPv4 lookup 254
+            fabric: remove rule 5: IPv4 lookup 7
+            fabric: renew 10.1.1.1/24 on br-1 with its routes
+            fabric: note where 10.1.1.2 is on br-1
+        "#]],
+    );
 }

@@ -50,7 +50,7 @@ fn a_closed_forward_chain_lets_ours_through_and_nothing_else() {
     world.fabric.distrust();
     assert_eq!(world.converge().to_string(), "");
     let World { host, fabric, .. } = world;
-    fabric.remove().unwrap();
+    std::sync::Arc::into_inner(fabric).unwrap().remove().unwrap();
     assert_eq!(host.ns.run("nft list chain ip filter FORWARD"), before);
 }
 

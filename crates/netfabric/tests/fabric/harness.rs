@@ -263,7 +263,7 @@ impl Host {
 /// A host with one fabric and a spec that tests change.
 pub(crate) struct World {
     pub(crate) host: Host,
-    pub(crate) fabric: Fabric,
+    pub(crate) fabric: Arc<Fabric>,
     pub(crate) spec: FabricSpec,
     instances: u32,
 }
@@ -279,7 +279,7 @@ impl World {
     /// With networks `a` (10.1.1.0/24), `b` (10.1.2.0/24) and `inner` (10.1.3.0/24, internal).
     pub(crate) fn new() -> Self {
         let host = Host::new();
-        let fabric = Fabric::open(host.config("t")).unwrap();
+        let fabric = Arc::new(Fabric::open(host.config("t")).unwrap());
         let mut world = Self { spec: spec(fabric.config()), host, fabric, instances: 0 };
         world.converge();
         world
@@ -328,7 +328,12 @@ impl World {
 
     /// Runs a command in the fabric's namespace.
     pub(crate) fn in_fabric(&self, command: &str) -> String {
-        Ns(Arc::new(self.fabric.netns().try_clone_to_owned().unwrap())).run(command)
+        self.fabric_ns().run(command)
+    }
+
+    /// The fabric's namespace.
+    pub(crate) fn fabric_ns(&self) -> Ns {
+        Ns(Arc::new(self.fabric.netns().try_clone_to_owned().unwrap()))
     }
 
     /// Declares a service in a network; its address has the number `n` in the network's range.

@@ -8,6 +8,7 @@ mod frames;
 mod harness;
 mod isolation;
 mod lifecycle;
+mod mending;
 mod ports;
 mod scale;
 mod services;
