@@ -52,7 +52,7 @@ fn scale_lasts_until_the_next_up() {
     assert_eq!(names(&stack), ["cli-both-1", "cli-both-2", "cli-both-3"]);
     let first = stack.ps()[0].id.clone();
     stack.up(&["both"]).ok();
-    assert_eq!(names(&stack), ["cli-both-1"]);
+    eventually("the others have drained and gone", SOON, || names(&stack) == ["cli-both-1"]);
     assert_eq!(stack.ps()[0].id, first, "the first one stays");
     let _usage = stack.hoist(&["up", "-d", "--scale", "both=many"]).ended_with(2);
     stack.down().ok();

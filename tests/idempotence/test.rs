@@ -44,6 +44,7 @@ fn a_changed_environment_replaces_that_service_only() {
     let services = ["changed", "dependent", "front"];
     let before = services.map(|service| instances(&stack, service));
     stack.with("VALUE", "two").up(&[]);
+    stack.wait_for_drains();
     let after = services.map(|service| instances(&stack, service));
     assert_eq!(after[0].len(), 2, "{after:?}");
     let ids = |found: &BTreeMap<String, i64>| found.keys().cloned().collect::<BTreeSet<_>>();

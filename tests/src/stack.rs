@@ -140,6 +140,19 @@ impl<'h> Stack<'h> {
         rows
     }
 
+    /// Waits until nobody drains any more: each slot has one instance.
+    ///
+    /// # Panics
+    /// When that isn't so within a bound.
+    #[track_caller]
+    pub fn wait_for_drains(&self) {
+        wait_for("one instance in each slot", LATER, || {
+            let rows = self.ps();
+            let slots: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+            (slots.len() == rows.len()).then_some(())
+        });
+    }
+
     /// The only instance of a service.
     ///
     /// # Panics

@@ -30,6 +30,7 @@ use crate::instances::ends::Ends;
 use crate::instances::execs::Execs;
 use crate::instances::health_log::HealthLog;
 use crate::instances::probes::Probes;
+use crate::instances::watches::Watches;
 use crate::instances::{files, volatile};
 use crate::layout::Layout;
 use crate::loops::{Loops, without_error};
@@ -205,6 +206,7 @@ pub async fn start(ownership: &Ownership, config: Config, loops: &mut Loops) -> 
         inbox: inbox.clone(),
         reports,
         probes: Probes::new(Arc::new(host.clone()), config.clock.clone(), inbox.clone()),
+        watches: Watches::new(config.clock.clone(), inbox.clone()),
         answers: Default::default(),
         wake: None,
         steps: JoinSet::new(),

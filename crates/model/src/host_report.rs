@@ -1,14 +1,14 @@
 //! What one host has seen: whole, pushed on change, never stored by the orchestrator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BootId, Exit, Generation, HostId, InstanceKind, InstanceUid, Moment, NetworkId, Port, ProbeRecord,
-    Revision, Slot, TemplateHash, VolumeId, WallTime,
+    BootId, Exit, Generation, HostId, InstanceKind, InstanceUid, Listener, Moment, NetworkId, Parting, Port,
+    ProbeRecord, Revision, Slot, TemplateHash, VolumeId, WallTime,
 };
 
 /// Everything an agent knows about its host. Replaces the host's previous report.
@@ -81,6 +81,15 @@ pub struct InstanceReport {
     pub restart_nonce: u64,
     /// See [`crate::InstanceSpec::start_nonce`].
     pub start_nonce: u64,
+    /// What it lacks to be fit for traffic, as a sentence part; none when it is fit, or doesn't run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unready: Option<String>,
+    /// What it does when it is about to go while its service stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parting: Option<Parting>,
+    /// The ports it listens on for others, as last seen.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub listening: BTreeSet<Listener>,
 }
 
 /// Where an instance stands.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Attachment, EndpointMode, ImageSource, Mount, NetworkMode, NetworkName, Port, PullPolicy, Resources,
-    Seccomp, ServiceName, TemplateHash,
+    Attachment, EndpointMode, ImageSource, Listener, Mount, NetworkMode, NetworkName, Port, PullPolicy,
+    Resources, Rollout, Seccomp, ServiceName, TemplateHash,
 };
 
 /// A service of a stack. Defaults are applied; names of networks are keys of [`crate::Stack::networks`].
@@ -43,6 +43,9 @@ pub struct Service {
     pub annotations: BTreeMap<String, String>,
     /// Published ports.
     pub ports: Vec<Port>,
+    /// `expose`: ports that other services may expect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expose: Vec<Listener>,
     /// `network_mode`.
     pub network_mode: NetworkMode,
     /// `networks`; empty unless `network_mode` is [`NetworkMode::Own`].
@@ -108,11 +111,14 @@ pub struct Service {
     pub logs: LogPolicy,
     /// `deploy.update_config.order`.
     pub update_order: UpdateOrder,
+    /// What `x-hoist` says about rollouts.
+    #[serde(default, skip_serializing_if = "Rollout::is_usual")]
+    pub rollout: Rollout,
 }
 
 impl Service {
     /// Digest of everything that decides recreation: all but what can change around a running instance
-    /// (replicas, dependencies, restart policy, pull policy, grace period, attachment of logs).
+    /// (replicas, dependencies, restart policy, pull policy, grace period, attachment of logs, how it is rolled out).
     ///
     /// # Panics
     /// Never: the type holds nothing that JSON can't hold.
@@ -126,6 +132,8 @@ impl Service {
         essence.stop_grace_period = Duration::ZERO;
         essence.attach = true;
         essence.update_order = UpdateOrder::default();
+        essence.rollout = Rollout::default();
+        essence.expose.clear();
         essence.endpoint_mode = EndpointMode::default();
         if let Some(check) = &mut essence.healthcheck {
             // Only how soon a check is probed at the start hangs on whether it is declared.

@@ -82,18 +82,24 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Opens a socket in the namespace of the calling thread.
-    pub(crate) fn open(protocol: isize) -> io::Result<Self> {
+    /// Opens a socket in the namespace of the calling thread, for small requests.
+    pub(crate) fn open_small(protocol: isize) -> io::Result<Self> {
         let mut inner = RawSocket::new(protocol)?;
         let port = inner.bind_auto()?.port_number();
         inner.connect(&SocketAddr::new(0, 0))?;
         inner.set_cap_ack(true)?;
+        Ok(Self { inner, port, next: 1, datagram: Vec::with_capacity(DATAGRAM) })
+    }
+
+    /// Opens a socket in the namespace of the calling thread.
+    pub(crate) fn open(protocol: isize) -> io::Result<Self> {
+        let Self { inner, port, next, datagram } = Self::open_small(protocol)?;
         // SAFETY: the socket is open as long as `inner` lives, which is longer than this call.
         let fd = unsafe { BorrowedFd::borrow_raw(inner.as_raw_fd()) };
         // Without CAP_NET_ADMIN in the initial user namespace the default stays, which only limits size.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size_force(fd, SOCKET_BUFFER);
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(fd, SOCKET_BUFFER);
-        Ok(Self { inner, port, next: 1, datagram: Vec::with_capacity(DATAGRAM) })
+        Ok(Self { inner, port, next, datagram })
     }
 
     /// The number by which the kernel names this socket as the author of a change (netlink(7), `nl_pid`).

@@ -11,6 +11,7 @@ use ipnetwork::IpNetwork;
 use crate::claims;
 use crate::cluster::overlap;
 use crate::host::{HostPlan, Instance, Life, Observed, Step};
+use crate::rollout::Handover;
 
 /// A contradiction in a spec.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,16 +124,12 @@ fn addresses(spec: &HostSpec, uid: InstanceUid, instance: &InstanceSpec, problem
     }
 }
 
-/// Slots and addresses: each instance alone, but where the file lets old and new overlap.
+/// Slots and addresses: each instance alone. Old and new of one slot are never both in a spec.
 fn instance_claims(spec: &HostSpec, problems: &mut BTreeSet<Problem>) {
     let mut held: BTreeMap<claims::Claim, BTreeSet<String>> = BTreeMap::new();
     for (uid, instance) in &spec.instances {
-        let template = spec.templates.get(&instance.template);
-        let overlaps = template.is_some_and(|t| t.service.update_order == UpdateOrder::StartFirst);
         for claim in claims::of_instance(instance) {
-            if !(overlaps && matches!(claim, claims::Claim::Slot(_))) {
-                held.entry(claim).or_default().insert(uid.short());
-            }
+            held.entry(claim).or_default().insert(uid.short());
         }
     }
     for (claim, who) in held.into_iter().filter(|(_, who)| who.len() > 1) {
@@ -190,14 +187,31 @@ pub fn start(spec: &HostSpec, observed: &Observed, uid: InstanceUid) -> BTreeSet
     let gates = wanted.gates.iter().filter(|gate| gate.required && !holds(spec, observed, wanted, gate));
     let gates = gates.map(|gate| format!("{} is {}", gate.service, gate.condition));
     let others = observed.instances.iter().filter(|(other, seen)| **other != uid && seen.alive());
+    let writes = spec.templates.get(&wanted.template).map(|t| (Handover::of(t), t));
     let taken = others.flat_map(|(other, seen)| {
         let held = claims::held(&seen.birth.slot, &seen.birth.addresses);
         let own = claims::of_instance(wanted);
-        let both: Vec<String> =
-            held.iter().filter(|h| own.iter().any(|o| o.conflicts(h))).map(ToString::to_string).collect();
+        let both = held.iter().filter(|h| own.iter().any(|o| o.conflicts(h)));
+        let mut both: Vec<String> =
+            both.filter(|claim| !matches!(claim, claims::Claim::Slot(_))).map(ToString::to_string).collect();
+        if let Some((new, template)) = writes.as_ref().filter(|_| seen.birth.slot == wanted.slot) {
+            both.extend(alone_in_slot(&seen.birth.handover, new, template.service.update_order));
+        }
         both.into_iter().map(|claim| format!("{} lets go of {claim}", other.short()))
     });
     gates.chain(taken).map(|what| Problem::Early { instance: uid, what }).collect()
+}
+
+/// What two instances of one slot may not have at once, unless the file says so.
+fn alone_in_slot(old: &Handover, new: &Handover, order: UpdateOrder) -> Vec<String> {
+    let mut alone: Vec<String> = old.devices.intersection(&new.devices).cloned().collect();
+    if order != UpdateOrder::StartFirst && !new.shared_writes {
+        alone.extend(old.writes.intersection(&new.writes).map(ToString::to_string));
+    }
+    if order == UpdateOrder::StopFirst || new.network == hoist_model::NetworkMode::Host {
+        alone.push("the place".to_owned());
+    }
+    alone
 }
 
 fn holds(spec: &HostSpec, observed: &Observed, of: &InstanceSpec, gate: &Gate) -> bool {
@@ -239,14 +253,16 @@ pub fn traffic(endpoints: &Endpoints, observed: &Observed, plan: &HostPlan) -> B
         let at = |seen: &[&Instance]| -> BTreeSet<IpAddr> {
             seen.iter().filter_map(|seen| seen.birth.addresses.get(&key.network)).flatten().copied().collect()
         };
-        let ready: Vec<&Instance> = running.iter().copied().filter(|seen| seen.ready()).collect();
+        let serves = |seen: &&Instance| seen.ready() && seen.draining.is_none();
+        let ready: Vec<&Instance> = running.iter().copied().filter(serves).collect();
         let (may, must) = (at(&running), at(&ready));
         let tasks = names.names.get(&format!("tasks.{}", key.service));
         let named: BTreeSet<IpAddr> = tasks.into_iter().flat_map(|tasks| tasks.addresses.clone()).collect();
         let backends = plan.fabric.services.get(key).map(|service| service.backends.clone());
         for given in backends.into_iter().chain([named]) {
             let right = if must.is_empty() {
-                given.is_subset(&may) && given.is_empty() == may.is_empty()
+                // One that is ready and isn't in this network has the traffic of the service all the same.
+                given.is_subset(&may) && (!ready.is_empty() || given.is_empty() == may.is_empty())
             } else {
                 given == must
             };

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
-use hoist_model::{InstanceSpec, NetworkId, NetworkMode, Port, Protocol, Service, Slot};
+use hoist_model::{InstanceSpec, NetworkId, NetworkMode, Port, Protocol, Service, Slot, VolumeId};
+use serde::{Deserialize, Serialize};
 
 /// Something that only one may have at a time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Claim {
-    /// The place itself: old and new of one slot never run side by side, unless declared (`order: start-first`).
+    /// The place itself: old and new of one slot run side by side only where [`crate::rollout::stop_first`] has nothing
+    /// against it.
     Slot(Slot),
+    /// A place to write to, against another instance of the same slot. Other services and replicas may share it.
+    Mount(Source),
     /// A name that a person gave (`container_name`).
     Name(String),
     /// An address in a network.
@@ -24,6 +29,25 @@ pub enum Claim {
         /// Transport.
         protocol: Protocol,
     },
+}
+
+/// Where a mount comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A named volume.
+    Volume(VolumeId),
+    /// A path of the host.
+    Bind(PathBuf),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Volume(id) => write!(f, "volume {id}"),
+            Source::Bind(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 impl Claim {
@@ -54,6 +78,7 @@ impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Claim::Slot(slot) => write!(f, "the place {}", slot.short()),
+            Claim::Mount(source) => write!(f, "{source} to write to"),
             Claim::Name(name) => write!(f, "the name {name:?}"),
             Claim::Address(network, address) => write!(f, "address {address} in network {network}"),
             Claim::Port { host_ip: None, port, protocol } => write!(f, "host port {port}/{protocol}"),

@@ -9,8 +9,8 @@ use hoist_model::{Endpoints, Exit, Health, HostSpec, InstanceUid, Moment, Port, 
 
 use crate::Now;
 use crate::host::{
-    Application, Effect, FabricSeen, FabricWanted, HostInput, HostLoop, Input, Probing, Step, StepOk,
-    StepResult,
+    Application, Effect, FabricSeen, FabricWanted, HostInput, HostLoop, Input, Look, Probing, Step, StepOk,
+    StepResult, Watching,
 };
 
 /// Says how things turn out.
@@ -90,6 +90,7 @@ pub fn project(
         now: now.clone(),
         inputs,
         probed: BTreeMap::new(),
+        watched: BTreeMap::new(),
         wake: None,
         rounds: Vec::new(),
         oracle,
@@ -105,6 +106,8 @@ struct Projector<'a> {
     inputs: VecDeque<Input>,
     /// Which run of each instance has had its probe.
     probed: BTreeMap<InstanceUid, u32>,
+    /// What was looked for last in the sockets of each.
+    watched: BTreeMap<InstanceUid, Watching>,
     wake: Option<Moment>,
     rounds: Vec<String>,
     oracle: &'a mut dyn Oracle,
@@ -141,6 +144,7 @@ impl Projector<'_> {
                 Effect::Perform(step) => self.perform(&step),
                 Effect::ApplyFabric { number, wanted } => self.inputs.push_back(applied(number, &wanted)),
                 Effect::Probe(wanted) => self.probe(&wanted),
+                Effect::Watch(wanted) => self.watch(wanted),
                 Effect::WakeAt(moment) => self.wake = Some(moment),
                 Effect::Journal(_)
                 | Effect::StoreSpec(_)
@@ -206,6 +210,28 @@ impl Projector<'_> {
             let healthy = self.fate(*uid, probing.attempt) == Fate::Runs { healthy: true };
             let health = if healthy { Health::Healthy } else { Health::Unhealthy };
             self.inputs.push_back(Input::Probed { uid: *uid, attempt: probing.attempt, health, probe: None });
+        }
+    }
+
+    /// What runs well listens where it should at once, and whoever is connected goes at once.
+    fn watch(&mut self, wanted: BTreeMap<InstanceUid, Watching>) {
+        for (uid, watching) in wanted {
+            if self.watched.get(&uid) == Some(&watching) {
+                continue;
+            }
+            let attempt = watching.attempt;
+            let seen = match watching.look {
+                Look::Connections { .. } => Some(Input::Idle { uid, attempt }),
+                Look::Listeners { .. } if self.fate(uid, attempt) == (Fate::Runs { healthy: true }) => {
+                    let instance = self.host.observed().instances.get(&uid);
+                    let declared = instance.map(|seen| &seen.birth.handover);
+                    let ports = declared.map(|h| h.targets().union(&h.expose).copied().collect());
+                    Some(Input::Listens { uid, attempt, ports: ports.unwrap_or_default() })
+                }
+                Look::Listeners { .. } => None,
+            };
+            self.inputs.extend(seen);
+            self.watched.insert(uid, watching);
         }
     }
 }

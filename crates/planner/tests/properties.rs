@@ -5,7 +5,9 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Cluster, here};
-use hoist_model::{Condition, Exit, InstanceUid, RestartPolicy, ServiceName, Slot, Stack};
+use hoist_model::{
+    Condition, Exit, InstanceUid, Parting, RestartPolicy, ServiceKey, ServiceName, Slot, Stack, UpdateOrder,
+};
 use hoist_planner::check;
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::host::{HostLoop, Step};
@@ -22,6 +24,8 @@ struct Drawn {
     restart: RestartPolicy,
     volume: bool,
     network: bool,
+    port: bool,
+    order: UpdateOrder,
     env: u8,
 }
 
@@ -49,14 +53,21 @@ fn drawn() -> impl Strategy<Value = Drawn> {
         Just(RestartPolicy::Always),
     ];
     let needs = proptest::collection::btree_set(0usize..7, 0..3);
-    (kind, needs, 1u32..4, restart, any::<bool>(), any::<bool>(), 0u8..3).prop_map(
-        |(kind, needs, replicas, restart, volume, network, env)| Drawn {
+    let order = prop_oneof![
+        4 => Just(UpdateOrder::Safe),
+        1 => Just(UpdateOrder::StartFirst),
+        1 => Just(UpdateOrder::StopFirst),
+    ];
+    (kind, needs, 1u32..4, restart, any::<bool>(), any::<bool>(), any::<bool>(), order, 0u8..3).prop_map(
+        |(kind, needs, replicas, restart, volume, network, port, order, env)| Drawn {
             kind,
             needs,
             replicas,
             restart,
             volume,
             network,
+            port,
+            order,
             env,
         },
     )
@@ -78,6 +89,9 @@ fn build(drawings: &[Drawn]) -> Stack {
         one = if job { one } else { one.restart(drawn.restart) };
         one = if matches!(drawn.kind, Kind::Checked | Kind::Sick) { one.checked() } else { one };
         one = if drawn.volume { one.volume("data", "/data") } else { one };
+        let published = 8000 + u16::try_from(n).expect("a few services");
+        one = if drawn.port && !job { one.port(published, 80) } else { one };
+        one = one.with(|service| service.update_order = drawn.order);
         one = if drawn.network { one.network("back").network("default") } else { one };
         for need in drawn.needs.iter().filter(|need| **need < n) {
             let condition = match drawings[*need].kind {
@@ -96,18 +110,43 @@ fn build(drawings: &[Drawn]) -> Stack {
 struct Drawing<'a> {
     drawings: &'a [Drawn],
     problems: Vec<String>,
+    /// Services that had somebody to answer, and must never be without.
+    answered: BTreeSet<ServiceKey>,
 }
 
 impl<'a> Drawing<'a> {
     fn new(drawings: &'a [Drawn]) -> Self {
-        Self { drawings, problems: Vec::new() }
+        Self { drawings, problems: Vec::new(), answered: BTreeSet::new() }
     }
+}
+
+impl Drawing<'_> {
+    /// A published service that may overlap and is well answers from its first answer on.
+    fn look_at_answers(&mut self, host: &HostLoop) {
+        for (key, service) in &host.plan().fabric.services {
+            let Some(drawn) = self.drawings.get(number(&key.service)) else { continue };
+            let well = matches!(drawn.kind, Kind::Server | Kind::Checked);
+            let overlaps = match drawn.order {
+                UpdateOrder::Safe => drawn.port && !drawn.volume,
+                UpdateOrder::StartFirst => drawn.port,
+                UpdateOrder::StopFirst => false,
+            };
+            if !service.backends.is_empty() {
+                self.answered.insert(key.clone());
+            } else if well && overlaps && self.answered.contains(key) {
+                self.problems.push(format!("nobody answers for {}", key.service));
+            }
+        }
+    }
+}
+
+fn number(service: &ServiceName) -> usize {
+    service.as_str()[1..].parse().expect("drawn services are numbered")
 }
 
 impl Oracle for Drawing<'_> {
     fn run(&mut self, slot: &Slot, _attempt: u32) -> Fate {
-        let n: usize = slot.service.as_str()[1..].parse().expect("drawn services are numbered");
-        match self.drawings[n].kind {
+        match self.drawings[number(&slot.service)].kind {
             Kind::Server | Kind::Checked => Fate::Runs { healthy: true },
             Kind::Sick => Fate::Runs { healthy: false },
             Kind::Job => Fate::Ends(Exit::Code(0)),
@@ -116,6 +155,7 @@ impl Oracle for Drawing<'_> {
     }
 
     fn begins(&mut self, step: &Step, host: &HostLoop) {
+        self.look_at_answers(host);
         let misled = check::traffic(host.endpoints(), host.observed(), host.plan());
         self.problems.extend(misled.iter().map(ToString::to_string));
         if let Step::StartInstance { uid, .. } = step {
@@ -127,6 +167,12 @@ impl Oracle for Drawing<'_> {
 
 fn uids(cluster: &Cluster) -> BTreeMap<Slot, InstanceUid> {
     cluster.spec().instances.iter().map(|(uid, spec)| (spec.slot.clone(), *uid)).collect()
+}
+
+/// What is there, but for those that go on serving because their successors can't start or never get ready.
+fn settled(host: &HostLoop) -> BTreeSet<InstanceUid> {
+    let serves = |uid: &InstanceUid| host.plan().parting.get(uid) == Some(&Parting::Serves);
+    host.observed().instances.keys().copied().filter(|uid| !serves(uid)).collect()
 }
 
 proptest! {
@@ -176,7 +222,7 @@ proptest! {
         for (slot, uid) in uids(&cluster) {
             prop_assert_eq!(before[&slot] == uid, slot.service != service, "{}", slot);
         }
-        let there: BTreeSet<InstanceUid> = cluster.host.observed().instances.keys().copied().collect();
+        let there = settled(&cluster.host);
         prop_assert_eq!(there, uids(&cluster).into_values().collect::<BTreeSet<_>>());
     }
 
@@ -215,9 +261,13 @@ proptest! {
         let projection = cluster.up_with(&build(&second), &options, &mut oracle);
         prop_assert!(projection.quiet && oracle.problems.is_empty(), "{:?}\n{}", oracle.problems, projection.text());
         prop_assert!(check::spec(&cluster.spec()).is_empty());
-        let there: BTreeSet<InstanceUid> = projection.host.observed().instances.keys().copied().collect();
+        let there = settled(&projection.host);
         prop_assert_eq!(there, cluster.spec().instances.keys().copied().collect::<BTreeSet<_>>());
-        let networks: BTreeSet<_> = projection.host.observed().networks.keys().cloned().collect();
-        prop_assert_eq!(networks, cluster.specs[&here()].networks.keys().cloned().collect::<BTreeSet<_>>());
+        let observed = projection.host.observed();
+        let wanted: BTreeSet<_> = cluster.specs[&here()].networks.keys().cloned().collect();
+        let in_use = observed.instances.values().flat_map(|seen| seen.birth.addresses.keys().cloned());
+        let in_use: BTreeSet<_> = in_use.chain(wanted.clone()).collect();
+        let networks: BTreeSet<_> = observed.networks.keys().cloned().collect();
+        prop_assert!(wanted.is_subset(&networks) && networks.is_subset(&in_use), "{:?}", networks);
     }
 }

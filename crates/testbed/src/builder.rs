@@ -8,8 +8,8 @@ use std::time::Duration;
 use hoist_model::{
     Attachment, Command, Condition, Dependency, EndpointMode, HealthTest, Healthcheck, ImageConfig,
     ImageSource, LogPolicy, Mount, MountKind, Network, NetworkId, NetworkMode, NetworkName, Port, Protocol,
-    PullPolicy, ResolvedImage, Resources, RestartPolicy, Seccomp, Service, ServiceName, Stack, StackId,
-    StackName, UpdateOrder, Volume, VolumeId, VolumeName,
+    PullPolicy, ResolvedImage, Resources, RestartPolicy, Rollout, Seccomp, Service, ServiceName, Stack,
+    StackId, StackName, UpdateOrder, Volume, VolumeId, VolumeName,
 };
 
 /// A service's name.
@@ -202,6 +202,7 @@ fn plain() -> Service {
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         ports: Vec::new(),
+        expose: Vec::new(),
         network_mode: NetworkMode::Own,
         networks: BTreeMap::new(),
         endpoint_mode: EndpointMode::Vip,
@@ -233,6 +234,7 @@ fn plain() -> Service {
         attach: true,
         logs: LogPolicy::default(),
         update_order: UpdateOrder::Safe,
+        rollout: Rollout::default(),
     }
 }
 

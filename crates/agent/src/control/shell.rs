@@ -19,6 +19,7 @@ use crate::fabric::zone;
 use crate::host::Host;
 use crate::instances::probes::Probes;
 use crate::instances::steps::{self, StepContext};
+use crate::instances::watches::Watches;
 
 /// What the shell is told.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub(crate) struct Shell {
     pub(crate) inbox: Inbox,
     pub(crate) reports: watch::Sender<Option<Arc<HostReport>>>,
     pub(crate) probes: Probes,
+    pub(crate) watches: Watches,
     /// Callers of `put_host_spec`, in the order of their inputs.
     pub(crate) answers: VecDeque<(Generation, oneshot::Sender<Result<(), PutSpecError>>)>,
     pub(crate) wake: Option<Moment>,
@@ -211,6 +213,7 @@ impl Shell {
             Effect::ApplyFabric { number, wanted } => self.host.fabric.apply(number, *wanted),
             Effect::Probe(runs) => self.probes.set(runs, &self.control),
             Effect::Warn(text) => tracing::warn!("{text}"),
+            Effect::Watch(runs) => self.watches.set(runs),
             Effect::Report(report) => {
                 let report = Arc::new(*report);
                 let known = Arc::clone(&report);

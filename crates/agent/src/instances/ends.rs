@@ -126,6 +126,9 @@ mod tests {
             ports: Vec::new(),
             restart_nonce: 0,
             start_nonce: 0,
+            unready: None,
+            parting: None,
+            listening: std::collections::BTreeSet::new(),
         }
     }
 

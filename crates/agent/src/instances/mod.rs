@@ -1,4 +1,5 @@
-//! What is done to and asked of instances: steps, volumes, health checks, execs, logs, and what of them runs.
+//! What is done to and asked of instances: steps, volumes, health checks, looks at their sockets, execs,
+//! logs, and what of them runs.
 //!
 //! Starts no process of Hoist itself (`processes`), and keeps no network (`fabric`).
 
@@ -19,3 +20,4 @@ pub(crate) mod steps;
 pub(crate) mod streams;
 pub(crate) mod volatile;
 pub(crate) mod volume;
+pub(crate) mod watches;

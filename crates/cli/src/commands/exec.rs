@@ -5,7 +5,7 @@ mod session;
 use std::collections::BTreeMap;
 use std::io;
 
-use hoist_model::ServiceName;
+use hoist_model::{Parting, ServiceName};
 use hoist_wire::{ExecRequest, StackStatus};
 use rustix::termios::isatty;
 
@@ -74,10 +74,16 @@ fn instance(
     index: u32,
 ) -> Result<hoist_model::InstanceUid, CommandError> {
     let of_service = status.instances.iter().filter(|row| row.report.slot.service == *service);
-    let running = of_service.filter(|row| row.report.pid.is_some());
+    let mut running: Vec<_> = of_service.filter(|row| row.report.pid.is_some()).collect();
+    // Of two in one slot the one that has its traffic is meant.
+    running.sort_by_key(|row| match row.report.parting {
+        Some(Parting::Serves) => 0,
+        None => 1,
+        Some(Parting::Drains) => 2,
+    });
     // Without --index the first that runs will do: number 1 may just be restarting.
-    let exact = running.clone().find(|row| row.report.slot.index == index);
-    let found = exact.or_else(|| running.clone().next().filter(|_| index == 1));
+    let exact = running.iter().find(|row| row.report.slot.index == index);
+    let found = exact.or_else(|| running.first().filter(|_| index == 1));
     found.map(|row| row.uid).ok_or_else(|| {
         CommandError::failed(format!("service {service} has no running instance {index}"))
             .hint("`hoist ps -a` shows why")

@@ -1,6 +1,6 @@
 //! `hoist ps`: instances as a table, or as docker compose's JSON.
 
-use hoist_model::{Health, Phase, Protocol, WallTime};
+use hoist_model::{Health, Parting, Phase, Protocol, WallTime};
 use hoist_wire::InstanceStatus;
 use serde_json::{Value, json};
 
@@ -84,6 +84,11 @@ fn status_text(row: &InstanceStatus, now: WallTime) -> String {
         Health::Starting => text.push_str(" (health: starting)"),
         Health::Healthy => text.push_str(" (healthy)"),
         Health::Unhealthy => text.push_str(" (unhealthy)"),
+    }
+    match report.parting.filter(|_| report.phase == Phase::Running) {
+        None => {}
+        Some(Parting::Serves) => text.push_str(" (until its successor is ready)"),
+        Some(Parting::Drains) => text.push_str(" (draining)"),
     }
     if report.oom_killed {
         text.push_str(" (out of memory)");

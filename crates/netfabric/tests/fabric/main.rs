@@ -12,5 +12,6 @@ mod mending;
 mod ports;
 mod scale;
 mod services;
+mod sockets;
 mod sources;
 mod speed;

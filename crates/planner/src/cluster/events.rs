@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hoist_model::{EventKind, Exit, Health, HostReport, InstanceReport, Phase, Slot, Subject, WallTime};
+use hoist_model::{
+    EventKind, Exit, Health, HostReport, InstanceReport, Parting, Phase, Slot, Subject, WallTime,
+};
 
 /// What happened between two reports of one host, in the order in which a person would tell it: what went, what came.
 #[must_use]
@@ -56,7 +58,13 @@ struct Told {
 
 /// An instance's state in the words that people know from Docker.
 fn told(newest: &Newest<'_>, instance: &InstanceReport) -> Told {
-    if newest.get(&instance.slot).is_some_and(|made| *made > instance.created) {
+    let older = newest.get(&instance.slot).is_some_and(|made| *made > instance.created);
+    let runs = instance.phase == Phase::Running;
+    if !older && runs && instance.parting == Some(Parting::Drains) {
+        return Told { state: "draining".to_owned(), detail: None, done: true, starts: instance.starts };
+    }
+    // One that still serves, or finishes what it has, is no news: its successor is.
+    if older && !(runs && instance.parting.is_some()) {
         let gone = matches!(instance.phase, Phase::Running | Phase::Stopping);
         let state = if gone { "stopping" } else { "stopped" };
         return Told {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hoist_model::{
     Exit, Failure, Health, HostId, HostReport, HostSpec, InstanceReport, InstanceSpec, InstanceUid, Moment,
-    NetworkId, Phase, ServiceName, Slot, StackId, Subject, VolumeId, WantedRun,
+    NetworkId, Parting, Phase, ServiceName, Slot, StackId, Subject, VolumeId, WantedRun,
 };
 
 use crate::host::unhealthy;
@@ -38,6 +38,8 @@ pub enum Standing {
 
 /// An instance without a health check has come up once it has run for so long: what dies at once was never up.
 const SETTLE: Duration = Duration::from_secs(1);
+/// So long an instance may take to be ready for what the one before it does.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How an operation stands, by what was planned last and what hosts said last. Removal of a whole stack ends when
 /// nothing is left of it, which [`super::plan`] finds; here it stays pending.
@@ -82,7 +84,9 @@ impl Found {
         self.failures.extend(final_ones.filter(|f| concerns(goal, &f.subject, &networks, &volumes)).cloned());
         for (uid, wanted) in &spec.instances {
             if about(goal, &wanted.slot) {
-                match instance(goal, spec, wanted, report.instances.get(uid), now) {
+                let seen = report.instances.get(uid);
+                let one = seen.and_then(|seen| taking_over(spec, wanted, seen, report, now));
+                match one.unwrap_or_else(|| instance(goal, spec, wanted, seen, now)) {
                     One::Done => {}
                     One::Pending(what) => self.pending.push(what),
                     One::Settling(what, until) => {
@@ -169,6 +173,41 @@ fn instance(
     }
 }
 
+/// How it stands while the instance before it still has the traffic of the slot: it is waited for until it takes that
+/// over. What can't is a failure though nothing has stopped.
+fn taking_over(
+    spec: &HostSpec,
+    wanted: &InstanceSpec,
+    seen: &InstanceReport,
+    report: &HostReport,
+    now: &Moment,
+) -> Option<One> {
+    let serves = |other: &InstanceReport| other.slot == wanted.slot && other.parting == Some(Parting::Serves);
+    let asked = seen.restart_nonce < wanted.restart_nonce || seen.start_nonce < wanted.start_nonce;
+    if seen.starts == 0 || asked || !report.instances.values().any(serves) {
+        return None;
+    }
+    let name = wanted.slot.short();
+    let stays = |what: &str| failed(spec, wanted, &format!("{what}; the one before it goes on serving"));
+    let one = match (&seen.phase, &seen.unready) {
+        (Phase::Running, _) if seen.health == Health::Unhealthy => stays(&unhealthy(seen.probe.as_ref())),
+        (Phase::Running, Some(lacks)) if seen.health == Health::None => {
+            let until = seen.since.as_ref().map_or_else(|| now.clone(), |since| since.after(PATIENCE));
+            if now.since_boot >= until.since_boot {
+                stays(&format!("is not ready after {PATIENCE:?}, it waits for {lacks}"))
+            } else {
+                One::Settling(format!("{name} to be ready: for {lacks}"), until)
+            }
+        }
+        (Phase::Running, Some(lacks)) => One::Pending(format!("{name} to be ready: for {lacks}")),
+        (Phase::Restarting(_), _) => stays(&format!("{} and is restarting", ended(seen))),
+        (Phase::Exited, _) if !seen.exit.is_some_and(Exit::success) => stays(&ended(seen)),
+        (Phase::Running | Phase::Exited, _) => One::Pending(format!("{name} to take over")),
+        _ => return None,
+    };
+    Some(one)
+}
+
 fn ended(report: &InstanceReport) -> String {
     report.exit.unwrap_or(Exit::Unknown).to_string()
 }
@@ -201,13 +240,22 @@ fn failed(spec: &HostSpec, wanted: &InstanceSpec, what: &str) -> One {
     })
 }
 
-/// Instances that are on their way out.
+/// Instances that are on their way out. Nobody waits for those that others have relieved.
 fn leaving<'a>(
     goal: &'a Goal,
     spec: &'a HostSpec,
     report: &'a HostReport,
 ) -> impl Iterator<Item = String> + 'a {
     let gone = |uid: &InstanceUid| !spec.instances.contains_key(uid);
-    let there = report.instances.iter().filter(move |(uid, seen)| gone(uid) && about(goal, &seen.slot));
+    let goes_on = |slot: &Slot| {
+        let mut others = spec.instances.values();
+        others.any(|other| {
+            (&other.slot.stack, &other.slot.service) == (&slot.stack, &slot.service)
+                && other.run == WantedRun::Running
+        })
+    };
+    let relieved = move |seen: &InstanceReport| seen.parting == Some(Parting::Drains) && goes_on(&seen.slot);
+    let of_goal = report.instances.iter().filter(move |(uid, seen)| gone(uid) && about(goal, &seen.slot));
+    let there = of_goal.filter(move |(_, seen)| !relieved(seen));
     there.map(|(_, seen)| format!("{} to be removed", seen.slot.short()))
 }

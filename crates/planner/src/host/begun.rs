@@ -43,6 +43,7 @@ impl HostLoop {
             | Step::RemoveVolume(_)
             | Step::AttachInstance(_)
             | Step::SignalInstance { .. }
+            | Step::DrainInstance { .. }
             | Step::KillInstance(_)
             | Step::ClearInstance(_)
             | Step::RemoveInstance(_) => {}
@@ -131,6 +132,11 @@ impl HostLoop {
                 });
             }
             Step::SignalInstance { uid, .. } => self.told(now, *uid, false),
+            Step::DrainInstance { uid, .. } => self.change(*uid, |instance| {
+                if let Some(draining) = &mut instance.draining {
+                    draining.signalled = true;
+                }
+            }),
             Step::KillInstance(uid) => self.told(now, *uid, true),
             Step::ClearInstance(uid) => drop(self.observed.unkept.remove(uid)),
             Step::AttachInstance(uid) => drop(self.observed.detached.remove(uid)),

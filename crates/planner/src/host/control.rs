@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 
 use super::{
     Effect, FabricWanted, HostInput, HostPlan, Input, JournalEntry, Observed, Probing, PublishSeen, Restored,
-    Step, Zone, plan, report, transition,
+    Step, Watching, Zone, plan, report, transition,
 };
 use crate::Now;
 use crate::time::sooner;
@@ -37,6 +37,7 @@ pub(super) struct Shown {
     pub(super) fabric: Option<FabricWanted>,
     zone: Option<Zone>,
     probing: Option<BTreeMap<InstanceUid, Probing>>,
+    watching: Option<BTreeMap<InstanceUid, Watching>>,
     report: Option<HostReport>,
     pub(super) wake: Option<Moment>,
 }
@@ -106,6 +107,8 @@ impl HostLoop {
     /// crash. The network goes before the steps: names lead away from an instance before it is told to end.
     fn replan(&mut self, now: &Now, effects: &mut Vec<Effect>) {
         self.satisfy_starts();
+        self.note_ready(now);
+        self.note_drains(now);
         self.plan = plan(&HostInput {
             spec: &self.spec,
             endpoints: &self.endpoints,
@@ -158,6 +161,10 @@ impl HostLoop {
         if self.shown.probing.as_ref() != Some(&self.plan.probing) {
             self.shown.probing = Some(self.plan.probing.clone());
             effects.push(Effect::Probe(self.plan.probing.clone()));
+        }
+        if self.shown.watching.as_ref() != Some(&self.plan.watching) {
+            self.shown.watching = Some(self.plan.watching.clone());
+            effects.push(Effect::Watch(self.plan.watching.clone()));
         }
     }
 

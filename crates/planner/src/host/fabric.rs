@@ -10,9 +10,9 @@ use hoist_model::{
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::Life;
 use super::traffic::Traffic;
 use super::view::View;
+use super::{Instance, Life};
 use crate::claims;
 
 /// The fabric as wanted, whole. The shell applies the difference to what it applied last.
@@ -51,7 +51,8 @@ pub struct ServiceWanted {
 }
 
 /// A port to publish. A declared port belongs to the service and leads to all its instances that get traffic; one that
-/// the host chooses belongs to one instance, and leads to it while it runs and isn't about to be told to end.
+/// the host chooses belongs to one slot, whichever instance fills it, and leads there while that one runs and isn't about
+/// to be told to end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PublishKey {
     /// The stack.
@@ -60,8 +61,9 @@ pub struct PublishKey {
     pub service: ServiceName,
     /// As declared.
     pub port: Port,
-    /// The instance, when the host chooses the port.
-    pub instance: Option<InstanceUid>,
+    /// The slot's number, when the host chooses the port.
+    #[serde(default)]
+    pub slot: Option<u32>,
 }
 
 /// Where a published port leads.
@@ -139,7 +141,8 @@ pub(super) fn backends<'t>(
 fn published(view: &View<'_>, traffic: &Traffic<'_>) -> BTreeMap<PublishKey, PublishWanted> {
     let mut published: BTreeMap<PublishKey, PublishWanted> = BTreeMap::new();
     for (uid, spec) in view.spec.instances.iter().filter(|(uid, _)| view.wanted(**uid)) {
-        for key in publish_keys(view, *uid, spec) {
+        let keys = publish_keys(view, spec);
+        for key in keys.into_iter().chain(left_ports(view, spec)) {
             let targets = targets(view, traffic, *uid, spec, &key);
             let entry = published.entry(key).or_default();
             if entry.targets.is_empty() {
@@ -150,25 +153,48 @@ fn published(view: &View<'_>, traffic: &Traffic<'_>) -> BTreeMap<PublishKey, Pub
     published
 }
 
+/// Ports that the file has no longer, but the instance that still has the traffic does; unless somebody else wants them.
+fn left_ports(view: &View<'_>, spec: &InstanceSpec) -> Vec<PublishKey> {
+    let Some(old) = serving(view, spec) else { return Vec::new() };
+    let wanted = wanted_ports(view);
+    let free = |key: &PublishKey| {
+        let clashes = |other: &&PublishKey| {
+            (other.port.published, other.port.protocol) == (key.port.published, key.port.protocol)
+        };
+        key.port.published.is_some() && !wanted.iter().any(|other| clashes(&other))
+    };
+    let ports = old.birth.handover.ports.iter().map(|port| publish_key(spec, port));
+    ports.filter(free).collect()
+}
+
+/// The instance before this one, while that still has the traffic.
+fn serving<'a>(view: &View<'a>, spec: &InstanceSpec) -> Option<&'a Instance> {
+    let outgoing = view.outgoing.get(&spec.slot)?;
+    view.instance(*outgoing.iter().find(|uid| view.serves(**uid))?)
+}
+
+fn publish_key(spec: &InstanceSpec, port: &Port) -> PublishKey {
+    PublishKey {
+        stack: spec.slot.stack.clone(),
+        service: spec.slot.service.clone(),
+        port: port.clone(),
+        slot: port.published.is_none().then_some(spec.slot.index),
+    }
+}
+
 /// Every port that the spec wants published.
 pub(super) fn wanted_ports(view: &View<'_>) -> BTreeSet<PublishKey> {
     let wanted = view.spec.instances.iter().filter(|(uid, _)| view.wanted(**uid));
-    wanted.flat_map(|(uid, spec)| publish_keys(view, *uid, spec)).collect()
+    wanted.flat_map(|(_, spec)| publish_keys(view, spec)).collect()
 }
 
 /// The ports that must be reserved before an instance starts.
-pub(super) fn publish_keys(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Vec<PublishKey> {
+pub(super) fn publish_keys(view: &View<'_>, spec: &InstanceSpec) -> Vec<PublishKey> {
     let Some(template) = view.template(spec) else { return Vec::new() };
     if !claims::publishes(&template.service) || ingress(view, template).is_none() {
         return Vec::new();
     }
-    let key = |port: &Port| PublishKey {
-        stack: spec.slot.stack.clone(),
-        service: spec.slot.service.clone(),
-        port: port.clone(),
-        instance: port.published.is_none().then_some(uid),
-    };
-    template.service.ports.iter().map(key).collect()
+    template.service.ports.iter().map(|port| publish_key(spec, port)).collect()
 }
 
 /// The network through which published ports lead: the service's first that has a way to the outside.
@@ -195,10 +221,13 @@ fn targets(
     let Some(network) = view.template(spec).and_then(|template| ingress(view, template)) else {
         return Vec::new();
     };
-    let own =
-        || spec.addresses.get(network).filter(|_| view.alive(uid) && !view.withdrawn(uid)).map(Vec::as_slice);
+    let new = || spec.addresses.get(network).filter(|_| view.alive(uid) && !view.withdrawn(uid));
+    let own = || match serving(view, spec) {
+        Some(old) => old.birth.addresses.get(network),
+        None => new(),
+    };
     let service = || shared(view, traffic, key, network);
-    let addresses = if key.instance.is_some() { own() } else { service() };
+    let addresses = if key.slot.is_some() { own().map(Vec::as_slice) } else { service() };
     let at = |address: &IpAddr| SocketAddr::new(*address, key.port.target);
     addresses.unwrap_or_default().iter().map(at).collect()
 }

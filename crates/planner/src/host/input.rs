@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::{
-    BootId, Endpoints, Exit, Health, HostId, HostReport, HostSpec, InstanceUid, Moment, NetworkId,
+    BootId, Endpoints, Exit, Health, HostId, HostReport, HostSpec, InstanceUid, Listener, Moment, NetworkId,
     NetworkReport, ProbeRecord, PublishedReport, VolumeId,
 };
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::{FabricWanted, Instance, Probing, PublishKey, Step, Zone};
+use super::{FabricWanted, Instance, Probing, PublishKey, Step, Watching, Zone};
 
 /// What the shell found on disk when the agent started.
 #[derive(Debug, Clone)]
@@ -78,6 +78,22 @@ pub enum Input {
         health: Health,
         /// The probe that changed it, where it is known.
         probe: Option<ProbeRecord>,
+    },
+    /// Where a run listens for others has changed.
+    Listens {
+        /// The instance.
+        uid: InstanceUid,
+        /// The start that was looked at.
+        attempt: u32,
+        /// The ports, those that only its own network namespace reaches left out.
+        ports: BTreeSet<Listener>,
+    },
+    /// Nobody is connected any more to a run that drains.
+    Idle {
+        /// The instance.
+        uid: InstanceUid,
+        /// The start that was looked at.
+        attempt: u32,
     },
     /// The fabric was applied, or ports changed hands.
     FabricApplied(FabricSeen),
@@ -189,6 +205,8 @@ pub enum Effect {
     Probe(BTreeMap<InstanceUid, Probing>),
     /// Tell the operator, in the agent's log.
     Warn(String),
+    /// Look at the sockets of exactly these runs: begin what is new, end what is missing.
+    Watch(BTreeMap<InstanceUid, Watching>),
     /// Push to whoever listens.
     Report(Box<HostReport>),
     /// Call `step` with `Timer` then. Replaces the wake-up before.

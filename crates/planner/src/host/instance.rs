@@ -1,11 +1,13 @@
 //! How one instance changes: made, running, ended.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hoist_model::{Health, HostSpec, InstanceUid, Moment};
+use hoist_model::{Health, HostSpec, InstanceUid, Moment, Template};
 
 use super::{Birth, Instance, Life, restart};
 use crate::Now;
+use crate::rollout::Handover;
 
 impl Birth {
     /// What an instance of the spec is made with; none when the spec, or its template, isn't there.
@@ -23,6 +25,8 @@ impl Birth {
             depends_on: instance.gates.iter().map(|gate| gate.service.clone()).collect(),
             addresses: instance.addresses.clone(),
             volumes: template.volumes.values().cloned().collect(),
+            handover: Handover::of(template),
+            host_names: host_names(template),
         })
     }
 }
@@ -48,6 +52,9 @@ impl Instance {
             exit: None,
             fault: None,
             joined: None,
+            come_up: false,
+            listening: BTreeSet::new(),
+            draining: None,
         }
     }
 
@@ -60,6 +67,9 @@ impl Instance {
         self.probe = None;
         self.oom_killed = false;
         self.fault = None;
+        self.come_up = false;
+        self.listening.clear();
+        self.draining = None;
     }
 
     /// Run number `attempt` is over; `life` says how.
@@ -77,8 +87,19 @@ impl Instance {
         self.started = self.started.or(Some(now.wall));
         self.finished = Some(now.wall);
         self.stopping = None;
+        self.draining = None;
+        self.come_up = false;
         self.health = Health::None;
         self.probe = None;
         self.fault = None;
     }
+}
+
+/// In lower case: DNS tells no cases apart, and several instances may have one host name.
+fn host_names(template: &Template) -> BTreeSet<String> {
+    let service = &template.service;
+    let host = service.hostname.as_ref().map(|host| host.trim_end_matches('.').to_ascii_lowercase());
+    let Some(host) = host.filter(|host| !host.is_empty()) else { return BTreeSet::new() };
+    let whole = service.domainname.as_ref().map(|domain| format!("{host}.{}", domain.to_ascii_lowercase()));
+    whole.into_iter().chain([host]).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hoist_model::{Gate, InstanceSpec, InstanceUid, Waiting};
+use hoist_model::{Gate, InstanceKind, InstanceSpec, InstanceUid, Waiting};
 
 use super::gates::{self, Standing};
 use super::order::StopOrder;
@@ -10,8 +10,8 @@ use super::plan::Draft;
 use super::resources;
 use super::restart::Due;
 use super::view::View;
-use super::{Life, PublishSeen, Step, fabric, shared};
-use crate::claims;
+use super::{Instance, Life, PublishSeen, Step, fabric, parting, shared};
+use crate::claims::{self, Claim};
 
 /// An instance is told to end at the latest so long after it should have stopped getting new traffic.
 const LONGEST_WITHDRAWAL: Duration = Duration::from_secs(5);
@@ -172,7 +172,7 @@ fn held(draft: &mut Draft<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Held {
         .or_else(|| resources::missing(view, spec).map(Waiting::Resource))
         .or_else(|| closed_network(view, spec).map(Waiting::Resource))
         .or_else(|| taken_claim(view, uid, spec).map(Waiting::Claim))
-        .or_else(|| unreserved(view, uid, spec).map(Waiting::Resource))
+        .or_else(|| unreserved(view, spec).map(Waiting::Resource))
         .or_else(|| (!view.observed.keeper).then(|| Waiting::Resource("the keeper to come back".to_owned())));
     waiting.map_or(Held::No, Held::By)
 }
@@ -209,19 +209,26 @@ fn taken_claim(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Option
     for (_, other) in others {
         let birth = &other.birth;
         let held = claims::held(&birth.slot, &birth.addresses);
-        if let Some(claim) = claims.iter().find(|claim| held.iter().any(|held| held.conflicts(claim))) {
+        let both = claims.iter().filter(|claim| held.iter().any(|held| held.conflicts(claim)));
+        for claim in both {
             let name = birth.slot.container_name();
-            return Some(match claim {
-                claims::Claim::Slot(_) => format!("the old {name} to stop"),
-                claim => format!("{name} to stop, which has {claim}"),
-            });
+            match claim {
+                Claim::Slot(_) if may_overlap(view, uid, spec, other) => {}
+                Claim::Slot(_) => return Some(format!("the old {name} to stop")),
+                claim => return Some(format!("{name} to stop, which has {claim}")),
+            }
         }
     }
     None
 }
 
-fn unreserved(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Option<String> {
-    let keys = fabric::publish_keys(view, uid, spec);
+fn may_overlap(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec, old: &Instance) -> bool {
+    let replicas = [spec.kind, old.birth.kind].iter().all(|kind| *kind == InstanceKind::Replica);
+    replicas && parting::reasons(view, old, uid, spec).is_empty()
+}
+
+fn unreserved(view: &View<'_>, spec: &InstanceSpec) -> Option<String> {
+    let keys = fabric::publish_keys(view, spec);
     let missing = keys
         .into_iter()
         .find(|key| !matches!(view.observed.published.get(key), Some(PublishSeen::Reserved(_))))?;

@@ -15,8 +15,10 @@ mod instance;
 mod life;
 mod observed;
 mod order;
+mod parting;
 mod phases;
 mod plan;
+mod ready;
 mod report;
 mod resources;
 mod restart;
@@ -35,7 +37,10 @@ pub use input::{
     Adopted, Application, Effect, FabricSeen, Input, JournalEntry, Process, Restored, SpecRefusal, StartedBy,
     StepError, StepOk, StepResult,
 };
-pub use observed::{Birth, EndedBy, Fault, Instance, Joined, Life, Observed, PublishSeen, Stopping};
+pub use observed::{
+    Birth, Draining, EndedBy, Fault, Instance, Joined, Life, Observed, PublishSeen, Stopping,
+};
 pub use plan::{HostInput, HostPlan, Probing, plan};
+pub use ready::{Look, Watching, pause as watch_pause};
 pub use step::{Planned, Step};
 pub use zone::{Zone, ZoneClient, ZoneNetwork, ZoneRecord, ZoneUpstream};

@@ -8,13 +8,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hoist_model::{
-    BootId, Exit, Health, InstanceKind, InstanceUid, Moment, NetworkId, NetworkReport, ProbeRecord,
+    BootId, Exit, Health, InstanceKind, InstanceUid, Listener, Moment, NetworkId, NetworkReport, ProbeRecord,
     PublishedReport, Revision, ServiceName, Slot, TemplateHash, VolumeId, WallTime,
 };
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::{FabricProgress, PublishKey, Step};
+use crate::rollout::Handover;
 
 /// Everything seen on one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +104,26 @@ pub struct Instance {
     /// Whose network namespace it was last launched into, when that isn't its own (`network_mode: service:`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joined: Option<Joined>,
+    /// The current run has become fit for traffic; only where no health check says so.
+    #[serde(default)]
+    pub come_up: bool,
+    /// Where the last run was seen to listen for others.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub listening: BTreeSet<Listener>,
+    /// Its traffic was taken over by another instance, or its place is to go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<Draining>,
+}
+
+/// An instance that gets nothing new and finishes what it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draining {
+    /// Since when.
+    pub since: Moment,
+    /// Its program was told so.
+    pub signalled: bool,
+    /// It has no connection left.
+    pub idle: bool,
 }
 
 /// A run of another instance, whose network namespace is shared: each run has a new one.
@@ -135,6 +156,12 @@ pub struct Birth {
     pub addresses: BTreeMap<NetworkId, Vec<IpAddr>>,
     /// Named volumes that it mounts: they can't be removed before it.
     pub volumes: BTreeSet<VolumeId>,
+    /// How its place is given to another.
+    #[serde(default)]
+    pub handover: Handover,
+    /// What it calls itself (`hostname`, `domainname`).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub host_names: BTreeSet<String>,
 }
 
 /// Where an instance stands.
@@ -205,10 +232,13 @@ impl Instance {
         matches!(self.life, Life::Running { .. } | Life::Launching)
     }
 
-    /// Running and, when it has a health check, healthy: fit to get traffic. Not while it is being stopped.
+    /// Running and fit to get traffic: healthy, or come up where it has no health check. Not while it is being stopped.
     #[must_use]
     pub fn ready(&self) -> bool {
-        let fit = matches!(self.health, Health::None | Health::Healthy);
+        let fit = match self.health {
+            Health::None => self.come_up,
+            health => health == Health::Healthy,
+        };
         matches!(self.life, Life::Running { .. }) && fit && self.stopping.is_none()
     }
 }

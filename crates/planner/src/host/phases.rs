@@ -18,6 +18,7 @@ pub(super) fn probing(view: &View<'_>) -> BTreeMap<InstanceUid, Probing> {
     let mut probing = BTreeMap::new();
     for (uid, instance) in &view.observed.instances {
         let Life::Running { since, .. } = &instance.life else { continue };
+        // Of what left the spec the last health known holds: its template is gone.
         let template = view.spec.templates.get(&instance.birth.template);
         let check = template.and_then(|template| crate::health_check(template));
         if let Some(check) = check.filter(|_| !view.stopping(*uid)) {
@@ -125,6 +126,7 @@ fn subject(view: &View<'_>, step: &Step) -> Subject {
         Step::CreateInstance(uid)
         | Step::StartInstance { uid, .. }
         | Step::SignalInstance { uid, .. }
+        | Step::DrainInstance { uid, .. }
         | Step::AttachInstance(uid)
         | Step::KillInstance(uid)
         | Step::ClearInstance(uid)

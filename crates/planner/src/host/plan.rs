@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use hoist_model::{Endpoints, Failure, Healthcheck, HostSpec, InstanceUid, Moment, Phase, Waiting};
+use hoist_model::{Endpoints, Failure, Healthcheck, HostSpec, InstanceUid, Moment, Parting, Phase, Waiting};
 
 use super::order::StopOrder;
 use super::traffic::Traffic;
 use super::view::View;
-use super::{FabricWanted, Observed, Planned, Step, Zone};
-use super::{fabric, life, phases, resources, zone};
+use super::{FabricWanted, Observed, Planned, Step, Watching, Zone};
+use super::{fabric, life, parting, phases, ready, resources, zone};
 use crate::time::sooner;
 
 /// Everything a host's plan depends on.
@@ -46,6 +46,12 @@ pub struct HostPlan {
     pub zone: Zone,
     /// Runs to probe.
     pub probing: BTreeMap<InstanceUid, Probing>,
+    /// Runs whose sockets to look at.
+    pub watching: BTreeMap<InstanceUid, Watching>,
+    /// What running instances of the spec lack to be fit for traffic.
+    pub unready: BTreeMap<InstanceUid, String>,
+    /// What instances do that left the spec and are not to end yet.
+    pub parting: BTreeMap<InstanceUid, Parting>,
     /// Nothing to do, nothing under way, nothing waited for.
     pub settled: bool,
     /// Look again then, if nothing happens before.
@@ -72,17 +78,20 @@ pub fn plan(input: &HostInput<'_>) -> HostPlan {
     let mut draft = Draft { view: View::new(input), plan: HostPlan::default() };
     life::mend(&mut draft);
     let order = StopOrder::of(&draft.view);
+    parting::drain(&mut draft);
     life::stop(&mut draft, &order);
     life::remove(&mut draft, &order);
     resources::remove(&mut draft);
     resources::ensure(&mut draft);
     life::make(&mut draft);
     life::start(&mut draft);
+    ready::note(&mut draft);
     let Draft { view, mut plan } = draft;
     let traffic = Traffic::of(&view);
     plan.fabric = fabric::wanted(&view, &traffic);
     plan.zone = zone::wanted(&view, &traffic);
     plan.probing = phases::probing(&view);
+    plan.watching = ready::watching(&view);
     phases::fill(&view, &mut plan);
     plan.settled = settled(&view, &plan);
     plan
@@ -92,7 +101,7 @@ fn settled(view: &View<'_>, plan: &HostPlan) -> bool {
     let restarting =
         plan.phases.values().any(|phase| matches!(phase, Phase::Restarting(_) | Phase::Stopping));
     let quiet = plan.steps.is_empty() && view.observed.in_flight.is_empty();
-    quiet && plan.waiting.is_empty() && plan.failures.is_empty() && !restarting
+    quiet && plan.waiting.is_empty() && plan.failures.is_empty() && plan.parting.is_empty() && !restarting
 }
 
 /// A plan in the making.

@@ -1,6 +1,6 @@
 //! The host's report: what is known, put as the orchestrator reads it.
 
-use hoist_model::{HostId, HostReport, InstanceReport, InstanceUid, Phase, PublishedReport};
+use hoist_model::{HostId, HostReport, InstanceReport, InstanceUid, Parting, Phase, PublishedReport};
 
 use super::{HostPlan, Instance, Life, Observed, PublishSeen};
 use crate::Now;
@@ -54,18 +54,21 @@ fn instance_report(
         created: instance.created,
         pid,
         addresses: birth.addresses.clone(),
-        ports: pid.map(|_| ports(observed, uid, instance)).unwrap_or_default(),
+        ports: pid.map(|_| ports(observed, instance)).unwrap_or_default(),
         restart_nonce: instance.restart_nonce,
         start_nonce: instance.start_nonce,
+        unready: plan.unready.get(&uid).cloned(),
+        parting: plan.parting.get(&uid).copied().or(instance.draining.as_ref().map(|_| Parting::Drains)),
+        listening: instance.listening.clone(),
     }
 }
 
-fn ports(observed: &Observed, uid: InstanceUid, instance: &Instance) -> Vec<PublishedReport> {
+fn ports(observed: &Observed, instance: &Instance) -> Vec<PublishedReport> {
     let slot = &instance.birth.slot;
     let own = observed.published.iter().filter(|(key, _)| {
         key.stack == slot.stack
             && key.service == slot.service
-            && key.instance.is_none_or(|other| other == uid)
+            && key.slot.is_none_or(|index| index == slot.index)
     });
     own.filter_map(|(_, seen)| match seen {
         PublishSeen::Reserved(report) => Some(report.clone()),

@@ -38,6 +38,13 @@ pub enum Step {
         /// The signal.
         signal: String,
     },
+    /// Tell it by this signal that nothing new will come. Done once sent.
+    DrainInstance {
+        /// The instance.
+        uid: InstanceUid,
+        /// The signal.
+        signal: String,
+    },
     /// Kill every process of it. Done once sent; the end is an input of its own.
     KillInstance(InstanceUid),
     /// End the processes of it that no keeper looks after. Done once there are none.
@@ -54,6 +61,7 @@ impl Step {
             Step::CreateInstance(uid)
             | Step::StartInstance { uid, .. }
             | Step::SignalInstance { uid, .. }
+            | Step::DrainInstance { uid, .. }
             | Step::AttachInstance(uid)
             | Step::KillInstance(uid)
             | Step::ClearInstance(uid)
@@ -73,6 +81,7 @@ impl Step {
             Step::RemoveNetwork(_) | Step::RemoveVolume(_) | Step::RemoveInstance(_) => "remove",
             Step::StartInstance { .. } => "start",
             Step::SignalInstance { .. } => "stop",
+            Step::DrainInstance { .. } => "drain",
             Step::KillInstance(_) => "kill",
             Step::AttachInstance(_) => "attach",
             Step::ClearInstance(_) => "clear",
@@ -94,7 +103,7 @@ impl fmt::Display for Step {
                 write!(f, "instance {}: {verb}", uid.short())
             }
             Step::StartInstance { uid, attempt } => write!(f, "instance {}: {verb} {attempt}", uid.short()),
-            Step::SignalInstance { uid, signal } => {
+            Step::SignalInstance { uid, signal } | Step::DrainInstance { uid, signal } => {
                 write!(f, "instance {}: {verb} with {signal}", uid.short())
             }
         }

@@ -2,9 +2,9 @@
 //!
 //! Ready instances; when none is ready, running ones. An instance that takes its time to get healthy, or that is unhealthy
 //! and alone, answers better than nobody: it is what Docker does, and members of a cluster that check each other
-//! would never come up otherwise. An instance that was told to end gets nothing new, and the
-//! network must have changed before it is told: see `flip`. Names of single instances are no
-//! part of this: they resolve while the instance runs.
+//! would never come up otherwise. An instance that was told to end gets nothing new, and the network must have changed
+//! before it is told: see `flip`. One that drains gets something only when nobody else is there. Names of single instances
+//! are no part of this: they resolve while the instance runs.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ enum Class {
     Ready,
     /// Running, not ready, and to go on running.
     Running,
-    /// Running, not ready, about to be told to end: still better than nobody.
+    /// Running, about to be told to end: not ready, or draining. Still better than nobody.
     Leaving,
 }
 
@@ -83,6 +83,8 @@ impl<'a> Serving<'a> {
 fn class(view: &View<'_>, uid: InstanceUid, instance: &Instance) -> Option<Class> {
     if !matches!(instance.life, Life::Running { .. }) || view.withdrawn(uid) {
         None
+    } else if instance.draining.is_some() {
+        Some(Class::Leaving)
     } else if view.ready(uid) {
         Some(Class::Ready)
     } else if view.leaving(uid).is_none() {

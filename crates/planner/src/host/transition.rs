@@ -32,6 +32,14 @@ pub(super) fn restored(restored: Restored) -> HostLoop {
         went_down(instance, known_epoch);
         touched.insert(*uid);
     }
+    let spec = restored.spec.unwrap_or_default();
+    // What an earlier version journalled may lack what is known by now.
+    for (uid, instance) in &mut instances {
+        if let Some(birth) = Birth::of(&spec, *uid).filter(|birth| *birth != instance.birth) {
+            instance.birth = birth;
+            touched.insert(*uid);
+        }
+    }
     let observed = Observed {
         boot: restored.boot,
         epoch,
@@ -51,7 +59,7 @@ pub(super) fn restored(restored: Restored) -> HostLoop {
     };
     HostLoop {
         host: restored.host,
-        spec: restored.spec.unwrap_or_default(),
+        spec,
         endpoints: restored.endpoints.unwrap_or_default(),
         observed,
         found_epoch: known_epoch,
@@ -86,6 +94,8 @@ fn went_down(instance: &mut Instance, epoch: u64) {
         Life::Running { .. } | Life::Making | Life::Created => {}
     }
     instance.stopping = None;
+    instance.draining = None;
+    instance.come_up = false;
     instance.health = Health::None;
     instance.probe = None;
 }
@@ -107,6 +117,8 @@ impl HostLoop {
                 self.exited(now, uid, attempt, exit, oom_killed);
             }
             Input::Probed { uid, attempt, health, probe } => self.probed(uid, attempt, health, probe),
+            Input::Listens { uid, attempt, ports } => self.listens(uid, attempt, ports),
+            Input::Idle { uid, attempt } => self.is_idle(uid, attempt),
             Input::FabricApplied(seen) => self.fabric_applied(now, seen),
             Input::Routes(routes) => self.observed.routes = routes,
             Input::Timer => self.timer(now),

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hoist_model::{
-    Endpoints, HostSpec, InstanceKind, InstanceSpec, InstanceUid, Moment, ServiceName, Slot, StackId,
-    Template,
+    Endpoints, HostSpec, InstanceKind, InstanceSpec, InstanceUid, Moment, Parting, ServiceName, Slot,
+    StackId, Template,
 };
 
+use super::parting::{self, Fate};
 use super::restart::{self, Due, StartCause};
 use super::shared;
 use super::{HostInput, Instance, Life, Observed, Step};
@@ -28,6 +29,9 @@ pub(super) struct View<'a> {
     withdrawn: BTreeSet<InstanceUid>,
     /// The replicas and jobs of each service.
     members: BTreeMap<&'a StackId, BTreeMap<&'a ServiceName, Vec<InstanceUid>>>,
+    /// What lives and left the spec, by slot.
+    pub(super) outgoing: BTreeMap<&'a Slot, Vec<InstanceUid>>,
+    fates: BTreeMap<InstanceUid, Fate>,
 }
 
 impl<'a> View<'a> {
@@ -44,6 +48,8 @@ impl<'a> View<'a> {
             ending: BTreeSet::new(),
             withdrawn: BTreeSet::new(),
             members: BTreeMap::new(),
+            outgoing: BTreeMap::new(),
+            fates: BTreeMap::new(),
         };
         observed.in_flight.iter().for_each(|step| view.mark(step));
         for (uid, instance) in &spec.instances {
@@ -52,6 +58,12 @@ impl<'a> View<'a> {
                 stack.entry(&instance.slot.service).or_default().push(*uid);
             }
         }
+        for (uid, instance) in &observed.instances {
+            if !spec.instances.contains_key(uid) && view.alive(*uid) {
+                view.outgoing.entry(&instance.birth.slot).or_default().push(*uid);
+            }
+        }
+        view.fates = parting::fates(&view);
         view
     }
 
@@ -129,7 +141,10 @@ impl<'a> View<'a> {
     pub(super) fn leaving(&self, uid: InstanceUid) -> Option<&'static str> {
         let instance = self.instance(uid).filter(|_| self.alive(uid))?;
         match self.spec.instances.get(&uid) {
-            None => Some(self.replaced(uid, instance)),
+            None => match self.fates.get(&uid)? {
+                Fate::Stays(_) => None,
+                Fate::Ends(cause) => Some(cause),
+            },
             Some(_) if !self.wanted(uid) => Some("a person asked for it to stop"),
             Some(spec) if spec.restart_nonce > instance.restart_nonce => Some("a person asked for a restart"),
             Some(spec) if shared::is_left_behind(self, spec, instance) => {
@@ -139,10 +154,18 @@ impl<'a> View<'a> {
         }
     }
 
-    fn replaced(&self, uid: InstanceUid, instance: &Instance) -> &'static str {
-        let slot = &instance.birth.slot;
-        let replaced = self.spec.instances.iter().any(|(other, spec)| *other != uid && spec.slot == *slot);
-        if replaced { "it is replaced" } else { "it is no longer wanted" }
+    /// What instances do that left the spec and are not to end yet.
+    pub(super) fn partings(&self) -> Vec<(InstanceUid, Parting)> {
+        let staying = self.fates.iter().filter_map(|(uid, fate)| match fate {
+            Fate::Stays(parting) => Some((*uid, *parting)),
+            Fate::Ends(_) => None,
+        });
+        staying.collect()
+    }
+
+    /// It has the traffic of its slot until its successor is ready.
+    pub(super) fn serves(&self, uid: InstanceUid) -> bool {
+        self.fates.get(&uid) == Some(&Fate::Stays(Parting::Serves))
     }
 
     /// What should become of an instance that exists and doesn't run.
@@ -168,6 +191,37 @@ impl<'a> View<'a> {
     pub(super) fn name(&self, slot: &Slot, spec: Option<&InstanceSpec>) -> String {
         let given = spec.and_then(|spec| self.template(spec)).and_then(|t| t.service.container_name.clone());
         given.unwrap_or_else(|| slot.container_name())
+    }
+
+    /// The name that people know an existing instance by: that of its slot, as its successor has it when it left the spec.
+    pub(super) fn known_as(&self, uid: InstanceUid, instance: &Instance) -> String {
+        let slot = &instance.birth.slot;
+        let heir = || self.spec.instances.values().find(|spec| spec.slot == *slot);
+        self.name(slot, self.spec.instances.get(&uid).or_else(heir))
+    }
+
+    /// Whether the names of its slot lead to an instance: not while another of the slot has the traffic.
+    pub(super) fn names(&self, uid: InstanceUid) -> bool {
+        let Some(instance) = self.instance(uid) else { return true };
+        if instance.birth.kind != InstanceKind::Replica {
+            return true;
+        }
+        let outgoing = self.outgoing.get(&instance.birth.slot).map_or(&[][..], Vec::as_slice);
+        let serving = outgoing.iter().find(|other| self.serves(**other));
+        match (serving, self.spec.instances.contains_key(&uid)) {
+            (Some(serving), _) => *serving == uid,
+            (None, true) => true,
+            (None, false) => !self.has_heir(&instance.birth.slot) && outgoing.first() == Some(&uid),
+        }
+    }
+
+    /// Whether an instance of the spec runs, or starts, in this slot.
+    fn has_heir(&self, slot: &Slot) -> bool {
+        self.members(&slot.stack, &slot.service).iter().any(|uid| {
+            let runs = self.instance(*uid).is_some_and(|seen| matches!(seen.life, Life::Running { .. }));
+            self.spec.instances.get(uid).is_some_and(|spec| spec.slot == *slot)
+                && (runs || self.starting(*uid))
+        })
     }
 
     /// Whether it exists as a whole: laid out, and not being made or removed.

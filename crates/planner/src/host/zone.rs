@@ -112,12 +112,13 @@ fn name_services(zone: &mut Zone, view: &View<'_>, traffic: &Traffic<'_>) {
 
 fn name_instance(zone: &mut Zone, view: &View<'_>, uid: InstanceUid, instance: &Instance) {
     let slot = &instance.birth.slot;
-    let known_as = view.name(slot, view.spec.instances.get(&uid));
+    let known_as = view.known_as(uid, instance);
     for (id, addresses) in &instance.birth.addresses {
         let Some(network) = zone.networks.get_mut(id) else { continue };
-        let mut names = vec![slot.short(), slot.container_name(), uid.short()];
-        if !names.contains(&known_as) {
-            names.push(known_as.clone());
+        let mut names = BTreeSet::from([uid.short()]);
+        // The names of a slot lead to one instance, the one that has its traffic.
+        if view.names(uid) {
+            names.extend([slot.short(), slot.container_name(), known_as.clone()]);
         }
         for name in names {
             network.name(id, &name, addresses, false);
@@ -132,7 +133,7 @@ fn name_hosts(zone: &mut Zone, view: &View<'_>) {
     let mut hosts: BTreeMap<(&NetworkId, String), Vec<IpAddr>> = BTreeMap::new();
     for (uid, instance) in &view.observed.instances {
         if named(view, *uid, instance) {
-            for name in host_names(view, instance) {
+            for name in instance.birth.host_names.iter().filter(|_| view.names(*uid)) {
                 for (id, addresses) in &instance.birth.addresses {
                     hosts.entry((id, name.clone())).or_default().extend(addresses);
                 }
@@ -144,16 +145,6 @@ fn name_hosts(zone: &mut Zone, view: &View<'_>) {
             network.name_where_free(id, &name, &addresses);
         }
     }
-}
-
-/// In lower case: DNS tells no cases apart, and several instances may have one host name.
-fn host_names(view: &View<'_>, instance: &Instance) -> BTreeSet<String> {
-    let template = view.spec.templates.get(&instance.birth.template);
-    let Some(service) = template.map(|template| &template.service) else { return BTreeSet::new() };
-    let host = service.hostname.as_ref().map(|host| host.trim_end_matches('.').to_ascii_lowercase());
-    let Some(host) = host.filter(|host| !host.is_empty()) else { return BTreeSet::new() };
-    let whole = service.domainname.as_ref().map(|domain| format!("{host}.{}", domain.to_ascii_lowercase()));
-    whole.into_iter().chain([host]).collect()
 }
 
 fn client(view: &View<'_>, uid: InstanceUid, instance: &Instance) -> Option<ZoneClient> {

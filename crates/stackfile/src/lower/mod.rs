@@ -13,6 +13,7 @@ mod networks;
 mod process;
 mod propagation;
 mod resources;
+mod rollout;
 mod security;
 mod targets;
 
@@ -130,6 +131,8 @@ impl<'a> Lowering<'a> {
         let restart = process::restart(&mut at);
         let logs = process::logs(&mut at);
         let ports = networks::ports(&mut at);
+        let rollout = rollout::rollout(&mut at);
+        let expose = rollout::expose(&mut at);
         let security = security::security(&mut at, self.project, self.reader);
         let network_mode = networks::mode(&mut at);
         let attachments = networks::attachments(&mut at);
@@ -169,7 +172,9 @@ impl<'a> Lowering<'a> {
             stop_signal: at.text("stop_signal"),
             stop_grace_period: at.duration("stop_grace_period").unwrap_or(process::GRACE_PERIOD),
             attach: at.flag_or("attach", true),
-            update_order: process::update_order(&at),
+            update_order: rollout::update_order(&at),
+            rollout,
+            expose,
             mounts: Vec::new(),
             networks: attachments,
             network_mode,

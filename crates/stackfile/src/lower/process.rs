@@ -5,9 +5,7 @@ use crate::node::{Node, Value};
 use crate::source::Span;
 use crate::syntax::{bytes, duration};
 use crate::trail::Action;
-use hoist_model::{
-    Condition, EnvValue, HealthTest, Healthcheck, LogPolicy, PullPolicy, RestartPolicy, UpdateOrder,
-};
+use hoist_model::{Condition, EnvValue, HealthTest, Healthcheck, LogPolicy, PullPolicy, RestartPolicy};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -180,14 +178,6 @@ fn refresh(at: &mut Attributes<'_, '_>) -> PullPolicy {
             );
             PullPolicy::Always
         }
-    }
-}
-
-pub(super) fn update_order(at: &Attributes<'_, '_>) -> UpdateOrder {
-    match at.text("deploy.update_config.order").as_deref() {
-        Some("start-first") => UpdateOrder::StartFirst,
-        Some("stop-first") => UpdateOrder::StopFirst,
-        _ => UpdateOrder::Safe,
     }
 }
 

@@ -25,6 +25,10 @@ static SERVICE: Record = record(
         field("rootfs", TEXT),
         field("oci", Shape::Either(&[TEXT, Shape::Record(&LAYOUT)])),
         field("expose", Shape::Either(&[one_of!(&["public", "local"]), TEXTS])),
+        field("drain", TEXT),
+        field("drain-signal", TEXT),
+        field("ready", TEXT),
+        field("shared-writes", FLAG),
     ],
 );
 

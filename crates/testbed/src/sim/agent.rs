@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use hoist_model::{InstanceUid, Moment};
-use hoist_planner::host::{HostLoop, Prober, Probing};
+use hoist_planner::host::{HostLoop, Prober, Probing, Watching};
 
 /// A running agent.
 #[derive(Debug)]
 pub(super) struct Agent {
     pub(super) host: HostLoop,
     pub(super) probers: BTreeMap<InstanceUid, (u32, Prober)>,
+    /// What sockets are looked at for.
+    pub(super) watched: BTreeMap<InstanceUid, Watching>,
     /// The last `WakeAt`.
     pub(super) wake: Option<Moment>,
     pub(super) keeper: bool,
@@ -17,7 +19,7 @@ pub(super) struct Agent {
 
 impl Agent {
     pub(super) fn new(host: HostLoop) -> Self {
-        Self { host, probers: BTreeMap::new(), wake: None, keeper: true }
+        Self { host, probers: BTreeMap::new(), watched: BTreeMap::new(), wake: None, keeper: true }
     }
 
     /// Takes over the runs to probe. Returns those that are new, with when their first probe is due.

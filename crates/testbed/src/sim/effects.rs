@@ -29,6 +29,7 @@ impl World {
                 host::Effect::PublishZone(_) => {}
                 host::Effect::Warn(text) => self.note(text),
                 host::Effect::Probe(wanted) => self.probe(&wanted),
+                host::Effect::Watch(wanted) => self.watch(wanted),
                 host::Effect::Report(report) => self.send_report(report),
                 host::Effect::WakeAt(moment) => self.wake_host(moment),
             }
@@ -143,6 +144,30 @@ impl World {
         let Some(agent) = &mut self.agent else { return };
         for (uid, attempt, due) in agent.probe(wanted) {
             self.later(due.since(&now).unwrap_or_default(), Event::Probe { uid, attempt });
+        }
+    }
+
+    pub(super) fn watch(&mut self, wanted: BTreeMap<InstanceUid, host::Watching>) {
+        let now = self.now().moment;
+        let Some(agent) = &mut self.agent else { return };
+        let new: Vec<_> = wanted.iter().filter(|(uid, w)| agent.watched.get(uid) != Some(w)).collect();
+        let new: Vec<_> = new.into_iter().map(|(uid, w)| (*uid, w.clone())).collect();
+        agent.watched = wanted;
+        for (uid, watching) in new {
+            let attempt = watching.attempt;
+            match watching.look {
+                host::Look::Listeners { .. } => {
+                    let service = self.kernel.runs.get(&uid).map(|run| run.slot.service.clone());
+                    let after = service.map(|service| self.behaviour(&service).healthy_after);
+                    if let Some(after) = after.filter(|after| *after < Duration::from_secs(1000)) {
+                        self.later(after, Event::Listens { uid, attempt });
+                    }
+                }
+                host::Look::Connections { from, .. } => {
+                    let rest = self.rng.duration(Duration::from_secs(2));
+                    self.later(from.since(&now).unwrap_or_default() + rest, Event::Idle { uid, attempt });
+                }
+            }
         }
     }
 

@@ -17,6 +17,8 @@ pub(super) enum Event {
     Step { step: Step, spec: HostSpec, fails: bool, late: bool },
     Exit { uid: InstanceUid, attempt: u32, exit: Exit },
     Probe { uid: InstanceUid, attempt: u32 },
+    Listens { uid: InstanceUid, attempt: u32 },
+    Idle { uid: InstanceUid, attempt: u32 },
     HostTimer(Moment),
     ClusterTimer,
     Fabric { number: u64, wanted: Box<FabricWanted>, fails: bool },
@@ -54,6 +56,8 @@ impl World {
             Event::Exit { .. } => boot,
             Event::Step { .. }
             | Event::Probe { .. }
+            | Event::Listens { .. }
+            | Event::Idle { .. }
             | Event::HostTimer(_)
             | Event::Fabric { .. }
             | Event::KeeperBack => boot && agent,
@@ -74,6 +78,8 @@ impl World {
             }
             Event::Exit { uid, attempt, exit } => self.exit_happens(uid, attempt, exit),
             Event::Probe { uid, attempt } => self.probe_happens(uid, attempt),
+            Event::Listens { uid, attempt } => self.listens_happens(uid, attempt),
+            Event::Idle { uid, attempt } => self.tell_host(host::Input::Idle { uid, attempt }),
             Event::HostTimer(at) => {
                 if self.agent.as_ref().is_some_and(|agent| agent.wake == Some(at)) {
                     self.tell_host(host::Input::Timer);
@@ -157,8 +163,13 @@ impl World {
         late: bool,
     ) -> host::StepResult {
         let keeper = self.agent.as_ref().is_none_or(|agent| agent.keeper);
-        let needs_keeper =
-            matches!(step, Step::StartInstance { .. } | Step::SignalInstance { .. } | Step::KillInstance(_));
+        let needs_keeper = matches!(
+            step,
+            Step::StartInstance { .. }
+                | Step::SignalInstance { .. }
+                | Step::DrainInstance { .. }
+                | Step::KillInstance(_)
+        );
         if fails || needs_keeper && !keeper {
             // A keeper may have launched it and been killed before it said so; its successor finds it running.
             if !fails && matches!(step, Step::StartInstance { .. }) && self.rng.chance(500) {
@@ -243,6 +254,15 @@ impl World {
         if let Some(health) = changed {
             self.tell_host(host::Input::Probed { uid, attempt, health, probe: None });
         }
+    }
+
+    /// A program listens where its service says, once it is as far as to be healthy.
+    pub(super) fn listens_happens(&mut self, uid: InstanceUid, attempt: u32) {
+        let Some(agent) = &self.agent else { return };
+        let Some(instance) = agent.host.observed().instances.get(&uid) else { return };
+        let declared = &instance.birth.handover;
+        let ports = declared.targets().union(&declared.expose).copied().collect();
+        self.tell_host(host::Input::Listens { uid, attempt, ports });
     }
 
     /// What the dead agent had begun has come about, or never will: the next one finds either.

@@ -1,11 +1,13 @@
 //! The simulated host itself: processes, networks, volumes, as they really are. Checks, at each change, what must never
-//! be: two runs in one slot, two runs with one address, a network pulled from under a run.
+//! be: two runs in one slot that may not overlap, two runs with one address, a network pulled from under a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use hoist_model::{Exit, HostSpec, InstanceUid, Moment, NetworkId, NetworkReport, Slot, VolumeId};
+use hoist_planner::claims::Source;
 use hoist_planner::host::{Adopted, Process, Step};
+use hoist_planner::rollout::Handover;
 
 /// One run of an instance.
 #[derive(Debug, Clone)]
@@ -23,6 +25,7 @@ pub struct Run {
     /// It was told to end, and must get no new connection.
     pub(super) spared: bool,
     pub(super) addresses: BTreeMap<NetworkId, Vec<IpAddr>>,
+    writes: BTreeSet<Source>,
 }
 
 /// What really is.
@@ -99,6 +102,7 @@ impl Kernel {
             Step::StartInstance { .. }
             | Step::AttachInstance(_)
             | Step::SignalInstance { .. }
+            | Step::DrainInstance { .. }
             | Step::KillInstance(_)
             | Step::ClearInstance(_) => {}
         }
@@ -129,8 +133,12 @@ impl Kernel {
         if !self.laid_out.contains(&uid) {
             return Err(format!("{} launched before it was laid out", wanted.slot));
         }
+        let handover = spec.templates.get(&wanted.template).map(|template| Handover::of(template));
+        let handover = handover.unwrap_or_default();
+        let reached = !handover.ports.is_empty() || !handover.expose.is_empty();
+        let writes = handover.writes;
         for (other, run) in self.alive() {
-            if run.slot == wanted.slot {
+            if run.slot == wanted.slot && (!reached || !run.writes.is_disjoint(&writes)) {
                 return Err(format!("{} runs twice: {uid} and {other}", wanted.slot));
             }
             let shared = |(id, ours): (&NetworkId, &Vec<IpAddr>)| {
@@ -153,6 +161,7 @@ impl Kernel {
             ended: None,
             spared: false,
             addresses: wanted.addresses.clone(),
+            writes,
         };
         self.runs.insert(uid, run.clone());
         self.unkept.remove(&uid);

@@ -51,7 +51,9 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
         (Step::AttachInstance(uid), StepContext::Instance(instance)) => {
             attach::run(host, *uid, *instance).await.map(done)
         }
-        (Step::SignalInstance { uid, signal }, _) => signal::run(host, *uid, signal).await.map(done),
+        (Step::SignalInstance { uid, signal } | Step::DrainInstance { uid, signal }, _) => {
+            signal::run(host, *uid, signal).await.map(done)
+        }
         (Step::KillInstance(uid), _) => kill(host, *uid).await.map(done),
         (Step::ClearInstance(uid), _) => clear::run(host, *uid).await.map(done),
         (Step::RemoveInstance(uid), _) => remove::run(host, *uid).await.map(done),

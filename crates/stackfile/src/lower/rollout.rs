@@ -1,0 +1,61 @@
+//! How instances of a service take each other's place: `deploy.update_config.order`, `x-hoist`, and the ports that others
+//! may expect.
+
+use super::attributes::{Attributes, read_duration};
+use crate::node::Node;
+use crate::syntax::port;
+use hoist_model::{Listener, Protocol, Rollout, UpdateOrder};
+use std::time::Duration;
+
+pub(super) fn update_order(at: &Attributes<'_, '_>) -> UpdateOrder {
+    match at.text("deploy.update_config.order").as_deref() {
+        Some("start-first") => UpdateOrder::StartFirst,
+        Some("stop-first") => UpdateOrder::StopFirst,
+        _ => UpdateOrder::Safe,
+    }
+}
+
+pub(super) fn rollout(at: &mut Attributes<'_, '_>) -> Rollout {
+    let usual = Rollout::default();
+    Rollout {
+        drain: duration(at, "x-hoist.drain").unwrap_or(usual.drain),
+        drain_signal: at.text("x-hoist.drain-signal").filter(|signal| !signal.is_empty()),
+        ready: duration(at, "x-hoist.ready").unwrap_or(usual.ready),
+        shared_writes: at.flag("x-hoist.shared-writes"),
+    }
+}
+
+fn duration(at: &mut Attributes<'_, '_>, path: &str) -> Option<Duration> {
+    let node = at.get(path)?;
+    let read = read_duration(node);
+    if read.is_none() {
+        let text = node.as_text().unwrap_or_default();
+        at.error("invalid-value", node.place(), format!("`{path}: {text}` is no duration, such as 10s"));
+    }
+    read
+}
+
+/// `expose`. Other transports than TCP and UDP reach the service all the same, but nobody can see whether it listens.
+pub(super) fn expose(at: &mut Attributes<'_, '_>) -> Vec<Listener> {
+    let mut listeners = Vec::new();
+    for node in at.list("expose") {
+        let text = node
+            .as_text()
+            .map_or_else(|| super::attributes::int(node).map(|n| n.to_string()), |t| Some(t.to_owned()));
+        let Some(text) = text else { continue };
+        match port::parse(&text) {
+            Ok(ports) => listeners.extend(ports.iter().filter_map(listener)),
+            Err(why) => at.error("invalid-port", Node::place(node), why),
+        }
+    }
+    listeners
+}
+
+fn listener(port: &port::Port) -> Option<Listener> {
+    let protocol = match port.protocol.as_str() {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        _ => return None,
+    };
+    Some(Listener { port: port.target, protocol })
+}
