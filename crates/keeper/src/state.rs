@@ -29,6 +29,7 @@ pub(crate) struct Record {
     pub(crate) identity: ProcessIdentity,
     pub(crate) stdio: StdioSpec,
     pub(crate) log: Option<LogSpec>,
+    #[serde(default)]
     pub(crate) cgroup_dirs: Vec<PathBuf>,
     /// Whether the keeper's end of stdin is to be open.
     #[serde(default)]
@@ -51,6 +52,7 @@ pub(crate) struct Found {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Begun {
     pub(crate) key: Key,
+    #[serde(default)]
     pub(crate) cgroup_dirs: Vec<PathBuf>,
 }
 
@@ -207,10 +209,13 @@ fn remove_if_there(removed: io::Result<()>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use hoist_goldens::Golden;
+    use hoist_runtime::cgroup::{Anchor, CgroupPath};
     use hoist_runtime::identity::Exit;
 
     use super::*;
-    use crate::stdio::StdioKind;
+    use crate::segments::Limits;
+    use crate::stdio::{StdioKind, WindowSize};
 
     fn record(key: &str, attempt: u32) -> Record {
         Record {
@@ -246,6 +251,37 @@ mod tests {
 
     fn begun(key: &str) -> Begun {
         Begun { key: Key::new(key).unwrap(), cgroup_dirs: vec!["/sys/fs/cgroup/x".into()] }
+    }
+
+    fn golden(name: &str) -> Golden {
+        Golden::new(env!("CARGO_MANIFEST_DIR"), name)
+    }
+
+    fn holds<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, value: &T) {
+        golden(name).is_written_for(value);
+        golden(name).reads_as(value);
+        golden(name).bends_as_ever::<T>();
+    }
+
+    #[test]
+    fn records_of_former_releases_are_read_and_come_to_the_same_values() {
+        let full = Record {
+            identity: ProcessIdentity {
+                pidfd_inode: Some(9),
+                cgroup: Some(CgroupPath::new(Anchor::Root, "hoist/a").unwrap()),
+                ..record("web-1", 3).identity
+            },
+            log: Some(LogSpec { dir: "/i/log".into(), limits: Limits::default() }),
+            cgroup_dirs: vec!["/sys/fs/cgroup/x".into()],
+            stdin_open: true,
+            ..record("web-1", 3)
+        };
+        holds("v1/instance.json", &full);
+        let terminal = StdioKind::Terminal(WindowSize { rows: 24, columns: 80 });
+        let stdio = StdioSpec { kind: terminal, ..full.stdio.clone() };
+        holds("v1/instance-terminal.json", &Record { stdio, ..record("web-1", 3) });
+        holds("v1/launch.json", &begun("web-1"));
+        holds("v1/exit.json", &ExitRecord { core_dumped: true, oom_killed: true, ..exit("web-1", 3) });
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{Generation, NetworkId, ServiceName, StackId};
 
 /// Service addresses, and backends on other hosts. The agent adds its own instances itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Endpoints {
     /// A version of its own.
     pub generation: Generation,
@@ -30,6 +31,7 @@ pub struct ServiceKey {
 
 /// A service's address in one network.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ServiceAddress {
     /// The service addresses; empty for `dnsrr`.
     pub addresses: Vec<IpAddr>,

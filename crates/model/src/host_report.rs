@@ -7,7 +7,8 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BootId, Exit, Generation, HostId, InstanceKind, InstanceUid, Listener, Moment, NetworkId, Parting, Port,
+    BootId, Exit, Generation, Guards, HostId, InstanceKind, InstanceUid, Listener, Moment, NetworkId,
+    Parting, Port,
     ProbeRecord, Revision, Slot, TemplateHash, VolumeId, WallTime,
 };
 
@@ -36,6 +37,9 @@ pub struct HostReport {
     pub failures: Vec<Failure>,
     /// When this was seen.
     pub seen_at: Moment,
+    /// How it guards what is started now.
+    #[serde(default)]
+    pub guards: Guards,
 }
 
 /// One instance as seen.
@@ -90,6 +94,9 @@ pub struct InstanceReport {
     /// The ports it listens on for others, as last seen.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub listening: BTreeSet<Listener>,
+    /// How its last run is guarded.
+    #[serde(default)]
+    pub guards: Guards,
 }
 
 /// Where an instance stands.

@@ -16,6 +16,7 @@ use crate::{
 
 /// Everything that one host should run. An agent refuses an older generation, and the same one with other content.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct HostSpec {
     /// The version.
     pub generation: Generation,
@@ -30,12 +31,12 @@ pub struct HostSpec {
     /// Volumes that a person asked to remove, with their data.
     pub removed_volumes: Vec<VolumeId>,
     /// Stacks whose instances a person gave another time to end than their own grace period (`-t`).
-    #[serde(default)]
     pub stop_grace: BTreeMap<StackId, Duration>,
 }
 
 /// A service's definition with its image settled: all that instances of it have in common.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Template {
     /// The lowered service.
     pub service: Service,
@@ -63,14 +64,19 @@ pub struct InstanceSpec {
     /// Run or stay stopped.
     pub run: WantedRun,
     /// Restart policy; not part of the template, since a change recreates nothing.
+    #[serde(default)]
     pub restart: RestartPolicy,
     /// Raised by a person's `restart`.
+    #[serde(default)]
     pub restart_nonce: u64,
     /// Raised by a person's `up` or `start`: an ended instance starts once per raise.
+    #[serde(default)]
     pub start_nonce: u64,
     /// What must hold on this host before it starts; at boot, after a crash and at redeploy alike.
+    #[serde(default)]
     pub gates: Vec<Gate>,
     /// Addresses chosen for it, by network.
+    #[serde(default)]
     pub addresses: BTreeMap<NetworkId, Vec<IpAddr>>,
 }
 
@@ -99,10 +105,11 @@ pub struct Gate {
 }
 
 /// `depends_on.condition`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// It has been started.
+    #[default]
     ServiceStarted,
     /// Its health check passes.
     ServiceHealthy,
@@ -121,7 +128,8 @@ impl fmt::Display for Condition {
 }
 
 /// A network on the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NetworkSpec {
     /// Stacks that refer to it; it goes when none does.
     pub users: Vec<StackId>,
@@ -132,12 +140,13 @@ pub struct NetworkSpec {
     /// No way to the outside.
     pub internal: bool,
     /// Instances may send whatever they like.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unchecked: bool,
 }
 
 /// A volume on the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct VolumeSpec {
     /// The stack that declares it; none when it is only referred to as external.
     pub owner: Option<StackId>,

@@ -335,8 +335,9 @@ impl fmt::Display for Revision {
 /// Version of one host's spec. Ordered by store incarnation, then leader term, then count, so that neither a deposed
 /// leader nor a restored backup can overtake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Generation {
-    /// Raised when a store is created or restored.
+    /// Raised when a store takes over from a newer one, as after restoring a backup.
     pub incarnation: u64,
     /// Raised with every new leader.
     pub term: u64,

@@ -25,6 +25,13 @@ pub enum ImageSource {
     Rootfs(PathBuf),
 }
 
+impl Default for ImageSource {
+    /// No image: the name of none.
+    fn default() -> Self {
+        Self::Reference(String::new())
+    }
+}
+
 impl fmt::Display for ImageSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -79,7 +86,8 @@ pub struct ImageConfig {
 }
 
 /// An image as one revision uses it: settled once, by digest.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ResolvedImage {
     /// What the file named.
     pub source: ImageSource,

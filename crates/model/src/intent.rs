@@ -20,8 +20,10 @@ pub struct Intent {
     /// `--scale`, until the next `up`.
     pub replicas: Option<u32>,
     /// Raised by `restart`: each instance is stopped and started once per raise.
+    #[serde(default)]
     pub restart_nonce: u64,
     /// Raised by `up` and `start` when instances have ended: those are started once per raise, running ones stay.
+    #[serde(default)]
     pub start_nonce: u64,
 }
 
@@ -48,18 +50,20 @@ pub struct StackRevision {
     /// The lowered file.
     pub stack: Stack,
     /// Each service's image, settled.
+    #[serde(default)]
     pub images: BTreeMap<ServiceName, ResolvedImage>,
     /// When it was put.
+    #[serde(default)]
     pub created: WallTime,
 }
 
 /// A stack as wanted: intents, and the revisions that they name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct WantedStack {
     /// The revisions that some intent names, and the newest.
     pub revisions: BTreeMap<Revision, Arc<StackRevision>>,
     /// Images of the last revisions that are gone, the newest last: what a person may go back to.
-    #[serde(default)]
     pub past_images: Vec<BTreeSet<Digest>>,
     /// One for each service that is or was in the file and is not gone yet.
     pub intents: BTreeMap<ServiceName, Intent>,
@@ -70,12 +74,12 @@ pub struct WantedStack {
     /// `down` was asked: networks go too, and volumes when the flag is set.
     pub removal: Option<Removal>,
     /// How long instances may take to end, in place of their own grace period (`-t`). Until the next request.
-    #[serde(default)]
     pub stop_grace: Option<Duration>,
 }
 
 /// What `down` should remove besides instances and networks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Removal {
     /// `-v`: the stack's volumes as well.
     pub volumes: bool,

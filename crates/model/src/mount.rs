@@ -14,6 +14,7 @@ pub struct Mount {
     /// What appears there.
     pub kind: MountKind,
     /// Mounted read-only.
+    #[serde(default)]
     pub read_only: bool,
     /// Further mount options, as mount(8) names them (`noexec`, `nosuid`, …).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -29,10 +30,12 @@ pub enum MountKind {
         /// The path on the host.
         source: PathBuf,
         /// Make a missing source as a folder.
+        #[serde(default)]
         create: bool,
         /// Mount propagation by the kernel's name (`rprivate`, `rshared`, …), when declared.
         propagation: Option<String>,
         /// Take the mounts below the source along.
+        #[serde(default)]
         recursive: bool,
         /// Of a read-only mount: leave the mounts below it as they are.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -45,6 +48,7 @@ pub enum MountKind {
         /// A folder inside it.
         subpath: Option<PathBuf>,
         /// Don't copy what the image has at the target into an empty volume.
+        #[serde(default)]
         no_copy: bool,
     },
     /// A volume of this one instance, removed with it.
@@ -56,12 +60,15 @@ pub enum MountKind {
         /// The bytes, read as the user.
         content: Vec<u8>,
         /// Owner.
+        #[serde(default)]
         uid: u32,
         /// Group.
+        #[serde(default)]
         gid: u32,
         /// Permission bits.
         mode: u32,
         /// Redact in everything printed.
+        #[serde(default)]
         sensitive: bool,
     },
 }

@@ -14,6 +14,7 @@ pub struct ProbeRecord {
     /// Its exit status; -1 when it could not be run or took too long, and then `output` says so first.
     pub exit_code: i32,
     /// What it wrote, at most [`ProbeRecord::OUTPUT`] bytes; what is no UTF-8 is replaced.
+    #[serde(default)]
     pub output: String,
 }
 

@@ -5,15 +5,15 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     Attachment, EndpointMode, ImageSource, Listener, Mount, NetworkMode, NetworkName, Port, PullPolicy,
-    Resources, Rollout, Seccomp, ServiceName, TemplateHash,
+    Resources, Rollout, Seccomp, ServiceName,
 };
 
 /// A service of a stack. Defaults are applied; names of networks are keys of [`crate::Stack::networks`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Service {
     /// The base of its file system.
     pub image: ImageSource,
@@ -79,13 +79,13 @@ pub struct Service {
     /// `security_opt: no-new-privileges`.
     pub no_new_privileges: bool,
     /// `security_opt: seccomp`.
-    #[serde(default, skip_serializing_if = "Seccomp::is_usual")]
+    #[serde(skip_serializing_if = "Seccomp::is_usual")]
     pub seccomp: Seccomp,
     /// `security_opt: apparmor`, a profile of the host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub apparmor: Option<String>,
     /// `security_opt: systempaths=unconfined`: no part of `/proc` and `/sys` is hidden or read-only.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub open_system_paths: bool,
     /// `privileged`.
     pub privileged: bool,
@@ -112,35 +112,74 @@ pub struct Service {
     /// `deploy.update_config.order`.
     pub update_order: UpdateOrder,
     /// What `x-hoist` says about rollouts.
-    #[serde(default, skip_serializing_if = "Rollout::is_usual")]
+    #[serde(skip_serializing_if = "Rollout::is_usual")]
     pub rollout: Rollout,
+    /// Stands for what a later release adds and what decides recreation.
+    #[cfg(test)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deciding: Option<String>,
+    /// Stands for what a later release adds and what can be changed around a running instance.
+    #[cfg(test)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) aside: bool,
 }
 
-impl Service {
-    /// Digest of everything that decides recreation: all but what can change around a running instance
-    /// (replicas, dependencies, restart policy, pull policy, grace period, attachment of logs, how it is rolled out).
-    ///
-    /// # Panics
-    /// Never: the type holds nothing that JSON can't hold.
-    #[must_use]
-    pub fn recreation_hash(&self) -> TemplateHash {
-        let mut essence = self.clone();
-        essence.replicas = 1;
-        essence.depends_on.clear();
-        essence.pull_policy = PullPolicy::default();
-        essence.restart = RestartPolicy::No;
-        essence.stop_grace_period = Duration::ZERO;
-        essence.attach = true;
-        essence.update_order = UpdateOrder::default();
-        essence.rollout = Rollout::default();
-        essence.expose.clear();
-        essence.endpoint_mode = EndpointMode::default();
-        if let Some(check) = &mut essence.healthcheck {
-            // Only how soon a check is probed at the start hangs on whether it is declared.
-            check.start_interval.get_or_insert(Healthcheck::START_INTERVAL);
+impl Default for Service {
+    /// A service of which the file says nothing, and that has no image yet.
+    fn default() -> Self {
+        Self {
+            image: ImageSource::default(),
+            pull_policy: PullPolicy::default(),
+            entrypoint: Command::default(),
+            command: Command::default(),
+            environment: BTreeMap::new(),
+            working_dir: None,
+            user: None,
+            group_add: Vec::new(),
+            hostname: None,
+            domainname: None,
+            container_name: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            ports: Vec::new(),
+            network_mode: NetworkMode::default(),
+            networks: BTreeMap::new(),
+            endpoint_mode: EndpointMode::default(),
+            expose: Vec::new(),
+            extra_hosts: Vec::new(),
+            dns: Vec::new(),
+            dns_search: Vec::new(),
+            dns_opt: Vec::new(),
+            mounts: Vec::new(),
+            depends_on: BTreeMap::new(),
+            healthcheck: None,
+            restart: RestartPolicy::default(),
+            replicas: 1,
+            resources: Resources::default(),
+            cap_add: Vec::new(),
+            cap_drop: Vec::new(),
+            no_new_privileges: false,
+            seccomp: Seccomp::default(),
+            apparmor: None,
+            open_system_paths: false,
+            privileged: false,
+            read_only: false,
+            init: false,
+            tty: false,
+            stdin_open: false,
+            sysctls: BTreeMap::new(),
+            devices: Vec::new(),
+            stop_signal: None,
+            stop_grace_period: Duration::from_secs(10),
+            attach: true,
+            logs: LogPolicy::default(),
+            update_order: UpdateOrder::default(),
+            rollout: Rollout::default(),
+            #[cfg(test)]
+            deciding: None,
+            #[cfg(test)]
+            aside: false,
         }
-        let text = serde_json::to_vec(&essence).expect("a service holds only what JSON can hold");
-        TemplateHash::from_bytes(Sha256::digest(text).into())
     }
 }
 
@@ -156,7 +195,8 @@ pub enum Command {
 }
 
 /// A value of the environment. Sensitive ones are redacted in everything that Hoist prints but `config`.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EnvValue {
     /// The value.
     pub value: String,
@@ -178,6 +218,7 @@ impl From<&str> for EnvValue {
 
 /// What must be true of another service first. Compose specification, `depends_on`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Dependency {
     /// The condition to wait for.
     pub condition: crate::Condition,
@@ -185,6 +226,13 @@ pub struct Dependency {
     pub restart: bool,
     /// A missing dependency is an error, not a warning.
     pub required: bool,
+}
+
+impl Default for Dependency {
+    /// The short form of `depends_on`.
+    fn default() -> Self {
+        Self { condition: crate::Condition::default(), restart: false, required: true }
+    }
 }
 
 /// `restart`.
@@ -207,6 +255,7 @@ pub enum RestartPolicy {
 
 /// `healthcheck`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Healthcheck {
     /// What to run.
     pub test: HealthTest,
@@ -220,7 +269,7 @@ pub struct Healthcheck {
     pub start_period: Duration,
     /// Time between two probes during the start period; when not declared, [`Healthcheck::START_INTERVAL`], and probes
     /// that can only succeed come earlier.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub start_interval: Option<Duration>,
 }
 
@@ -259,6 +308,7 @@ impl Default for Healthcheck {
 
 /// How much of an instance's output is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LogPolicy {
     /// Keep nothing at all (`driver: none`).
     pub disabled: bool,

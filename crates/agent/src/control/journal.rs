@@ -221,7 +221,21 @@ fn compact(path: &Path, kept: &Kept) -> io::Result<(File, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use hoist_goldens::Golden;
+
     use super::*;
+
+    #[test]
+    fn journals_of_former_releases_are_read() {
+        let planner = concat!(env!("CARGO_MANIFEST_DIR"), "/../planner");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.json");
+        std::fs::write(&path, Golden::new(planner, "v1/journal.jsonl").bytes()).unwrap();
+        let journal = Journal::open(path).unwrap();
+        assert_eq!(journal.kept().daemon, Some((6, BootId("b0075".into()))));
+        assert_eq!(journal.kept().instances.len(), 6, "seven were made and one is gone");
+        assert_eq!(journal.kept().runs().len(), 1);
+    }
 
     fn daemon(epoch: u64) -> JournalEntry {
         JournalEntry::Daemon { epoch, boot: BootId("b".into()) }

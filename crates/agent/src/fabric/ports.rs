@@ -66,7 +66,7 @@ impl Reservation {
 }
 
 /// What the keeper's name for a reservation says.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Label {
     key: PublishKey,
     port: u16,
@@ -182,4 +182,33 @@ fn reserve(port: &Port) -> Result<Reservation, StepError> {
         reservation.sockets.push(socket);
     }
     Ok(reservation)
+}
+
+#[cfg(test)]
+mod tests {
+    use hoist_goldens::Golden;
+    use hoist_model::Protocol;
+
+    use super::*;
+
+    /// The keeper holds names that an earlier release gave.
+    #[test]
+    fn labels_of_former_releases_are_read() {
+        let key = PublishKey {
+            stack: "shop@pr-12".parse().unwrap(),
+            service: "web".parse().unwrap(),
+            port: Port {
+                host_ip: Some([127, 0, 0, 1].into()),
+                published: Some(8080),
+                target: 80,
+                protocol: Protocol::Tcp,
+            },
+            instance: Some(hoist_model::InstanceUid::from_bytes([1; 16])),
+        };
+        let label = Label { key, port: 8080 };
+        let golden = Golden::new(env!("CARGO_MANIFEST_DIR"), "v1/port-label.json");
+        golden.is_written_for(&label);
+        golden.reads_as(&label);
+        golden.bends_as_ever::<Label>();
+    }
 }

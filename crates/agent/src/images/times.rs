@@ -20,7 +20,7 @@ pub(super) struct Times {
     noted: Mutex<Noted>,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Noted {
     /// By name: when its registry was asked last, in seconds since 1970.
@@ -95,7 +95,21 @@ pub(super) fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use hoist_goldens::Golden;
+
     use super::*;
+
+    #[test]
+    fn times_of_former_releases_are_read() {
+        let noted = Noted {
+            pulled: BTreeMap::from([("docker.io/library/nginx:1.27".to_owned(), 1_700_000_000)]),
+            used: BTreeMap::from([(Digest::of(b"id").to_string(), 1_700_000_001)]),
+        };
+        let golden = Golden::new(env!("CARGO_MANIFEST_DIR"), "v1/image-times.json");
+        golden.is_written_for(&noted);
+        golden.reads_as(&noted);
+        golden.bends_as_ever::<Noted>();
+    }
 
     #[test]
     fn times_outlive_the_agent_and_a_damaged_file() {

@@ -26,7 +26,8 @@ pub enum LayerError {
 }
 
 /// What is known of an unpacked layer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct LayerRecord {
     /// Bytes of file content.
     pub(super) bytes: u64,
@@ -121,5 +122,21 @@ impl Session<'_> {
             let input = self.store.blob(blob).map_err(|source| LayerError::Blob { layer, source })?;
             self.unpack(layer, input, progress)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hoist_goldens::Golden;
+
+    use super::*;
+
+    #[test]
+    fn records_of_former_releases_are_read_and_come_to_the_same_values() {
+        let record = LayerRecord { bytes: 1 << 20, entries: 12, implied: vec!["usr/share".to_owned()] };
+        let golden = Golden::new(env!("CARGO_MANIFEST_DIR"), "v1/layer.json");
+        golden.is_written_for(&record);
+        golden.reads_as(&record);
+        golden.bends_as_ever::<LayerRecord>();
     }
 }

@@ -76,6 +76,7 @@ pub struct Hello {
     pub versions: Versions,
     /// Whether this is the agent, to be watched and restarted. Others may talk to a keeper as well. With
     /// the agent's pidfd; without it, the one of the connecting process is looked up.
+    #[serde(default)]
     pub agent: bool,
 }
 
@@ -154,6 +155,7 @@ pub struct TakeUp {
     pub stdio: StdioSpec,
     pub log: Option<LogSpec>,
     pub cgroup: Option<CgroupPath>,
+    #[serde(default)]
     pub cgroup_dirs: Vec<PathBuf>,
 }
 
@@ -163,7 +165,9 @@ pub struct HandBack {
     pub key: Key,
     /// Whether the pidfd comes along. For an instance that has ended it tells how. Without it the exit of
     /// one in [`super::Phase::Lost`] is settled as unknown.
+    #[serde(default)]
     pub pidfd: bool,
     /// Whether the terminal's master comes along.
+    #[serde(default)]
     pub terminal: bool,
 }

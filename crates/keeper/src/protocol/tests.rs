@@ -1,4 +1,4 @@
-use expect_test::expect_file;
+use hoist_goldens::Golden;
 use hoist_runtime::identity::{Exit, ProcessIdentity};
 
 use super::*;
@@ -149,27 +149,27 @@ fn text<T: Serialize>(messages: &[T]) -> String {
     messages.iter().map(|message| serde_json::to_string(message).unwrap() + "\n").collect()
 }
 
-/// What version 1 puts on the wire. A change here breaks peers of the same version: only additions with a
+fn golden(version: u32, what: &str) -> Golden {
+    Golden::new(env!("CARGO_MANIFEST_DIR"), &format!("v{version}/{what}.jsonl"))
+}
+
+/// What the newest version puts on the wire. A change here breaks peers of the same version: only additions with a
 /// default may change it.
 #[test]
-fn version_1_is_written_as_ever() {
-    expect_file!["../../tests/protocol/v1-requests.jsonl"].assert_eq(&text(&requests()));
-    expect_file!["../../tests/protocol/v1-messages.jsonl"].assert_eq(&text(&messages()));
+fn the_newest_version_is_written_as_ever() {
+    golden(VERSION, "requests").is_text(&text(&requests()));
+    golden(VERSION, "messages").is_text(&text(&messages()));
 }
 
 /// Every version down to the oldest one spoken has such files, as its own build wrote them.
 #[test]
 fn every_version_that_is_spoken_is_understood() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protocol");
     for version in OLDEST..=VERSION {
-        let read =
-            |what: &str| std::fs::read_to_string(folder.join(format!("v{version}-{what}.jsonl"))).unwrap();
-        for line in read("requests").lines() {
-            serde_json::from_str::<Request>(line).unwrap();
-        }
-        for line in read("messages").lines() {
-            assert_ne!(serde_json::from_str::<Message>(line).unwrap(), Message::Unknown);
-        }
+        let _: Vec<Request> = golden(version, "requests").lines();
+        let messages: Vec<Message> = golden(version, "messages").lines();
+        assert!(!messages.contains(&Message::Unknown));
+        golden(version, "requests").bends_as_ever::<Vec<Request>>();
+        golden(version, "messages").bends_as_ever::<Vec<Message>>();
     }
 }
 

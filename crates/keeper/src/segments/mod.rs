@@ -41,6 +41,7 @@ impl Stream {
 
 /// How much of a stream is kept. Applies to each stream by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     /// A segment that has grown to this many bytes is closed after the line it is in. It may be longer by
     /// one line, and by 64 KiB when a line doesn't end.

@@ -33,8 +33,11 @@ struct Listing<F> {
     lock: F,
     listener: F,
     agent: Option<F>,
+    #[serde(default = "BTreeMap::new")]
     held: BTreeMap<String, Vec<F>>,
+    #[serde(default = "BTreeMap::new")]
     instances: BTreeMap<String, Handed<F>>,
+    #[serde(default = "Vec::new")]
     execs: Vec<(Key, String, i32, F)>,
 }
 
@@ -225,5 +228,31 @@ impl Keeper {
             args.iter().map(|arg| CString::new(arg.as_str())).collect::<Result<_, _>>()?;
         let variable = CString::new(format!("{VARIABLE}={}", file.as_raw_fd()))?;
         Ok(nix::unistd::execve(&program, &args, &[variable])?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hoist_goldens::Golden;
+
+    use super::*;
+
+    /// A keeper that replaces itself hands over to a later build.
+    #[test]
+    fn what_a_former_build_hands_over_is_read() {
+        let handed = Handed { pidfd: Some(7), terminal: Some(8), stdin: Some(9) };
+        let listing = Listing {
+            inherited: serde_json::from_str(r#"{"oom_score_adj":-5,"open_files":[1024,4096]}"#).unwrap(),
+            lock: 3,
+            listener: 4,
+            agent: Some(5),
+            held: BTreeMap::from([("ports".to_owned(), vec![6])]),
+            instances: BTreeMap::from([("web-1".to_owned(), handed)]),
+            execs: vec![(Key::new("web-1").unwrap(), "probe".to_owned(), 4711, 10)],
+        };
+        let golden = Golden::new(env!("CARGO_MANIFEST_DIR"), "v1/handover.json");
+        golden.is_written_for(&listing);
+        golden.is_written_for(&golden.read::<Listing<RawFd>>());
+        golden.bends_as_ever::<Listing<RawFd>>();
     }
 }

@@ -11,12 +11,12 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 /// The version of the zone file this build reads and writes. A file of another version is refused
-/// whole: half-understood names are worse than the names of a moment ago.
+/// whole: half-understood names are worse than the names of a moment ago. A later build may add what
+/// names come out right without; anything else gets another version.
 pub const FORMAT: u32 = 1;
 
 /// Everything the server answers from, as written in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Zone {
     pub format: u32,
     /// Counts the writer's changes; the server only repeats it in notices.
@@ -32,45 +32,44 @@ pub struct Zone {
 
 /// The names that everything attached to one network sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Network {
     /// Every range whose addresses are the fabric's own, those of service addresses included. A
     /// reverse question inside them is never asked upstream.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subnets: Vec<IpNetwork>,
     /// Services, instances and aliases, with and without suffix: whatever is to resolve is listed.
-    #[serde(default)]
     pub names: BTreeMap<String, Record>,
     /// The one name a reverse question gets.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub reverse: BTreeMap<IpAddr, String>,
 }
 
 /// Where one name leads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Record {
     pub addresses: Vec<IpAddr>,
     /// Start each answer one address further on (`endpoint_mode: dnsrr`).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub rotate: bool,
 }
 
 /// One asker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Instance {
     /// Every address its questions may come from.
     pub addresses: Vec<IpAddr>,
     /// Ids of the networks it is attached to. The order is the order of its answers.
     pub networks: Vec<String>,
     /// Names that lead elsewhere for this asker than for others: its own service, to itself.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub own: BTreeMap<String, Vec<IpAddr>>,
     /// Suffixes that belong to the fabric: an unknown name below them is never asked upstream.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<String>,
-    #[serde(default, skip_serializing_if = "Upstream::is_host")]
+    #[serde(skip_serializing_if = "Upstream::is_host")]
     pub upstream: Upstream,
 }
 

@@ -26,14 +26,15 @@ use crate::manifest::Descriptor;
 use crate::store::{Session, Store, StoreError};
 
 /// What a step left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Record {
     /// Nothing when the step changed no file.
     pub(crate) layer: Option<Digest>,
     /// Seconds since 1970.
     pub(crate) created: i64,
     /// The key that goes by what is read of stages, where this one goes by their layers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) thorough: Option<Digest>,
 }
 
@@ -117,5 +118,25 @@ fn read(path: &Path) -> Option<Record> {
 impl Store {
     fn builds_folder(&self) -> PathBuf {
         self.root().join("builds")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hoist_goldens::Golden;
+
+    use super::*;
+
+    #[test]
+    fn records_of_former_releases_are_read_and_come_to_the_same_values() {
+        let record = Record {
+            layer: Some(Digest::of(b"layer")),
+            created: 1_700_000_000,
+            thorough: Some(Digest::of(b"thorough")),
+        };
+        let golden = Golden::new(env!("CARGO_MANIFEST_DIR"), "v1/build-record.json");
+        golden.is_written_for(&record);
+        golden.reads_as(&record);
+        golden.bends_as_ever::<Record>();
     }
 }

@@ -26,7 +26,7 @@ fn a_broken_zone_is_told_once_and_leaves_the_old_one_in_force() {
     let mut file = ZoneFile::new(path.clone());
     Zone::new(7).write(&path).unwrap();
     assert_eq!(taken(&mut file), Some(Ok(7)));
-    for broken in ["{", r#"{"format": 2, "later": true}"#, r#"{"format": 1, "generation": 8, "nets": {}}"#] {
+    for broken in ["{", r#"{"format": 2, "later": true}"#, r#"{"format": 1, "networks": {}}"#] {
         std::fs::write(&path, broken).unwrap();
         assert!(matches!(taken(&mut file), Some(Err(_))), "{broken}");
         assert_eq!(taken(&mut file), None);

@@ -1,4 +1,5 @@
 use expect_test::expect;
+use hoist_goldens::Golden;
 
 use super::*;
 
@@ -28,8 +29,10 @@ fn what_was_written_is_read_back() {
     });
     zone.write(&path).unwrap();
     assert_eq!(Table::read(&path).unwrap().zone(), &zone);
-    expect![[r#"{"format":1,"generation":3,"listen":["10.1.0.1"],"networks":{"front":{"subnets":["10.1.0.0/24","fd00:1::/64"],"names":{"web":{"addresses":["10.9.0.1"],"rotate":true}},"reverse":{"10.1.0.2":"web-1"}}},"instances":[{"addresses":["10.1.0.2","fd00:1::2"],"networks":["front"],"own":{"web":["10.1.0.2"]},"domains":["shop.internal"],"upstream":{"servers":["192.0.2.53"]}}]}"#]]
-        .assert_eq(&std::fs::read_to_string(&path).unwrap());
+    let golden = Golden::new(env!("CARGO_MANIFEST_DIR"), "v1/zone.json");
+    golden.is_written_for(&zone);
+    golden.reads_as(&zone);
+    golden.bends_as_ever::<Zone>();
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
