@@ -5,6 +5,7 @@
 
 mod namespaces;
 mod records;
+mod restored;
 mod shared;
 
 use std::time::Duration;

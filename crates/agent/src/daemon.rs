@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use hoist_model::{HostSpec, VolumeId};
+use hoist_model::{Guards, HostId, HostSpec, VolumeId};
 use hoist_planner::cluster::{Accepted, Pool};
 use hoist_planner::host::{Adopted, HostLoop, Input, Restored, StartedBy};
 use hoist_runtime::cgroup::{Anchor, CgroupPath, Hierarchy};
@@ -277,6 +277,7 @@ fn restore(
         spec: Some(accepted.spec.clone()),
         endpoints: Some(accepted.endpoints.clone()),
         instances: kept.instances,
+        guards: Guards(hoist_runtime::defaults::GUARDS),
     };
     let spec = Arc::new(accepted.spec.clone());
     host.set_known(|known| known.spec = spec);

@@ -171,6 +171,9 @@ pub struct Up {
     /// Replace instances even if nothing about them changed
     #[arg(long)]
     pub force_recreate: bool,
+    /// Replace instances started before the last upgrade of Hoist, to apply its new security defaults
+    #[arg(long)]
+    pub refresh_guards: bool,
     /// Don't start the services that the named ones depend on
     #[arg(long)]
     pub no_deps: bool,

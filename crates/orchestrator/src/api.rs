@@ -278,6 +278,7 @@ impl ClusterApi for Orchestrator {
             scale: up.scale,
             remove_orphans: up.remove_orphans,
             force_recreate: up.force_recreate,
+            refresh_guards: up.refresh_guards,
             no_start: up.no_start,
             wait: up.wait,
             pull: up.pull,

@@ -121,8 +121,8 @@ pub(crate) fn refill(store: &dyn StateStore, restored: &Restored) -> Result<(), 
     Ok(commit(store, encode(LEADERSHIP, &restored.leadership))?)
 }
 
-/// A new store gets an incarnation of its own, from the clock of its making: a store restored from a backup keeps
-/// its incarnation, and the term goes on.
+/// The next term of the store's incarnation; a new store has the first. That a store was restored from a backup can't
+/// be seen in it: the host tells, and `planner` then raises the incarnation.
 fn next_leadership(last: Generation) -> Generation {
     let incarnation = if last.incarnation == 0 { 1 } else { last.incarnation };
     Generation { incarnation, term: last.term + 1, n: 0 }
@@ -176,6 +176,12 @@ pub(crate) fn store(store: &dyn StateStore, change: &StoreChange) -> Result<(), 
     if let Some(record) = &change.record {
         writes.extend(encode(RECORD, record));
     }
+    if let Some(leadership) = change.leadership {
+        tracing::warn!(
+            "the store is older than what the host has accepted, as after restoring a backup: leading on as {leadership}"
+        );
+        writes.extend(encode(LEADERSHIP, &leadership));
+    }
     Ok(commit(store, writes)?)
 }
 
@@ -217,7 +223,13 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::io::{Read, Write as _};
+    use std::path::Path;
 
+    use flate2::Compression;
+    use flate2::read::GzDecoder;
+    use flate2::write::GzEncoder;
+    use hoist_goldens::Golden;
     use hoist_model::{HostSpec, VolumeId};
 
     use super::*;
@@ -228,6 +240,80 @@ mod tests {
             (0..volumes).map(|n| VolumeId::new(format!("volume-number-{n}")).unwrap()).collect();
         let spec = HostSpec { removed_volumes, ..HostSpec::default() };
         StoreChange { specs: BTreeMap::from([(HostId::new("h").unwrap(), spec)]), ..StoreChange::default() }
+    }
+
+    fn golden(name: &str) -> Golden {
+        Golden::new(env!("CARGO_MANIFEST_DIR"), name)
+    }
+
+    /// The documents of the other crates' golden files, as one store.
+    fn everything() -> StoreChange {
+        let of = |krate: &str, name: &str| {
+            Golden::new(&format!("{}/../{krate}", env!("CARGO_MANIFEST_DIR")), name)
+        };
+        let host = HostId::new("h").unwrap();
+        StoreChange {
+            stacks: BTreeMap::from([(
+                "shop@pr-12".parse().unwrap(),
+                Some(Box::new(of("model", "v1/wanted-stack.json").read())),
+            )]),
+            specs: BTreeMap::from([(host.clone(), of("model", "v1/host-spec.json").read())]),
+            endpoints: BTreeMap::from([(host, of("model", "v1/endpoints.json").read())]),
+            record: Some(of("planner", "v1/record.json").read()),
+            leadership: Some(Generation { incarnation: 2, term: 3, n: 0 }),
+        }
+    }
+
+    fn opened(dir: &Path, bytes: &[u8]) -> Embedded {
+        let path = dir.join("store.redb");
+        std::fs::write(&path, bytes).unwrap();
+        Embedded::open(&path).unwrap()
+    }
+
+    fn unpacked(golden: &Golden) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        GzDecoder::new(&*golden.bytes()).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// Keys, and what stands under them.
+    fn contents(store: &Embedded) -> BTreeMap<String, serde_json::Value> {
+        let entries = store.range("").unwrap().into_iter();
+        entries.map(|entry| (entry.key, serde_json::from_slice(&entry.value).unwrap())).collect()
+    }
+
+    #[test]
+    fn stores_of_former_releases_are_read_and_come_to_the_same_values() {
+        let golden = golden("v1/store.redb.gz");
+        let dir = tempfile::tempdir().unwrap();
+        golden.made_once(|| {
+            let path = dir.path().join("new.redb");
+            store(&Embedded::open(&path).unwrap(), everything()).unwrap();
+            let mut gz = GzEncoder::new(Vec::new(), Compression::best());
+            gz.write_all(&std::fs::read(&path).unwrap()).unwrap();
+            gz.finish().unwrap()
+        });
+        let restored = load(&opened(dir.path(), &unpacked(&golden)), Pool::default()).unwrap();
+        let everything = everything();
+        let stacks = everything.stacks.into_iter().map(|(id, stack)| (id, *stack.unwrap())).collect();
+        assert_eq!(restored.stacks, stacks);
+        assert_eq!(restored.specs, everything.specs);
+        assert_eq!(restored.endpoints, everything.endpoints);
+        assert_eq!(Some(restored.record), everything.record);
+        assert_eq!(restored.leadership, Generation { incarnation: 2, term: 4, n: 0 });
+    }
+
+    #[test]
+    fn documents_stand_in_the_store_as_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let fresh = Embedded::open(&dir.path().join("fresh.redb")).unwrap();
+        store(&fresh, everything()).unwrap();
+        let released = opened(dir.path(), &unpacked(&golden("v1/store.redb.gz")));
+        assert_eq!(
+            contents(&fresh),
+            contents(&released),
+            "the format has changed: add a store of the next version"
+        );
     }
 
     #[test]

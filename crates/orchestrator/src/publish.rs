@@ -69,9 +69,9 @@ async fn send_spec(
     loop {
         match api.put_host_spec(spec.clone()).await {
             Ok(()) => return Ok(()),
-            Err(PutSpecError::Outdated { current, .. } | PutSpecError::Altered(current)) => {
-                return Err(current);
-            }
+            Err(PutSpecError::Outdated { current, .. }) => return Err(current),
+            // What it has under this number is not ours: only a later one gets through.
+            Err(PutSpecError::Altered(taken)) => return Err(Generation { n: taken.n + 1, ..taken }),
             Err(PutSpecError::NotStored(_) | PutSpecError::Api(_)) => tokio::time::sleep(RETRY).await,
         }
         if specs.has_changed().unwrap_or(true) {

@@ -84,6 +84,7 @@ fn a_launch_that_the_keeper_is_busy_with_is_not_asked_for_again() {
         spec: Some(host.spec().clone()),
         endpoints: Some(host.endpoints().clone()),
         instances: journalled,
+        guards: hoist_model::Guards::default(),
     };
     let (mut host, _) = HostLoop::restore(restored, &after(3));
     let busy = Adopted { processes: BTreeMap::new(), launching: BTreeSet::from([uid]), ..adopted.clone() };

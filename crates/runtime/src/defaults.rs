@@ -7,6 +7,16 @@ use oci_spec::runtime::{LinuxCapabilities, LinuxDeviceCgroup, LinuxNamespace, Li
 use crate::capabilities;
 use crate::cgroup::DeviceRule;
 
+/// Version of what confines a container that asks for nothing: paths, mounts, kernel settings, capabilities, profile of
+/// system calls. Raised with each change, so that it is known which containers still run without it.
+pub const GUARDS: u32 = 1;
+
+/// Ports below 1024 are for every user (ip-sysctl.rst). Only in a network namespace of the container's own.
+pub const UNPRIVILEGED_PORTS: (&str, &str) = ("net.ipv4.ip_unprivileged_port_start", "0");
+
+/// Ping is for every group (icmp(7)). Only in a network namespace of the container's own.
+pub const PING_GROUPS: (&str, &str) = ("net.ipv4.ping_group_range", "0 2147483647");
+
 /// Where programs are looked for when the image does not say.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -101,6 +111,7 @@ pub fn capabilities(
 
 #[cfg(test)]
 mod tests {
+    use hoist_goldens::Golden;
     use oci_spec::runtime::LinuxResources;
 
     use super::*;
@@ -118,5 +129,27 @@ mod tests {
         resources.set_devices(Some(vec![every_device()]));
         let (limits, _) = Limits::from_oci(&resources).unwrap();
         assert_eq!(limits.devices, [DeviceRule { allow: true, ..DeviceRule::DENY_ALL }]);
+    }
+
+    /// Everything that [`GUARDS`] is the version of.
+    fn guards() -> String {
+        let mut lines = vec![format!("masked {MASKED_PATHS:?}"), format!("read-only {READONLY_PATHS:?}")];
+        lines.extend([UNPRIVILEGED_PORTS, PING_GROUPS].map(|(name, value)| format!("{name}={value}")));
+        lines.push(format!("capabilities {:?}", capabilities::DEFAULT));
+        lines.extend(mounts(SHM_SIZE).iter().map(|mount| {
+            format!(
+                "mount {} {:?}",
+                mount.destination().display(),
+                mount.options().as_deref().unwrap_or_default()
+            )
+        }));
+        let profile = include_str!("seccomp/default.txt").lines();
+        lines.extend(profile.filter(|line| !line.starts_with('#') && !line.is_empty()).map(str::to_owned));
+        lines.join("\n") + "\n"
+    }
+
+    #[test]
+    fn guards_that_change_get_another_version() {
+        Golden::new(env!("CARGO_MANIFEST_DIR"), &format!("guards/{GUARDS}.txt")).is_text(&guards());
     }
 }

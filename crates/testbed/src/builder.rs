@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hoist_model::{
-    Attachment, Command, Condition, Dependency, EndpointMode, HealthTest, Healthcheck, ImageConfig,
-    ImageSource, LogPolicy, Mount, MountKind, Network, NetworkId, NetworkMode, NetworkName, Port, Protocol,
-    PullPolicy, ResolvedImage, Resources, RestartPolicy, Rollout, Seccomp, Service, ServiceName, Stack,
-    StackId, StackName, UpdateOrder, Volume, VolumeId, VolumeName,
+    Attachment, Command, Condition, Dependency, HealthTest, Healthcheck, ImageConfig, ImageSource, Mount,
+    MountKind, Network, NetworkId, NetworkMode, NetworkName, Port, Protocol, ResolvedImage, RestartPolicy,
+    Service, ServiceName, Stack, StackId, StackName, Volume, VolumeId, VolumeName,
 };
 
 /// A service's name.
@@ -189,52 +188,8 @@ impl ServiceBuilder {
 fn plain() -> Service {
     Service {
         image: ImageSource::Reference("test".to_owned()),
-        pull_policy: PullPolicy::Missing,
-        entrypoint: Command::Image,
         command: Command::Given(vec!["run".to_owned()]),
-        environment: BTreeMap::new(),
-        working_dir: None,
-        user: None,
-        group_add: Vec::new(),
-        hostname: None,
-        domainname: None,
-        container_name: None,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        ports: Vec::new(),
-        expose: Vec::new(),
-        network_mode: NetworkMode::Own,
-        networks: BTreeMap::new(),
-        endpoint_mode: EndpointMode::Vip,
-        extra_hosts: Vec::new(),
-        dns: Vec::new(),
-        dns_search: Vec::new(),
-        dns_opt: Vec::new(),
-        mounts: Vec::new(),
-        depends_on: BTreeMap::new(),
-        healthcheck: None,
-        restart: RestartPolicy::No,
-        replicas: 1,
-        resources: Resources::default(),
-        cap_add: Vec::new(),
-        cap_drop: Vec::new(),
-        no_new_privileges: false,
-        seccomp: Seccomp::default(),
-        apparmor: None,
-        open_system_paths: false,
-        privileged: false,
-        read_only: false,
-        init: false,
-        tty: false,
-        stdin_open: false,
-        sysctls: BTreeMap::new(),
-        devices: Vec::new(),
-        stop_signal: None,
-        stop_grace_period: Duration::from_secs(10),
-        attach: true,
-        logs: LogPolicy::default(),
-        update_order: UpdateOrder::Safe,
-        rollout: Rollout::default(),
+        ..Service::default()
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Up {
     pub remove_orphans: bool,
     /// Recreate even what is unchanged.
     pub force_recreate: bool,
+    /// Recreate what runs with the guards of an earlier release (`--refresh-guards`).
+    pub refresh_guards: bool,
     /// Make, don't start.
     pub no_start: bool,
     /// The verdict waits for health and completion (`--wait`), not only for starts.

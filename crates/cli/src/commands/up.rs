@@ -175,6 +175,7 @@ fn options(args: &args::Up, services: &[ServiceName]) -> Result<Up, CommandError
         scale: scale(&args.scale)?,
         remove_orphans: args.remove_orphans,
         force_recreate: args.force_recreate,
+        refresh_guards: args.refresh_guards,
         no_start: args.no_start,
         wait: args.wait,
         pull: pull(args.pull),

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hoist_model::{
-    Failure, Generation, HostId, HostReport, HostSpec, Outcome, StackId, Subject, WantedStack,
-};
+use hoist_model::{Failure, Generation, HostId, HostReport, HostSpec, Outcome, StackId, WantedStack};
 
 use super::operation::Operation;
 use super::removal;
@@ -31,6 +29,8 @@ pub struct ClusterLoop {
     /// Stacks that the last plan could not plan: nothing said of them by a host is about what they should be.
     pub(super) waiting: BTreeSet<StackId>,
     pub(super) failures: BTreeMap<StackId, Vec<Failure>>,
+    /// Hosts that follow a newer spec than ours, and which, until it is settled who leads.
+    pub(super) ahead: BTreeMap<HostId, Generation>,
     /// The next report may change the plan, not only the verdicts.
     pub(super) unsettled: bool,
 }
@@ -55,6 +55,7 @@ impl ClusterLoop {
             operations: BTreeMap::new(),
             waiting: BTreeSet::new(),
             failures: BTreeMap::new(),
+            ahead: BTreeMap::new(),
             unsettled: true,
         };
         (this, effects)
@@ -67,10 +68,11 @@ impl ClusterLoop {
             Input::Request { op, request } => self.request(&mut turn, op, *request),
             Input::ImagesResolved { op, images } => self.resolved(&mut turn, op, images),
             Input::Report(report) => self.report(&mut turn, &report),
-            Input::Outdated { host, current } => self.outdated(&host, current, &mut turn.effects),
+            Input::Outdated { host, current } => self.outdated(host, current),
             Input::PruneVolumes => self.prune(&mut turn),
             Input::Timer => {}
         }
+        self.catch_up(&mut turn);
         self.judge(now, &mut turn.effects);
         turn.effects
     }
@@ -118,19 +120,6 @@ impl ClusterLoop {
         // What the plan has beyond it is stored.
         self.known.record = before;
         self.adopt(turn, next, None);
-    }
-
-    /// A host that has a newer spec follows somebody else, or our store was restored from a backup. Never overtaken.
-    fn outdated(&mut self, host: &HostId, current: Generation, effects: &mut Vec<Effect>) {
-        let failure = Failure {
-            subject: Subject::Host,
-            what: format!("host {host} has accepted spec {current}, which is newer than what is stored here"),
-            hint: Some("another orchestrator leads it, or the store was restored from a backup".to_owned()),
-            permanent: true,
-        };
-        for (_, operation) in std::mem::take(&mut self.operations) {
-            effects.push(operation.verdict(Outcome::Failed(vec![failure.clone()])));
-        }
     }
 
     /// Ends operations that are over.

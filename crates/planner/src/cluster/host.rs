@@ -229,6 +229,6 @@ fn versioned_endpoints(endpoints: Endpoints, previous: &Endpoints, leadership: G
     }
 }
 
-fn raised(generation: Generation, leadership: Generation) -> Generation {
+pub(super) fn raised(generation: Generation, leadership: Generation) -> Generation {
     Generation { incarnation: leadership.incarnation, term: leadership.term, n: generation.n + 1 }
 }

@@ -52,7 +52,7 @@ pub enum Input {
     },
     /// A host's report: whole, replaces its last one.
     Report(Box<HostReport>),
-    /// A host has a newer spec than ours: somebody else leads, or the store was restored.
+    /// A host has a newer spec than the one that was sent to it.
     Outdated {
         /// The host.
         host: HostId,
@@ -195,6 +195,8 @@ pub struct StoreChange {
     pub endpoints: BTreeMap<HostId, Endpoints>,
     /// The record to write, when it changed.
     pub record: Option<Record>,
+    /// The leadership to write, when a new incarnation takes over from a newer store (see `leadership`).
+    pub leadership: Option<Generation>,
 }
 
 /// Why a request was refused.

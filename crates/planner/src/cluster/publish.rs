@@ -132,7 +132,7 @@ fn differing<K: Ord + Clone, V: PartialEq>(known: &BTreeMap<K, V>, next: BTreeMa
 }
 
 /// Stores, then sends. Endpoints go first: an instance finds the names it needs.
-fn send(change: StoreChange, effects: &mut Vec<Effect>) {
+pub(super) fn send(change: StoreChange, effects: &mut Vec<Effect>) {
     if change == StoreChange::default() {
         return;
     }

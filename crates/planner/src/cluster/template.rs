@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hoist_model::{
-    MountKind, Network, Service, ServiceName, StackRevision, Template, TemplateHash, VolumeId, VolumeName,
-    WantedStack,
+    MountKind, Network, NetworkId, Service, ServiceName, StackRevision, Template, TemplateHash, VolumeId,
+    VolumeName, WantedStack,
 };
+use ipnetwork::IpNetwork;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -17,15 +18,45 @@ pub(super) struct Defined {
     pub(super) template: Arc<Template>,
 }
 
-/// What decides recreation besides the service itself.
+/// What decides recreation besides the service itself. Hosts compare digests that an earlier release stored: a member
+/// that is added is left out at its default (see [`Service::recreation_hash`]).
 #[derive(Serialize)]
 struct Essence<'a> {
     stack: String,
     service: &'a str,
     definition: TemplateHash,
     image: Option<&'a hoist_model::Digest>,
-    networks: Vec<&'a Network>,
+    networks: Vec<EssenceOfNetwork<'a>>,
     volumes: &'a BTreeMap<VolumeName, VolumeId>,
+}
+
+/// What of a network's declaration decides recreation, as the first release wrote it: all of it.
+#[derive(Serialize)]
+struct EssenceOfNetwork<'a> {
+    id: &'a NetworkId,
+    external: bool,
+    internal: bool,
+    ipv6: bool,
+    subnets: &'a [IpNetwork],
+    labels: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unchecked: bool,
+}
+
+impl<'a> From<&'a Network> for EssenceOfNetwork<'a> {
+    fn from(network: &'a Network) -> Self {
+        // Taken apart in full: whoever adds a field decides here whether it is in the list.
+        let Network { id, external, internal, ipv6, subnets, labels, unchecked } = network;
+        Self {
+            id,
+            external: *external,
+            internal: *internal,
+            ipv6: *ipv6,
+            subnets,
+            labels,
+            unchecked: *unchecked,
+        }
+    }
 }
 
 /// The definition of a service at a revision; none when the revision lacks it, or its image isn't settled.
@@ -39,7 +70,7 @@ pub(super) fn define(wanted: &WantedStack, revision: &StackRevision, name: &Serv
         service: name.as_str(),
         definition: service.recreation_hash(),
         image: image.digest.as_ref(),
-        networks: networks.values().copied().collect(),
+        networks: networks.values().map(|network| EssenceOfNetwork::from(*network)).collect(),
         volumes: &volumes,
     };
     let text = serde_json::to_vec(&essence).expect("names, digests and networks are what JSON can hold");
@@ -85,4 +116,30 @@ fn labels(wanted: &WantedStack, revision: &StackRevision, name: &ServiceName) ->
         ("project.config_files", files.join(",")),
     ];
     labels.into_iter().map(|(key, value)| (format!("com.docker.compose.{key}"), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_written_as_the_first_release_wrote_it() {
+        let mut network = Network {
+            id: NetworkId::new("shop_front").unwrap(),
+            external: false,
+            internal: true,
+            ipv6: false,
+            subnets: vec!["10.1.0.0/24".parse().unwrap()],
+            labels: BTreeMap::from([("tier".to_owned(), "front".to_owned())]),
+            unchecked: false,
+        };
+        let text = |network: &Network| serde_json::to_string(&EssenceOfNetwork::from(network)).unwrap();
+        let plain = r#"{"id":"shop_front","external":false,"internal":true,"ipv6":false,"subnets":["10.1.0.0/24"],"labels":{"tier":"front"}}"#;
+        assert_eq!(text(&network), plain);
+        network.unchecked = true;
+        assert_eq!(
+            text(&network),
+            format!(r#"{},"unchecked":true}}"#, plain.trim_end_matches('}').to_owned() + "}")
+        );
+    }
 }

@@ -9,9 +9,9 @@ use hoist_model::{
     WallTime, WantedStack,
 };
 
-use super::Refusal;
 use super::intent::{Applied, View, epoch, has_ended, has_failed, instances_of, no_such_service, travel};
 use super::template::define;
+use super::{Refusal, guards};
 use crate::graph::{self, Dependencies};
 
 /// The options of `up`.
@@ -27,6 +27,8 @@ pub struct UpOptions {
     pub remove_orphans: bool,
     /// Recreate even what is unchanged.
     pub force_recreate: bool,
+    /// Recreate what runs with the guards of an earlier release.
+    pub refresh_guards: bool,
     /// Make, don't start.
     pub no_start: bool,
     /// The verdict waits for health and completion.
@@ -89,15 +91,20 @@ pub fn up(
             up_one(before.as_ref().and_then(|before| before.intents.get(name)), &id, name, options, view);
         wanted.intents.insert(name.clone(), Intent { revision: number, ..intent });
     }
-    let warnings = orphans(&mut wanted, number, options.remove_orphans);
-    let retired = if options.force_recreate {
-        instances_of(view, &id, &named(options, &services))
+    let mut warnings = orphans(&mut wanted, number, options.remove_orphans);
+    let mut replaced = changed(before.as_ref(), &wanted, &services, options.force_recreate);
+    let older = guards::older(view, &id, &services);
+    let mut retired = BTreeSet::new();
+    if options.force_recreate {
+        retired.extend(instances_of(view, &id, &named(options, &services)));
+    } else if options.refresh_guards {
+        retired.extend(older.keys());
+        replaced.extend(older.values().map(|slot| slot.service.clone()));
     } else {
-        BTreeSet::new()
-    };
-    let changed = changed(before.as_ref(), &wanted, &services, options.force_recreate);
+        warnings.extend(guards::notice(&older, &replaced));
+    }
     let mut services = services;
-    services.extend(travel(&mut wanted, &changed));
+    services.extend(travel(&mut wanted, &replaced));
     // Who asks for orphans to go hears the verdict when they have gone.
     services.extend(removed(before.as_ref(), &wanted));
     wanted.removal = None;

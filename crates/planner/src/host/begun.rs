@@ -29,7 +29,8 @@ impl HostLoop {
         match step {
             Step::CreateInstance(uid) => {
                 let Some(birth) = Birth::of(&self.spec, *uid) else { return };
-                let born = || Instance::born(birth, &self.spec, *uid, now);
+                let guards = self.guards;
+                let born = || Instance { guards, ..Instance::born(birth, &self.spec, *uid, now) };
                 self.observed.instances.entry(*uid).or_insert_with(born);
                 self.touched.insert(*uid);
             }
@@ -69,6 +70,7 @@ impl HostLoop {
             }
         }
         instance.life = Life::Launching;
+        instance.guards = self.guards;
         instance.joined = joined;
         instance.start_nonce = spec.start_nonce;
         instance.restart_nonce = spec.restart_nonce;

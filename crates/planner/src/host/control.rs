@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hoist_model::{Endpoints, HostId, HostReport, HostSpec, InstanceUid, Moment, NetworkId};
+use hoist_model::{Endpoints, Guards, HostId, HostReport, HostSpec, InstanceUid, Moment, NetworkId};
 use ipnetwork::IpNetwork;
 
 use super::{
@@ -19,6 +19,8 @@ pub struct HostLoop {
     pub(super) spec: HostSpec,
     pub(super) endpoints: Endpoints,
     pub(super) observed: Observed,
+    /// What is started now is guarded so.
+    pub(super) guards: Guards,
     /// The epoch that an end found by the first adoption belongs to: it happened before this start.
     pub(super) found_epoch: u64,
     /// What exists is known: before that, nothing may be planned, or what runs would be started again.
@@ -100,7 +102,12 @@ impl HostLoop {
     #[must_use]
     pub fn report(&self, now: &Now) -> HostReport {
         let report = report::report(&self.host, &self.observed, &self.plan, now);
-        HostReport { generation: self.spec.generation, settled: report.settled && self.adopted, ..report }
+        HostReport {
+            generation: self.spec.generation,
+            settled: report.settled && self.adopted,
+            guards: self.guards,
+            ..report
+        }
     }
 
     /// Plans, begins the steps, and tells what changed. Journal entries go first: what was begun must be known after a

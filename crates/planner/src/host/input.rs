@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::{
-    BootId, Endpoints, Exit, Health, HostId, HostReport, HostSpec, InstanceUid, Listener, Moment, NetworkId,
+    BootId, Endpoints, Exit, Guards, Health, HostId, HostReport, HostSpec, InstanceUid, Listener, Moment,
+    NetworkId,
     NetworkReport, ProbeRecord, PublishedReport, VolumeId,
 };
 use ipnetwork::IpNetwork;
@@ -28,6 +29,8 @@ pub struct Restored {
     pub endpoints: Option<Endpoints>,
     /// The journal's instances.
     pub instances: BTreeMap<InstanceUid, Instance>,
+    /// What is started from now on is guarded so.
+    pub guards: Guards,
 }
 
 /// Why the agent started. A boot is known by its id, whatever is said here.

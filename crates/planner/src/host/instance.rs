@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hoist_model::{Health, HostSpec, InstanceUid, Moment, Template};
+use hoist_model::{Guards, Health, HostSpec, InstanceUid, Moment, Template};
 
 use super::{Birth, Instance, Life, restart};
 use crate::Now;
@@ -55,6 +55,7 @@ impl Instance {
             come_up: false,
             listening: BTreeSet::new(),
             draining: None,
+            guards: Guards::UNKNOWN,
         }
     }
 

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hoist_model::{
-    BootId, Exit, Health, InstanceKind, InstanceUid, Listener, Moment, NetworkId, NetworkReport, ProbeRecord,
+    BootId, Exit, Guards, Health, InstanceKind, InstanceUid, Listener, Moment, NetworkId, NetworkReport,
+    ProbeRecord,
     PublishedReport, Revision, ServiceName, Slot, TemplateHash, VolumeId, WallTime,
 };
 use ipnetwork::IpNetwork;
@@ -60,6 +61,7 @@ pub struct Fault {
     /// What to do next, when known.
     pub hint: Option<String>,
     /// Failures in a row.
+    #[serde(default)]
     pub failures: u32,
     /// When to try again; never when trying again can't help.
     pub retry: Option<Moment>,
@@ -75,23 +77,30 @@ pub struct Instance {
     /// Starts so far; the next attempt's number is one higher.
     pub starts: u32,
     /// Restarts by policy since a person, or the daemon's start, started it. Docker's `RestartCount`.
+    #[serde(default)]
     pub restarts: u32,
     /// The pause before the next restart by policy; zero before the first.
+    #[serde(default)]
     pub pause: Duration,
     /// The restart nonce that it has acted on.
+    #[serde(default)]
     pub restart_nonce: u64,
     /// The start nonce that it has acted on.
+    #[serde(default)]
     pub start_nonce: u64,
     /// What its probes say about the current run.
+    #[serde(default)]
     pub health: Health,
     /// The probe that made it unhealthy, while it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeRecord>,
     /// The kernel killed it, or a process of it, for want of memory in the last run.
+    #[serde(default)]
     pub oom_killed: bool,
     /// It has been told to end; kept until it has.
     pub stopping: Option<Stopping>,
     /// When it was made.
+    #[serde(default)]
     pub created: WallTime,
     /// The last start.
     pub started: Option<WallTime>,
@@ -104,6 +113,9 @@ pub struct Instance {
     /// Whose network namespace it was last launched into, when that isn't its own (`network_mode: service:`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joined: Option<Joined>,
+    /// What guards its last run.
+    #[serde(default)]
+    pub guards: Guards,
     /// The current run has become fit for traffic; only where no health check says so.
     #[serde(default)]
     pub come_up: bool,
@@ -121,8 +133,10 @@ pub struct Draining {
     /// Since when.
     pub since: Moment,
     /// Its program was told so.
+    #[serde(default)]
     pub signalled: bool,
     /// It has no connection left.
+    #[serde(default)]
     pub idle: bool,
 }
 
@@ -151,10 +165,13 @@ pub struct Birth {
     /// Time between that signal and SIGKILL.
     pub stop_grace: Duration,
     /// Services of its stack that it depends on: they stop after it.
+    #[serde(default)]
     pub depends_on: BTreeSet<ServiceName>,
     /// Its addresses.
+    #[serde(default)]
     pub addresses: BTreeMap<NetworkId, Vec<IpAddr>>,
     /// Named volumes that it mounts: they can't be removed before it.
+    #[serde(default)]
     pub volumes: BTreeSet<VolumeId>,
     /// How its place is given to another.
     #[serde(default)]
@@ -213,6 +230,7 @@ pub struct Stopping {
     /// When the stop signal was sent; SIGKILL follows the grace period after it.
     pub since: Moment,
     /// SIGKILL has been sent.
+    #[serde(default)]
     pub killed: bool,
 }
 

@@ -23,6 +23,7 @@ pub(super) fn report(host: &HostId, observed: &Observed, plan: &HostPlan, now: &
         routes: observed.routes.clone(),
         failures: plan.failures.clone(),
         seen_at: now.moment.clone(),
+        guards: hoist_model::Guards::default(),
     }
 }
 
@@ -60,6 +61,7 @@ fn instance_report(
         unready: plan.unready.get(&uid).cloned(),
         parting: plan.parting.get(&uid).copied().or(instance.draining.as_ref().map(|_| Parting::Drains)),
         listening: instance.listening.clone(),
+        guards: instance.guards,
     }
 }
 

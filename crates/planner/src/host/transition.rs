@@ -62,6 +62,7 @@ pub(super) fn restored(restored: Restored) -> HostLoop {
         spec,
         endpoints: restored.endpoints.unwrap_or_default(),
         observed,
+        guards: restored.guards,
         found_epoch: known_epoch,
         adopted: false,
         making: BTreeMap::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hoist_model::{
-    BootId, Endpoints, Generation, HostId, HostReport, HostSpec, Moment, Stack, StackId, WallTime,
+    BootId, Endpoints, Generation, Guards, HostId, HostReport, HostSpec, Moment, Stack, StackId, WallTime,
     WantedStack,
 };
 use hoist_planner::Now;
@@ -47,6 +47,7 @@ impl Cluster {
             spec: None,
             endpoints: None,
             instances: BTreeMap::new(),
+            guards: Guards::default(),
         };
         let (mut host, _) = HostLoop::restore(restored, &now());
         host.step(&now(), Input::Adopted(Adopted::default()));

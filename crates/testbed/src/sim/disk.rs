@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hoist_model::{BootId, Endpoints, HostId, HostSpec, InstanceUid, Moment};
+use hoist_model::{BootId, Endpoints, Generation, Guards, HostId, HostSpec, InstanceUid, Moment};
 use hoist_planner::cluster::{self, Pool, Record, StoreChange};
 use hoist_planner::host::{Instance, JournalEntry, Restored, StartedBy};
 
@@ -11,12 +11,21 @@ use hoist_planner::host::{Instance, JournalEntry, Restored, StartedBy};
 pub(super) struct Disk {
     daemon: Option<(u64, BootId)>,
     instances: BTreeMap<InstanceUid, Instance>,
+    /// Of the release that is installed.
+    pub(super) guards: Guards,
     spec: Option<HostSpec>,
     endpoints: Option<Endpoints>,
+    pub(super) store: Store,
+}
+
+/// The orchestrator's store: what a person may back up.
+#[derive(Debug, Clone, Default)]
+pub struct Store {
     stacks: BTreeMap<hoist_model::StackId, hoist_model::WantedStack>,
     specs: BTreeMap<HostId, HostSpec>,
-    planned_endpoints: BTreeMap<HostId, Endpoints>,
+    endpoints: BTreeMap<HostId, Endpoints>,
     record: Record,
+    leadership: Generation,
 }
 
 impl Disk {
@@ -36,18 +45,6 @@ impl Disk {
         self.endpoints = Some(endpoints);
     }
 
-    pub(super) fn store(&mut self, change: StoreChange) {
-        for (id, stack) in change.stacks {
-            match stack {
-                Some(stack) => drop(self.stacks.insert(id, *stack)),
-                None => drop(self.stacks.remove(&id)),
-            }
-        }
-        self.specs.extend(change.specs);
-        self.planned_endpoints.extend(change.endpoints);
-        self.record = change.record.unwrap_or_else(|| self.record.clone());
-    }
-
     pub(super) fn agent(&self, host: &HostId, now: &Moment, started_by: StartedBy) -> Restored {
         Restored {
             host: host.clone(),
@@ -57,17 +54,35 @@ impl Disk {
             spec: self.spec.clone(),
             endpoints: self.endpoints.clone(),
             instances: self.instances.clone(),
+            guards: self.guards,
         }
     }
+}
 
-    pub(super) fn orchestrator(&self) -> cluster::Restored {
+impl Store {
+    pub(super) fn write(&mut self, change: StoreChange) {
+        for (id, stack) in change.stacks {
+            match stack {
+                Some(stack) => drop(self.stacks.insert(id, *stack)),
+                None => drop(self.stacks.remove(&id)),
+            }
+        }
+        self.specs.extend(change.specs);
+        self.endpoints.extend(change.endpoints);
+        self.record = change.record.unwrap_or_else(|| self.record.clone());
+        self.leadership = change.leadership.unwrap_or(self.leadership);
+    }
+
+    /// What the orchestrator reads when it starts. Each start is a new term.
+    pub(super) fn open(&mut self) -> cluster::Restored {
+        self.leadership.term += 1;
         cluster::Restored {
             stacks: self.stacks.clone(),
             specs: self.specs.clone(),
-            endpoints: self.planned_endpoints.clone(),
+            endpoints: self.endpoints.clone(),
             record: self.record.clone(),
             pool: Pool::default(),
-            leadership: hoist_model::Generation::default(),
+            leadership: self.leadership,
         }
     }
 }

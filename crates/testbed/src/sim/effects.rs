@@ -19,8 +19,10 @@ impl World {
                 host::Effect::StoreSpec(spec) => self.disk.spec(*spec),
                 host::Effect::StoreEndpoints(endpoints) => self.disk.endpoints(*endpoints),
                 host::Effect::SpecAccepted => {}
-                // An older message that came late; the newer one was there before it.
-                host::Effect::SpecRefused(host::SpecRefusal::Outdated { .. }) => {}
+                host::Effect::SpecRefused(host::SpecRefusal::Outdated { current }) => {
+                    // At once: a delay would take a number from the seed.
+                    self.later(Duration::ZERO, Event::Outdated(current));
+                }
                 host::Effect::SpecRefused(host::SpecRefusal::Altered) => {
                     self.fail("one generation with two contents");
                 }
@@ -40,7 +42,7 @@ impl World {
         for effect in effects {
             match effect {
                 cluster::Effect::ResolveImages { op, images } => self.send(Event::Images { op, images }),
-                cluster::Effect::Store(change) => self.disk.store(change),
+                cluster::Effect::Store(change) => self.disk.store.write(change),
                 cluster::Effect::PutSpec { spec, .. } => {
                     self.check(&spec);
                     self.send(Event::Spec(spec));

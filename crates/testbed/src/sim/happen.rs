@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hoist_model::{Exit, HostReport, HostSpec, InstanceUid, Moment, ServiceName};
+use hoist_model::{Exit, Generation, HostReport, HostSpec, InstanceUid, Moment, ServiceName};
 use hoist_planner::check;
 use hoist_planner::cluster::{self, OpId};
 use hoist_planner::host::{self, FabricWanted, HostLoop, StartedBy, Step, StepError, StepOk};
@@ -24,6 +24,7 @@ pub(super) enum Event {
     Fabric { number: u64, wanted: Box<FabricWanted>, fails: bool },
     Report(Box<HostReport>),
     Spec(Box<HostSpec>),
+    Outdated(Generation),
     Endpoints(Box<hoist_model::Endpoints>),
     Images { op: OpId, images: Vec<cluster::ImageWanted> },
     AgentUp(StartedBy),
@@ -65,6 +66,7 @@ impl World {
             | Event::Images { .. }
             | Event::Report(_)
             | Event::Spec(_)
+            | Event::Outdated(_)
             | Event::Endpoints(_) => then.orchestrator == self.lives.orchestrator,
             Event::AgentUp(_) => agent,
         }
@@ -92,6 +94,9 @@ impl World {
                 self.later(Duration::from_millis(50), Event::Spec(spec));
             }
             Event::Spec(spec) => self.tell_host(host::Input::SpecPut(spec)),
+            Event::Outdated(current) => {
+                self.tell_cluster(cluster::Input::Outdated { host: host_id(), current });
+            }
             Event::Endpoints(endpoints) if self.agent.is_none() => {
                 self.later(Duration::from_millis(50), Event::Endpoints(endpoints));
             }

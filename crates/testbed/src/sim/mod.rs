@@ -13,6 +13,7 @@ mod kernel;
 mod network;
 mod world;
 
+pub use disk::Store;
 pub use faults::{Behaviour, Faults};
 pub use kernel::Run;
 pub use world::{Ended, World};

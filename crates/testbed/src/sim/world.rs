@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hoist_model::{BootId, Exit, HostId, InstanceUid, Moment, ServiceName, Stack, Verdict, WallTime};
+use hoist_model::{BootId, Exit, Guards, HostId, InstanceUid, Moment, ServiceName, Stack, Verdict, WallTime};
 use hoist_planner::Now;
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::cluster::{self, ClusterLoop, OpId, Refusal, Request, UpRequest};
 use hoist_planner::host::{HostLoop, StartedBy};
 
 use super::agent::Agent;
-use super::disk::Disk;
+use super::disk::{Disk, Store};
 use super::faults::{Behaviour, Faults};
 use super::happen::{Event, Lives};
 use super::kernel::{Kernel, Run};
@@ -66,7 +66,8 @@ impl World {
     /// A host on which nothing has run yet, its agent up.
     #[must_use]
     pub fn new(seed: u64, faults: Faults, behaviours: BTreeMap<ServiceName, Behaviour>) -> Self {
-        let (orchestrator, _) = ClusterLoop::restore(cluster::Restored::default());
+        let mut disk = Disk::default();
+        let (orchestrator, _) = ClusterLoop::restore(disk.store.open());
         let mut world = Self {
             seed,
             rng: Rng::new(seed),
@@ -77,7 +78,7 @@ impl World {
             lives: Lives { boot: 1, agent: 0, orchestrator: 0 },
             queue: BTreeMap::new(),
             sequence: 0,
-            disk: Disk::default(),
+            disk,
             kernel: Kernel::default(),
             network: Network::default(),
             agent: None,
@@ -208,6 +209,12 @@ impl World {
         self.agent.as_ref().map(|agent| &agent.host)
     }
 
+    /// Whether something that was told, or happened, says this.
+    #[must_use]
+    pub fn told(&self, text: &str) -> bool {
+        self.trace.iter().any(|line| line.contains(text))
+    }
+
     /// What is left of anything: instances, networks, volumes.
     #[must_use]
     pub fn left(&self) -> (usize, usize, usize) {
@@ -242,7 +249,7 @@ impl World {
         for ended in self.operations.values_mut().filter(|ended| ended.is_none()) {
             *ended = Some(Ended::Lost);
         }
-        let (orchestrator, effects) = ClusterLoop::restore(self.disk.orchestrator());
+        let (orchestrator, effects) = ClusterLoop::restore(self.disk.store.open());
         self.orchestrator = orchestrator;
         self.perform_cluster(effects);
         // It reads the current report first.
@@ -250,6 +257,24 @@ impl World {
             let report = agent.host.report(&self.now());
             self.send_report(Box::new(report));
         }
+    }
+
+    /// A copy of the orchestrator's store.
+    #[must_use]
+    pub fn backup(&self) -> Store {
+        self.disk.store.clone()
+    }
+
+    /// Puts a copy of the store in the store's place while everything is down but the instances.
+    pub fn restore_backup(&mut self, store: Store) {
+        self.disk.store = store;
+        self.restart_orchestrator();
+    }
+
+    /// Another release is installed, and the agent started anew from it.
+    pub fn upgrade(&mut self, guards: Guards) {
+        self.disk.guards = guards;
+        self.kill_agent(StartedBy::Person);
     }
 
     /// Ends a service's runs from outside, as a crash would.

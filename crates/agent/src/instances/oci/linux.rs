@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use hoist_model::{NetworkMode, Resources, Service};
-use hoist_runtime::defaults;
+use hoist_runtime::defaults::{self, PING_GROUPS, UNPRIVILEGED_PORTS};
 use oci_spec::runtime::{
     Linux, LinuxCpu, LinuxDevice, LinuxDeviceCgroup, LinuxMemory, LinuxNamespace, LinuxNamespaceType,
     LinuxPids, LinuxResources,
@@ -43,17 +43,17 @@ fn sysctls(input: &SpecInput<'_>) -> HashMap<String, String> {
     if !input.own_network || matches!(service.network_mode, NetworkMode::Service(_)) {
         return sysctls;
     }
-    let mut set = |name: &str, value: &str| {
+    let mut set = |(name, value): (&str, &str)| {
         // Both spellings of a name are known.
         let declared = service.sysctls.keys().any(|key| key.replace('/', ".") == name);
         if !declared {
             sysctls.insert(name.to_owned(), value.to_owned());
         }
     };
-    set("net.ipv4.ip_unprivileged_port_start", "0");
+    set(UNPRIVILEGED_PORTS);
     // The kernel refuses groups that a user namespace doesn't have.
     if input.all_users {
-        set("net.ipv4.ping_group_range", "0 2147483647");
+        set(PING_GROUPS);
     }
     sysctls
 }
