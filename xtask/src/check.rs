@@ -3,19 +3,20 @@
 use std::time::Instant;
 
 use crate::run::{self, Result, cargo, must};
-use crate::{graph, tidy};
+use crate::{graph, tidy, unused};
 
 /// Its name and what it does.
 type Check = (&'static str, fn() -> Result);
 
 /// Runs every check, also after one has failed, so that a person sees all at once.
 pub(crate) fn check() -> Result {
-    let checks: [Check; 5] = [
+    let checks: [Check; 6] = [
         ("format", format),
         ("clippy", clippy),
         ("licences and bans", deny),
         ("crate graph", graph::check),
         ("tidiness", tidy::check),
+        ("unused dependencies", unused::check),
     ];
     let mut failed = Vec::new();
     for (name, check) in checks {

@@ -13,6 +13,7 @@ mod run;
 mod tally;
 mod test;
 mod tidy;
+mod unused;
 mod vm;
 
 use std::process::ExitCode;

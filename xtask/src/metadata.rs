@@ -14,6 +14,8 @@ pub(crate) struct Package {
     /// Crates of the workspace that the code uses, and those that only its tests use.
     pub(crate) uses: Vec<String>,
     pub(crate) tests_use: Vec<String>,
+    /// Every dependency, by the name that code and manifest use.
+    pub(crate) dependencies: Vec<String>,
     pub(crate) benches: Vec<String>,
 }
 
@@ -39,6 +41,9 @@ fn package(value: &Value) -> Package {
         names.sort();
         names
     };
+    let dependencies = list(&value["dependencies"]).iter().map(|dependency| {
+        dependency["rename"].as_str().map_or_else(|| text_of(&dependency["name"]), str::to_owned)
+    });
     let benches = list(&value["targets"])
         .iter()
         .filter(|target| list(&target["kind"]).iter().any(|kind| kind == "bench"));
@@ -47,6 +52,7 @@ fn package(value: &Value) -> Package {
         manifest: text_of(&value["manifest_path"]).into(),
         uses: inside(false),
         tests_use: inside(true),
+        dependencies: dependencies.collect(),
         benches: benches.map(|target| text_of(&target["name"])).collect(),
     }
 }

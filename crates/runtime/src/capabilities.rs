@@ -21,61 +21,15 @@ pub const DEFAULT: [Capability; 14] = [
     Capability::Setfcap,
 ];
 
-/// Every capability with its name, in the order of the kernel's numbers, the first being 0.
-const TABLE: [(Capability, &str); 41] = [
-    (Capability::Chown, "chown"),
-    (Capability::DacOverride, "dac_override"),
-    (Capability::DacReadSearch, "dac_read_search"),
-    (Capability::Fowner, "fowner"),
-    (Capability::Fsetid, "fsetid"),
-    (Capability::Kill, "kill"),
-    (Capability::Setgid, "setgid"),
-    (Capability::Setuid, "setuid"),
-    (Capability::Setpcap, "setpcap"),
-    (Capability::LinuxImmutable, "linux_immutable"),
-    (Capability::NetBindService, "net_bind_service"),
-    (Capability::NetBroadcast, "net_broadcast"),
-    (Capability::NetAdmin, "net_admin"),
-    (Capability::NetRaw, "net_raw"),
-    (Capability::IpcLock, "ipc_lock"),
-    (Capability::IpcOwner, "ipc_owner"),
-    (Capability::SysModule, "sys_module"),
-    (Capability::SysRawio, "sys_rawio"),
-    (Capability::SysChroot, "sys_chroot"),
-    (Capability::SysPtrace, "sys_ptrace"),
-    (Capability::SysPacct, "sys_pacct"),
-    (Capability::SysAdmin, "sys_admin"),
-    (Capability::SysBoot, "sys_boot"),
-    (Capability::SysNice, "sys_nice"),
-    (Capability::SysResource, "sys_resource"),
-    (Capability::SysTime, "sys_time"),
-    (Capability::SysTtyConfig, "sys_tty_config"),
-    (Capability::Mknod, "mknod"),
-    (Capability::Lease, "lease"),
-    (Capability::AuditWrite, "audit_write"),
-    (Capability::AuditControl, "audit_control"),
-    (Capability::Setfcap, "setfcap"),
-    (Capability::MacOverride, "mac_override"),
-    (Capability::MacAdmin, "mac_admin"),
-    (Capability::Syslog, "syslog"),
-    (Capability::WakeAlarm, "wake_alarm"),
-    (Capability::BlockSuspend, "block_suspend"),
-    (Capability::AuditRead, "audit_read"),
-    (Capability::Perfmon, "perfmon"),
-    (Capability::Bpf, "bpf"),
-    (Capability::CheckpointRestore, "checkpoint_restore"),
-];
-
-/// Every capability this crate knows, in the order of the kernel's numbers.
+/// Every capability that the kernel's headers and the OCI specification know, in the order of the kernel's numbers.
 pub fn all() -> impl Iterator<Item = Capability> {
-    TABLE.iter().map(|(capability, _)| *capability)
+    CapabilitySet::all().iter_names().filter_map(|(name, _)| name.parse().ok())
 }
 
 /// A capability by its name, with or without `CAP_`, in upper or lower case.
 pub fn by_name(name: &str) -> Option<Capability> {
-    let name = name.to_ascii_lowercase();
-    let name = name.strip_prefix("cap_").unwrap_or(&name);
-    TABLE.iter().find(|(_, known)| *known == name).map(|(capability, _)| *capability)
+    let name = name.to_ascii_uppercase();
+    name.strip_prefix("CAP_").unwrap_or(&name).parse().ok()
 }
 
 /// All five sets empty. (The type's own default is a set of its makers' choosing.)
@@ -89,22 +43,16 @@ pub(crate) fn none() -> LinuxCapabilities {
 
 /// The kernel's set of an OCI one.
 pub(crate) fn set(capabilities: Option<&OciSet>) -> CapabilitySet {
-    let Some(capabilities) = capabilities else { return CapabilitySet::empty() };
-    let bits = TABLE.iter().enumerate().filter(|(_, (capability, _))| capabilities.contains(capability));
-    bits.fold(CapabilitySet::empty(), |set, (number, _)| set | CapabilitySet::from_bits_retain(1 << number))
+    let bits = capabilities.into_iter().flatten();
+    bits.filter_map(|capability| CapabilitySet::from_name(&capability.to_string())).collect()
 }
 
 /// The names in a set, or a word for it.
 pub(crate) fn text(set: CapabilitySet) -> String {
-    let names: Vec<_> = TABLE
-        .iter()
-        .enumerate()
-        .filter(|(number, _)| set.contains(CapabilitySet::from_bits_retain(1 << number)))
-        .map(|(_, (_, name))| *name)
-        .collect();
+    let names: Vec<_> = set.iter_names().map(|(name, _)| name.to_ascii_lowercase()).collect();
     match names.len() {
         0 => "none".to_owned(),
-        all if all == TABLE.len() => "all".to_owned(),
+        every if every == CapabilitySet::all().iter_names().count() => "all".to_owned(),
         _ => names.join(" "),
     }
 }
@@ -124,5 +72,15 @@ mod tests {
         assert_eq!(by_name("CAP_NET_ADMIN"), Some(Capability::NetAdmin));
         assert_eq!(by_name("sys_time"), Some(Capability::SysTime));
         assert_eq!(by_name("SYS_TIMES"), None);
+    }
+
+    #[test]
+    fn kernel_and_specification_have_the_same_names() {
+        let everything = all().collect::<OciSet>();
+        assert_eq!(everything.len(), 41);
+        assert_eq!(set(Some(&everything)).bits(), (1 << 41) - 1);
+        assert_eq!(text(set(Some(&everything))), "all");
+        assert_eq!(text(CapabilitySet::CHOWN | CapabilitySet::KILL), "chown kill");
+        assert_eq!(text(CapabilitySet::empty()), "none");
     }
 }

@@ -4,44 +4,12 @@ use hoist_keeper::protocol::Request;
 use hoist_model::InstanceUid;
 use hoist_planner::host::StepError;
 use hoist_runtime::cgroup::Cgroup;
+use nix::sys::signal::Signal;
 
 use super::{blocking, failed, refused};
 use crate::host::Host;
 
-/// signal(7), the standard ones of x86-64 and arm64.
-const NAMES: [(&str, i32); 31] = [
-    ("HUP", 1),
-    ("INT", 2),
-    ("QUIT", 3),
-    ("ILL", 4),
-    ("TRAP", 5),
-    ("ABRT", 6),
-    ("BUS", 7),
-    ("FPE", 8),
-    ("KILL", 9),
-    ("USR1", 10),
-    ("SEGV", 11),
-    ("USR2", 12),
-    ("PIPE", 13),
-    ("ALRM", 14),
-    ("TERM", 15),
-    ("STKFLT", 16),
-    ("CHLD", 17),
-    ("CONT", 18),
-    ("STOP", 19),
-    ("TSTP", 20),
-    ("TTIN", 21),
-    ("TTOU", 22),
-    ("URG", 23),
-    ("XCPU", 24),
-    ("XFSZ", 25),
-    ("VTALRM", 26),
-    ("PROF", 27),
-    ("WINCH", 28),
-    ("IO", 29),
-    ("PWR", 30),
-    ("SYS", 31),
-];
+/// What C libraries leave of the kernel's real-time signals, which start at 32 (signal(7)).
 const RTMIN: i32 = 34;
 const RTMAX: i32 = 64;
 
@@ -58,7 +26,13 @@ pub(crate) fn number(text: &str) -> Option<i32> {
     if let Some(rest) = name.strip_prefix("RTMAX") {
         return offset(rest, '-').map(|offset| RTMAX - offset);
     }
-    NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+    let name = match name {
+        "IOT" => "ABRT",
+        "CLD" => "CHLD",
+        "POLL" => "IO",
+        name => name,
+    };
+    format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32)
 }
 
 fn offset(text: &str, sign: char) -> Option<i32> {
@@ -105,10 +79,22 @@ mod tests {
 
     #[test]
     fn signals_by_name_and_number() {
-        let all =
-            ["SIGTERM", "term", "15", "SIGRTMIN+3", "RTMAX-1", "SIGRTMIN", "RTMAX-99", "NOPE", "0", "65"];
+        let all = [
+            "SIGTERM",
+            "term",
+            "15",
+            "SIGRTMIN+3",
+            "RTMAX-1",
+            "SIGRTMIN",
+            "RTMAX-99",
+            "NOPE",
+            "0",
+            "65",
+            "SIGCLD",
+        ];
         let numbers = all.map(number);
-        let want = [Some(15), Some(15), Some(15), Some(37), Some(63), Some(34), None, None, None, None];
+        let want =
+            [Some(15), Some(15), Some(15), Some(37), Some(63), Some(34), None, None, None, None, Some(17)];
         assert_eq!(numbers, want);
     }
 }
