@@ -15,8 +15,9 @@ use hoist_wire::{
 use tokio::sync::{oneshot, watch};
 use tokio_stream::wrappers::WatchStream;
 
-use crate::control::shell::{Inbox, Message};
+use crate::control::inbox::{Inbox, Message};
 use crate::host::Host;
+use crate::processes::ids::Processes;
 use crate::reserve::Reserve;
 
 /// One host's agent. Cheap to clone.
@@ -25,7 +26,7 @@ pub struct Agent {
     pub(crate) host: Host,
     pub(crate) inbox: Inbox,
     pub(crate) reports: watch::Receiver<Option<Arc<HostReport>>>,
-    pub(crate) processes: crate::daemon::Processes,
+    pub(crate) processes: Processes,
     pub(crate) accepted: Arc<Accepted>,
 }
 
@@ -46,7 +47,7 @@ fn stopped() -> ApiError {
 impl Agent {
     /// Process ids of agent, keeper, dns.
     #[must_use]
-    pub fn processes(&self) -> &crate::daemon::Processes {
+    pub fn processes(&self) -> &Processes {
         &self.processes
     }
 

@@ -4,7 +4,6 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use hoist_model::{Guards, HostId, HostSpec, VolumeId};
@@ -18,9 +17,10 @@ use tokio::task::JoinSet;
 use crate::api::Agent;
 use crate::builder::{leftovers, under_way::UnderWay};
 use crate::control::clock::Clock;
+use crate::control::inbox::Message;
 use crate::control::journal::Journal;
 use crate::control::records::Records;
-use crate::control::shell::{Message, Shell};
+use crate::control::shell::Shell;
 use crate::durable::{self, DocumentError};
 use crate::fabric::FabricLink;
 use crate::host::Host;
@@ -36,6 +36,7 @@ use crate::layout::Layout;
 use crate::loops::{Loops, without_error};
 use crate::processes::dns_watch::DnsWatch;
 use crate::processes::held::Held;
+use crate::processes::ids::Processes;
 use crate::processes::keeper_watch::{KeeperWatch, Kept};
 use crate::processes::link::Link;
 use crate::processes::spawn::Spawner;
@@ -118,22 +119,6 @@ impl Ownership {
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
-    }
-}
-
-/// Process ids of the three, as `agent status` shows them.
-#[derive(Debug, Clone, Default)]
-pub struct Processes {
-    pub(crate) keeper: Arc<AtomicI32>,
-    pub(crate) dns: Arc<AtomicI32>,
-}
-
-impl Processes {
-    /// Agent, keeper, dns; 0 when not running.
-    #[must_use]
-    pub fn ids(&self) -> [i32; 3] {
-        let own = rustix::process::getpid().as_raw_nonzero().get();
-        [own, self.keeper.load(Ordering::Relaxed), self.dns.load(Ordering::Relaxed)]
     }
 }
 

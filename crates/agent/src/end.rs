@@ -9,10 +9,10 @@ use hoist_runtime::cgroup::Cgroup;
 use hoist_wire::{ApiError, ErrorKind};
 
 use crate::api::Agent;
-use crate::control::shell::{Message, Rest};
+use crate::control::inbox::{Message, Rest};
 use crate::host::Host;
-use crate::instances::steps::{kill, signal_number};
-use crate::instances::{groups, volatile};
+use crate::instances::steps::signal::kill;
+use crate::instances::{groups, signals, volatile};
 
 /// How long dns may take to end once its sockets are gone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ impl Agent {
         let _rest = self.rest().await;
         let began = tokio::time::Instant::now();
         for status in self.alive().await? {
-            let number = signal_number(&self.stop_signal(&status)).unwrap_or(15);
+            let number = signals::number(&self.stop_signal(&status)).unwrap_or(15);
             self.signal(&status, number).await;
         }
         loop {

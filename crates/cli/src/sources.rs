@@ -13,9 +13,8 @@ use hoist_stackfile::{FileReader, Options, Remote, Source, Sources};
 use crate::args::Global;
 use crate::bounded;
 use crate::error::CommandError;
-use crate::load::Disk;
 use crate::out::errln;
-use crate::remote::Files;
+use crate::remote::{Disk, Files};
 use crate::select::Selected;
 
 /// Everything a load starts from.

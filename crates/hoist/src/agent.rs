@@ -1,18 +1,21 @@
 //! `hoist agent`: agent and orchestrator in one process, behind one socket.
 
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hoist_agent::{Agent, Clock, Config, Entrance, Layout, Loops, Ownership, StartError, StartedBy};
+use hoist_agent::{
+    Agent, Clock, Config, Entrance, Layout, LogBounds, LogFile, Loops, Ownership, StartError, StartedBy,
+};
+use hoist_model::chain;
 use hoist_orchestrator::{Daemon, Orchestrator};
 use hoist_wire::{ApiError, HostApi};
 use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 
 use crate::daemonize;
 use crate::state::{self, StateDisk};
@@ -30,17 +33,7 @@ pub(crate) fn run(root: &Path, args: &hoist_cli::args::Agent) -> ExitCode {
     };
     let group = if args.background { daemonize::leave(&root) } else { None };
     use_one_heap();
-    if args.respawned {
-        log_to_file(&root);
-    }
-    let filter = EnvFilter::try_from_env("HOIST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        // What can't be logged, as on a full disk, would be said on the same standard error, by a macro that panics.
-        .log_internal_errors(false)
-        .init();
+    begin_log(&Layout::new(root.clone()), args.background || args.respawned);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(args.background, &error.to_string()),
@@ -60,12 +53,17 @@ fn use_one_heap() {
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
-/// A keeper starts an agent with nowhere to say anything; the command line gives it the log.
-fn log_to_file(root: &Path) {
-    let path = Layout::new(root.to_owned()).daemon_log("agent");
-    let log = std::fs::File::options().create(true).append(true).mode(0o600).open(path);
-    if let Ok(log) = log {
-        let _ = rustix::stdio::dup2_stderr(log);
+/// Events go to the agent's log; in the foreground to standard error as well. `HOIST_LOG` says which.
+fn begin_log(layout: &Layout, background: bool) {
+    let filter = EnvFilter::try_from_env("HOIST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let file = Mutex::new(LogFile::new(layout.daemon_log("agent"), LogBounds::default(), background));
+    // What can't be logged, as on a full disk, would be said on the same standard error, by a macro that panics.
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).log_internal_errors(false);
+    if background {
+        log.with_writer(file).init();
+    } else {
+        log.with_writer(file.and(std::io::stderr)).init();
     }
 }
 
@@ -248,15 +246,4 @@ impl Daemon for ThisProcess {
         self.stop.notify_one();
         Ok(())
     }
-}
-
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -12,7 +12,7 @@ use hoist_orchestrator::store::Embedded;
 use hoist_planner::cluster::Accepted;
 use hoist_wire::ApiError;
 
-use crate::agent::chain;
+use hoist_model::chain;
 
 /// So many starts in a row that died while they opened the store say that it is damaged.
 const DEATHS: usize = 2;

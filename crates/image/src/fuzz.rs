@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::builder::Ignore;
-use crate::builder::exchange::{CACHE_CONFIG, Found, choose};
+use crate::builder::exchange::{CACHE_CONFIG, CacheDocument, choose};
 use crate::digest::Digest;
 use crate::layer::{Kind, TarError, TarReader, unpack as unpack_layer};
 use crate::manifest::{Descriptor, Document};
@@ -44,7 +44,7 @@ pub fn build_cache(data: &[u8]) {
     _ = choose(data, &Platform::host());
     let config = Descriptor::new(CACHE_CONFIG, Digest::of(data), data.len() as u64);
     let manifest = serde_json::json!({ "schemaVersion": 2, "config": config, "layers": [] });
-    _ = Found::parse(manifest.to_string().as_bytes(), data);
+    _ = CacheDocument::parse(manifest.to_string().as_bytes(), data);
 }
 
 /// Asks for the first line whether the others, a `.dockerignore`, leave it out.

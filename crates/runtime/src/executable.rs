@@ -47,7 +47,7 @@ pub enum ExecutableError {
 }
 
 /// What a path turned out to be.
-enum Found {
+enum PathKind {
     Executable,
     Nothing,
     Denied,
@@ -74,10 +74,10 @@ pub fn find(search: &Search<'_>) -> Result<Option<PathBuf>, ExecutableError> {
 fn one(search: &Search<'_>) -> Result<PathBuf, ExecutableError> {
     let path = search.cwd.join(search.argv0);
     match look(search, &path)? {
-        Found::Executable => Ok(path),
-        Found::Nothing => Err(ExecutableError::NotFound(path)),
-        Found::Denied => Err(ExecutableError::Denied(path, search.identity.uid)),
-        Found::Directory => Err(ExecutableError::Directory(path)),
+        PathKind::Executable => Ok(path),
+        PathKind::Nothing => Err(ExecutableError::NotFound(path)),
+        PathKind::Denied => Err(ExecutableError::Denied(path, search.identity.uid)),
+        PathKind::Directory => Err(ExecutableError::Directory(path)),
     }
 }
 
@@ -87,9 +87,9 @@ fn in_path(search: &Search<'_>) -> Result<PathBuf, ExecutableError> {
     for directory in search.path.split(':') {
         let path = search.cwd.join(directory).join(search.argv0);
         match look(search, &path)? {
-            Found::Executable => return Ok(path),
-            Found::Denied => _ = refused.get_or_insert(path),
-            Found::Nothing | Found::Directory => {}
+            PathKind::Executable => return Ok(path),
+            PathKind::Denied => _ = refused.get_or_insert(path),
+            PathKind::Nothing | PathKind::Directory => {}
         }
     }
     Err(match refused {
@@ -98,18 +98,18 @@ fn in_path(search: &Search<'_>) -> Result<PathBuf, ExecutableError> {
     })
 }
 
-fn look(search: &Search<'_>, path: &Path) -> Result<Found, ExecutableError> {
+fn look(search: &Search<'_>, path: &Path) -> Result<PathKind, ExecutableError> {
     let opened = match rootfs::locate(search.root, path, OFlags::PATH) {
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Found::Nothing),
-        Err(Errno::ACCESS) => return Ok(Found::Denied),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(PathKind::Nothing),
+        Err(Errno::ACCESS) => return Ok(PathKind::Denied),
         opened => opened.and_then(fstat),
     };
     let failed = |source| ExecutableError::Read(RootfsError::Read { path: path.to_owned(), source });
     let stat = opened.map_err(failed)?;
     Ok(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => Found::Directory,
-        FileType::RegularFile if may_execute(&stat, search.identity) => Found::Executable,
-        _ => Found::Denied,
+        FileType::Directory => PathKind::Directory,
+        FileType::RegularFile if may_execute(&stat, search.identity) => PathKind::Executable,
+        _ => PathKind::Denied,
     })
 }
 

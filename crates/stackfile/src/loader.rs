@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::node::{Map, Node, Value};
-use crate::place::Path as Place;
+use crate::place::Path as KeyPath;
 use crate::reader::FileReader;
 use crate::schema::Site;
 use crate::source::Span;
@@ -191,7 +191,7 @@ impl<'a> Loader<'a> {
                     warned: &mut self.warned,
                     report: &mut self.report,
                 };
-                interpolation.run(&mut top, Site::TOP, &Place::TOP);
+                interpolation.run(&mut top, Site::TOP, &KeyPath::TOP);
             }
             out.push((top, resets));
         }

@@ -60,7 +60,7 @@ pub struct SourceMap {
 
 /// A place for people: 1-based line and column (in characters).
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place<'a> {
+pub struct LineColumn<'a> {
     /// The file's name.
     pub file: &'a str,
     /// 1-based line.
@@ -100,12 +100,16 @@ impl SourceMap {
 
     /// File, line and column of a span's start.
     #[must_use]
-    pub fn place(&self, span: Span) -> Option<Place<'_>> {
+    pub fn place(&self, span: Span) -> Option<LineColumn<'_>> {
         let source = self.get(span.file)?;
         let (start, _) = source.boundaries(span);
         let line = source.line_index(clamp(start));
         let before = source.text.get(source.line_starts[line] as usize..start).unwrap_or_default();
-        Some(Place { file: &source.name, line: clamp(line + 1), column: clamp(before.chars().count() + 1) })
+        Some(LineColumn {
+            file: &source.name,
+            line: clamp(line + 1),
+            column: clamp(before.chars().count() + 1),
+        })
     }
 
     /// The text under a span.

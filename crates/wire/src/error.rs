@@ -51,13 +51,6 @@ impl ApiError {
     /// An internal error that shows the whole chain of sources.
     #[must_use]
     pub fn internal(error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
-            source = error.source();
-        }
-        Self::new(ErrorKind::Internal, message)
+        Self::new(ErrorKind::Internal, hoist_model::chain(error))
     }
 }

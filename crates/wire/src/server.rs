@@ -46,6 +46,7 @@ pub async fn serve(
         .max_decoding_message_size(MESSAGE_LIMIT)
         .max_encoding_message_size(MESSAGE_LIMIT);
     tonic::transport::Server::builder()
+        .trace_fn(|request| tracing::info_span!("call", path = request.uri().path()))
         .add_service(InterceptedService::new(cluster, refuse_strangers))
         .add_service(InterceptedService::new(images, refuse_strangers))
         .add_service(InterceptedService::new(builds, refuse_strangers))
@@ -62,7 +63,7 @@ fn refuse_strangers(request: Request<()>) -> Result<Request<()>, Status> {
         std::fs::metadata("/proc/self").map(|meta| std::os::unix::fs::MetadataExt::uid(&meta)).unwrap_or(0);
     match peer {
         Some(peer) if peer.uid() == 0 || peer.uid() == own => Ok(request),
-        _ => Err(to_status(
+        _ => Err(refuse(
             // No wrong use: nothing about the command would have to be written otherwise.
             &ApiError::new(
                 ErrorKind::Elsewhere,
@@ -73,6 +74,18 @@ fn refuse_strangers(request: Request<()>) -> Result<Request<()>, Status> {
     }
 }
 
+/// Answers with an error, and says so in the log: within the span of the call, which names it.
+fn refuse(error: &ApiError) -> Status {
+    let hint = error.hint.as_deref().unwrap_or_default();
+    match error.kind {
+        ErrorKind::Internal => {
+            tracing::error!(kind = ?error.kind, error = error.message, hint, "request failed");
+        }
+        kind => tracing::info!(?kind, error = error.message, hint, "request refused"),
+    }
+    to_status(error)
+}
+
 struct Service {
     api: Arc<dyn ClusterApi>,
 }
@@ -81,16 +94,16 @@ type Documents = Pin<Box<dyn Stream<Item = Result<Document, Status>> + Send>>;
 type Reply<T> = Result<Response<T>, Status>;
 
 fn read<T: DeserializeOwned>(request: &Request<Document>) -> Result<T, Status> {
-    open(request.get_ref()).map_err(|error| to_status(&error))
+    open(request.get_ref()).map_err(|error| refuse(&error))
 }
 
 fn reply<T: Serialize>(result: Result<T, ApiError>) -> Reply<Document> {
-    result.and_then(|value| seal(&value)).map(Response::new).map_err(|error| to_status(&error))
+    result.and_then(|value| seal(&value)).map(Response::new).map_err(|error| refuse(&error))
 }
 
 fn documents<T: Serialize + 'static>(result: Result<Items<T>, ApiError>) -> Reply<Documents> {
-    let stream = result.map_err(|error| to_status(&error))?;
-    let sealed = stream.map(|item| item.and_then(|value| seal(&value)).map_err(|error| to_status(&error)));
+    let stream = result.map_err(|error| refuse(&error))?;
+    let sealed = stream.map(|item| item.and_then(|value| seal(&value)).map_err(|error| refuse(&error)));
     Ok(Response::new(Box::pin(sealed)))
 }
 
@@ -153,8 +166,8 @@ impl Cluster for Service {
         let Some(exec_in::Kind::Request(document)) = first else {
             return Err(Status::invalid_argument("an exec begins with its request"));
         };
-        let request: ExecRequest = open(&document).map_err(|error| to_status(&error))?;
-        let session = self.api.exec(request).await.map_err(|error| to_status(&error))?;
+        let request: ExecRequest = open(&document).map_err(|error| refuse(&error))?;
+        let session = self.api.exec(request).await.map_err(|error| refuse(&error))?;
         let input = session.input;
         tokio::spawn(async move {
             while let Ok(Some(message)) = incoming.message().await {
@@ -165,14 +178,14 @@ impl Cluster for Service {
             }
         });
         Ok(Response::new(Box::pin(
-            session.output.map(|item| item.and_then(exec_out).map_err(|e| to_status(&e))),
+            session.output.map(|item| item.and_then(exec_out).map_err(|e| refuse(&e))),
         )))
     }
 
     async fn logs(&self, request: Request<Document>) -> Reply<Self::LogsStream> {
-        let stream = self.api.logs(read(&request)?).await.map_err(|error| to_status(&error))?;
+        let stream = self.api.logs(read(&request)?).await.map_err(|error| refuse(&error))?;
         Ok(Response::new(Box::pin(
-            stream.map(|line| line.and_then(log_line).map_err(|error| to_status(&error))),
+            stream.map(|line| line.and_then(log_line).map_err(|error| refuse(&error))),
         )))
     }
 

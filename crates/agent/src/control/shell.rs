@@ -7,46 +7,22 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hoist_model::{Endpoints, Generation, HostReport, HostSpec, Moment};
+use hoist_model::{Generation, HostReport, Moment};
 use hoist_planner::host::{Effect, HostLoop, Input, SpecRefusal};
 use hoist_wire::PutSpecError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::control::clock::Clock;
+use crate::control::events;
+use crate::control::inbox::{Inbox, Message, Rest};
 use crate::control::records::{Record, RecordError, Records};
 use crate::fabric::zone;
 use crate::host::Host;
 use crate::instances::probes::Probes;
-use crate::instances::steps::{self, StepContext};
+use crate::instances::steps;
+use crate::instances::steps::context::StepContext;
 use crate::instances::watches::Watches;
-
-/// What the shell is told.
-#[derive(Debug)]
-pub(crate) enum Message {
-    /// Something happened.
-    Input(Input),
-    /// A spec to accept, and who waits for the answer.
-    PutSpec(Box<HostSpec>, oneshot::Sender<Result<(), PutSpecError>>),
-    /// Endpoints to accept.
-    PutEndpoints(Box<Endpoints>, oneshot::Sender<Result<(), PutSpecError>>),
-    /// Do nothing for now: the agent is likely to end. Answered once steps under way have ended.
-    Rest(oneshot::Sender<Rest>),
-}
-
-/// The loop does nothing while this is kept; dropped, it never does anything again.
-#[derive(Debug)]
-pub(crate) struct Rest(oneshot::Sender<()>);
-
-impl Rest {
-    /// Lets the loop go on as if nothing had been asked.
-    pub(crate) fn end(self) {
-        let _ = self.0.send(());
-    }
-}
-
-/// How the rest of the agent speaks to the loop.
-pub(crate) type Inbox = mpsc::UnboundedSender<Message>;
 
 /// The loop and everything that it acts through.
 pub(crate) struct Shell {
@@ -101,7 +77,7 @@ impl Shell {
                 let _ = tokio::time::timeout(LAST_STEPS, ended).await;
                 let (end, ended) = oneshot::channel();
                 // Whoever asked may have given up while the loop waited for room on the disk: it goes on then.
-                if rested.send(Rest(end)).is_ok() && ended.await.is_err() {
+                if rested.send(Rest::new(end)).is_ok() && ended.await.is_err() {
                     // Messages go on coming in; nobody acts on them.
                     while messages.recv().await.is_some() {}
                     return Ok(());
@@ -135,7 +111,12 @@ impl Shell {
 
     fn take(&mut self, message: Message) -> Option<Input> {
         let input = match message {
-            Message::Input(input) => input,
+            Message::Input(input) => {
+                if let Input::StepDone { step, result } = &input {
+                    events::ended(self.control.spec(), self.host.known().report.as_deref(), step, result);
+                }
+                input
+            }
             Message::PutSpec(spec, answer) => {
                 self.answers.push_back((spec.generation, answer));
                 Input::SpecPut(spec)
@@ -183,6 +164,7 @@ impl Shell {
         let specs: Vec<_> = specs.collect();
         self.records.keep(records).await?;
         for spec in specs {
+            events::accepted(&spec);
             self.host.set_known(|known| known.spec = spec);
             self.answer(Ok(()));
         }
@@ -198,10 +180,13 @@ impl Shell {
             | Effect::PublishZone(_) => {}
             Effect::SpecAccepted => self.answer(Ok(())),
             Effect::SpecRefused(refusal) => {
-                let refused = self.refusal(refusal);
+                let (generation, refused) = self.refusal(refusal);
+                events::refused(generation, &refused);
                 self.answer(Err(refused));
             }
             Effect::Perform(step) => {
+                let report = self.host.known().report;
+                events::begun(self.control.plan(), self.control.spec(), report.as_deref(), &step);
                 let context = StepContext::take(&self.control, &step);
                 let (host, inbox) = (Arc::clone(&self.host), self.inbox.clone());
                 while self.steps.try_join_next().is_some() {}
@@ -217,7 +202,9 @@ impl Shell {
             Effect::Report(report) => {
                 let report = Arc::new(*report);
                 let known = Arc::clone(&report);
-                self.host.ends.note(self.host.known().report.as_deref(), &report);
+                let before = self.host.known().report;
+                events::reported(before.as_deref(), &report);
+                self.host.ends.note(before.as_deref(), &report);
                 self.host.set_known(|entry| entry.report = Some(known));
                 self.reports.send_replace(Some(report));
             }
@@ -232,11 +219,12 @@ impl Shell {
         }
     }
 
-    fn refusal(&self, refusal: SpecRefusal) -> PutSpecError {
+    fn refusal(&self, refusal: SpecRefusal) -> (Generation, PutSpecError) {
         let requested = self.answers.front().map(|(generation, _)| *generation).unwrap_or_default();
-        match refusal {
+        let error = match refusal {
             SpecRefusal::Outdated { current } => PutSpecError::Outdated { current, requested },
             SpecRefusal::Altered => PutSpecError::Altered(requested),
-        }
+        };
+        (requested, error)
     }
 }

@@ -8,7 +8,8 @@ use hoist_netfabric as net;
 use hoist_planner::host::{FabricWanted, PublishKey, StepError};
 use ipnetwork::IpNetwork;
 
-use crate::instances::steps::{InstanceContext, refused};
+use crate::instances::steps::context::InstanceContext;
+use crate::outcome::refused;
 
 /// Ethernet's; the host's own path may be smaller, which path MTU discovery finds.
 const MTU: u32 = 1500;

@@ -27,11 +27,12 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use crate::chain::chain;
 use crate::control::clock::monotonic;
-use crate::control::shell::{Inbox, Message};
+use crate::control::inbox::{Inbox, Message};
 use crate::fabric::ranges::{Claim, Ranges};
-use crate::instances::steps::{InstanceContext, blocking, failed, refused};
+use crate::instances::steps::context::InstanceContext;
 use crate::layout::Layout;
 use crate::loops::{Loops, without_error};
+use crate::outcome::{blocking, failed, refused};
 use crate::processes::dns_process;
 use crate::processes::link::Link;
 use ports::Reservations;

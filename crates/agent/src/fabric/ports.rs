@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::convert::{protocol, reach};
 use crate::chain::chain;
-use crate::instances::steps::{failed, refused};
+use crate::outcome::{failed, refused};
 use crate::processes::link::Link;
 
 const PREFIX: &str = "port ";
@@ -103,10 +103,11 @@ impl Reservations {
             self.held.keys().filter(|key| !wanted.contains_key(key)).cloned().collect();
         for key in gone {
             if let Some(reservation) = self.held.remove(&key) {
+                tracing::info!(stack = %key.stack, service = %key.service, port = reservation.port, "port released");
                 let _ = link.tell(Request::Drop { name: name(&key, reservation.port) }, Vec::new()).await;
             }
         }
-        self.refused.clear();
+        let refused_before = std::mem::take(&mut self.refused);
         for (key, publish) in wanted {
             if let Some(reservation) = self.held.get_mut(key) {
                 reservation.splice(key, publish);
@@ -114,12 +115,19 @@ impl Reservations {
             }
             match reserve(&key.port) {
                 Ok(mut reservation) => {
+                    let (stack, service, target) = (&key.stack, &key.service, key.port.target);
+                    tracing::info!(%stack, %service, port = reservation.port, target, "port reserved");
                     reservation.splice(key, publish);
                     let hold = Request::Hold { name: name(key, reservation.port) };
                     let _ = link.tell(hold, reservation.copies()).await;
                     self.held.insert(key.clone(), reservation);
                 }
                 Err(refusal) => {
+                    // It is tried again at each look; the log has it once.
+                    if refused_before.get(key) != Some(&refusal) {
+                        let (stack, service) = (&key.stack, &key.service);
+                        tracing::warn!(%stack, %service, error = refusal.what, "port can't be reserved");
+                    }
                     self.refused.insert(key.clone(), refusal);
                 }
             }

@@ -28,8 +28,8 @@ use hoist_model::{ImageSource, ResolvedImage};
 use hoist_planner::host::StepError;
 use hoist_wire::{ApiError, ErrorKind, RegistryAccess};
 
-use crate::instances::steps::{failed, refused};
 use crate::layout::Layout;
+use crate::outcome::{failed, refused};
 
 /// The image store and the way to registries, as the agent uses them. Cheap to clone.
 #[derive(Debug, Clone)]

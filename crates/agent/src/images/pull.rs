@@ -66,7 +66,12 @@ impl Images {
         let shown = name.familiar();
         let registries = self.declared.way_to(name.registry(), access)?;
         let pulled = self.store.pull(&registries, name, platform, &Counter(transfer));
-        let pulled = pulled.map_err(|error| explain::pull(&shown, &error))?;
+        let pulled = pulled.map_err(|error| explain::pull(&shown, &error));
+        let pulled = pulled.inspect_err(|error| {
+            tracing::warn!(image = shown, error = error.message, "image pull failed");
+        })?;
+        let (id, digest) = (pulled.id, pulled.digest);
+        tracing::info!(image = shown, %id, %digest, up_to_date = pulled.up_to_date, "image pulled");
         self.times.pull_now(name, pulled.id);
         Ok(PulledImage {
             reference: shown,

@@ -20,7 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::chain::chain;
 use crate::host::Host;
 use crate::instances::oci::{self, ProcessInput};
-use crate::instances::steps::signal_number;
+use crate::instances::signals;
 use crate::instances::streams;
 
 /// Chunks that may wait for the network.
@@ -279,7 +279,7 @@ async fn drive(
         }
     }
     if terminal.is_some()
-        && let Some(hangup) = signal_number("HUP")
+        && let Some(hangup) = signals::number("HUP")
     {
         signal(&host, uid, &name, hangup).await;
     }

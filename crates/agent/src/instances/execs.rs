@@ -10,7 +10,7 @@ use hoist_runtime::identity;
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::oneshot;
 
-use crate::processes::keeper_watch::exit;
+use crate::processes::exit::exit;
 use crate::processes::readable::Readable;
 
 /// Who hears of the end of an exec, and what is known of its process.

@@ -9,7 +9,7 @@ use hoist_model::InstanceUid;
 use hoist_planner::host::StepError;
 use hoist_runtime::cgroup::{Cgroup, CgroupPath, Hierarchy};
 
-use crate::instances::steps::failed;
+use crate::outcome::failed;
 
 /// How long killed processes may take to end before that is an error, to be tried again.
 const PATIENCE: Duration = Duration::from_secs(5);

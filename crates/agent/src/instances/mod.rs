@@ -16,6 +16,7 @@ pub(crate) mod logs;
 pub mod oci;
 pub(crate) mod probe_run;
 pub(crate) mod probes;
+pub(crate) mod signals;
 pub(crate) mod steps;
 pub(crate) mod streams;
 pub(crate) mod volatile;

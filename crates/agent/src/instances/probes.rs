@@ -11,7 +11,7 @@ use hoist_planner::host::{HostLoop, Input, Prober, Probing};
 use tokio::task::JoinHandle;
 
 use crate::control::clock::Clock;
-use crate::control::shell::{Inbox, Message};
+use crate::control::inbox::{Inbox, Message};
 use crate::host::Host;
 use crate::instances::probe_run::{self, Probed};
 

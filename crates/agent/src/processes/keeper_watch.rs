@@ -11,13 +11,14 @@ use std::time::Duration;
 use hoist_keeper::protocol::{Event, ExitRecord, HandBack, Phase, Reply, Request, Status};
 use hoist_model::{Exit, InstanceUid, Moment};
 use hoist_planner::host::{Adopted, Input, Process};
-use hoist_runtime::identity::{self, ProcessIdentity};
+use hoist_runtime::identity::ProcessIdentity;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::clock::Clock;
-use crate::control::shell::{Inbox, Message};
+use crate::control::inbox::{Inbox, Message};
 use crate::host::Host;
 use crate::instances::groups;
+use crate::processes::exit::exit;
 use crate::processes::link::{FromKeeper, LinkError};
 use crate::processes::spawn::Spawner;
 use crate::processes::take_up::{Run, take_up};
@@ -322,13 +323,5 @@ impl KeeperWatch {
 
     fn tell(&self, input: Input) {
         let _ = self.inbox.send(Message::Input(input));
-    }
-}
-
-pub(crate) fn exit(exit: identity::Exit) -> Exit {
-    match exit {
-        identity::Exit::Code(code) => Exit::Code(code),
-        identity::Exit::Signal(signal) => Exit::Signal(signal),
-        identity::Exit::Unknown => Exit::Unknown,
     }
 }

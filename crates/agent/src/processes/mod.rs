@@ -4,8 +4,10 @@
 
 pub mod dns_process;
 pub(crate) mod dns_watch;
+pub(crate) mod exit;
 pub mod handover;
 pub(crate) mod held;
+pub(crate) mod ids;
 pub(crate) mod keeper_watch;
 pub(crate) mod link;
 pub(crate) mod readable;

@@ -38,6 +38,15 @@ pub enum AgentCommand {
         #[arg(long, value_enum, default_value_t = ListFormat::Table)]
         format: ListFormat,
     },
+    /// Show what the agent says of its work; also when no agent runs
+    Logs {
+        /// Go on showing what it says
+        #[arg(short, long)]
+        follow: bool,
+        /// Lines to show from the end; all that are kept without it
+        #[arg(short = 'n', long, value_name = "N")]
+        tail: Option<usize>,
+    },
     /// End agent, keeper and dns; refused while instances run
     Stop {
         /// Stop all instances first; `hoist agent` or `hoist up` starts them again

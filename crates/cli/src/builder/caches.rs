@@ -7,7 +7,7 @@ use hoist_wire::build::{CacheExport, CachePlace};
 
 /// What a section says about caches.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct CacheSettings {
     pub(super) from: Vec<CachePlace>,
     pub(super) to: Vec<CacheExport>,
     /// Folders that the agent may ask for, by the name that it asks by.
@@ -22,7 +22,7 @@ struct Entry<'a> {
     attributes: BTreeMap<String, String>,
 }
 
-impl Found {
+impl CacheSettings {
     /// Reads both lists; folders that are not absolute are `directory`'s.
     pub(super) fn read(directory: &Path, from: &[String], to: &[String]) -> Result<Self, String> {
         let mut found = Self::default();
@@ -167,9 +167,9 @@ impl<'a> Entry<'a> {
 mod tests {
     use super::*;
 
-    fn read(from: &[&str], to: &[&str]) -> Result<Found, String> {
+    fn read(from: &[&str], to: &[&str]) -> Result<CacheSettings, String> {
         let own = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        Found::read(Path::new("/stack"), &own(from), &own(to))
+        CacheSettings::read(Path::new("/stack"), &own(from), &own(to))
     }
 
     #[test]

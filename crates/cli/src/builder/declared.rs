@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Wanted;
-use super::caches::Found;
-use super::place::Place;
+use super::caches::CacheSettings;
+use super::location::ContextLocation;
 use super::settings::{Settings, platform};
 use crate::bounded;
 use crate::error::CommandError;
@@ -193,7 +193,7 @@ impl Declared {
         overrides: &Overrides,
     ) -> Result<Wanted, CommandError> {
         let usage = |text: String| CommandError::usage(format!("services.{name}.build: {text}"));
-        let context = Place::of(&section.context).map_err(usage)?;
+        let context = ContextLocation::of(&section.context).map_err(usage)?;
         let (dockerfile, shown, ignore_of) = dockerfile(section, &context).map_err(usage)?;
         let ignore = ignore(&context, ignore_of.as_deref()).map_err(usage)?;
         let mut request = BuildRequest {
@@ -212,7 +212,8 @@ impl Declared {
             only_if_missing: overrides.missing_only && service.pull_policy.as_deref() != Some("build"),
             ..BuildRequest::default()
         };
-        request.dockerfile_fetched = matches!(context, Place::Web(_)) && section.dockerfile_inline.is_none();
+        request.dockerfile_fetched =
+            matches!(context, ContextLocation::Web(_)) && section.dockerfile_inline.is_none();
         let mut folders = BTreeMap::new();
         context.put("", ignore, &mut request, &mut folders);
         let mut after = BTreeSet::new();
@@ -225,14 +226,14 @@ impl Declared {
                 request.images.insert(context.clone(), self.image(other, service));
                 after.insert(ServiceName::new(other).map_err(|error| usage(error.to_string()))?);
             } else {
-                let place = Place::of(place).map_err(usage)?;
+                let place = ContextLocation::of(place).map_err(usage)?;
                 let ignore = self::ignore(&place, None).map_err(usage)?;
                 place.put(context, ignore, &mut request, &mut folders);
             }
         }
         request.secrets = self.secrets(section).map_err(usage)?;
         let mut found =
-            Found::read(&self.directory, &section.cache_from, &section.cache_to).map_err(usage)?;
+            CacheSettings::read(&self.directory, &section.cache_from, &section.cache_to).map_err(usage)?;
         folders.append(&mut found.folders);
         request.access = registry_access::access(bases(&request.dockerfile).chain(found.images()))?;
         (request.cache_from, request.cache_to) = (found.from, found.to);
@@ -326,12 +327,15 @@ fn bases(dockerfile: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The Dockerfile's text, what it is called in messages, and where it is. The agent reads it where it fetches the context.
-fn dockerfile(section: &Section, context: &Place) -> Result<(String, String, Option<PathBuf>), String> {
+fn dockerfile(
+    section: &Section,
+    context: &ContextLocation,
+) -> Result<(String, String, Option<PathBuf>), String> {
     if let Some(text) = &section.dockerfile_inline {
         return Ok((text.clone(), "dockerfile_inline".to_owned(), None));
     }
     let name = section.dockerfile.as_deref().unwrap_or("Dockerfile");
-    let Place::Folder(context) = context else { return Ok((String::new(), name.to_owned(), None)) };
+    let ContextLocation::Folder(context) = context else { return Ok((String::new(), name.to_owned(), None)) };
     let path = context.join(name);
     let text = remote::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let shown = path.strip_prefix(context).unwrap_or(&path).display().to_string();
@@ -339,8 +343,8 @@ fn dockerfile(section: &Section, context: &Place) -> Result<(String, String, Opt
 }
 
 /// `.dockerignore`: the Dockerfile's own goes before the context's.
-fn ignore(context: &Place, dockerfile: Option<&Path>) -> Result<String, String> {
-    let Place::Folder(context) = context else { return Ok(String::new()) };
+fn ignore(context: &ContextLocation, dockerfile: Option<&Path>) -> Result<String, String> {
+    let ContextLocation::Folder(context) = context else { return Ok(String::new()) };
     let own = dockerfile.map(|path| {
         let mut name = path.as_os_str().to_owned();
         name.push(".dockerignore");

@@ -1,4 +1,4 @@
-//! `hoist agent status` and `hoist agent stop`.
+//! `hoist agent status`, `hoist agent stop`, `hoist agent logs`.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use hoist_wire::{AgentStatus, ClusterApi, ErrorKind};
 
 use crate::args::{AgentCommand, ListFormat};
 use crate::connect;
+use crate::daemon_log;
 use crate::error::{CommandError, code};
 use crate::out::{errln, outln};
 
@@ -15,9 +16,10 @@ const TRIES: u32 = 10;
 /// Runs the command.
 ///
 /// # Errors
-/// `status`: when no agent runs (exit code 1). `stop`: when instances run, without `--force`.
+/// `logs`: when there is no log. `status`: when no agent runs (exit code 1). `stop`: when instances run, without `--force`.
 pub(crate) async fn run(root: &Path, command: &AgentCommand) -> Result<(), CommandError> {
     match command {
+        AgentCommand::Logs { follow, tail } => daemon_log::show(root, *follow, *tail).await,
         AgentCommand::Stop { force } => {
             let Some(agent) = connect::found(root).await? else {
                 errln!("no agent runs for {}", root.display());

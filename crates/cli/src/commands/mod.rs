@@ -13,6 +13,7 @@ pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod ps;
 pub(crate) mod pull;
+mod removed;
 pub(crate) mod restart;
 pub(crate) mod save;
 pub(crate) mod start;

@@ -7,7 +7,7 @@ use hoist_wire::{DiskUsage, ImageApi, ImageQuery, PruneImages, UsageRow};
 use serde_json::json;
 
 use crate::args::{ListFormat, Prune, PruneAll, SystemCommand};
-use crate::commands::image::tell;
+use crate::commands::removed::tell;
 use crate::connect;
 use crate::error::{CommandError, code};
 use crate::out::{err, errln, outln};

@@ -11,14 +11,14 @@ use super::git::{begin, everything, git};
 
 /// A commit, and the name under which the server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct ResolvedCommit {
     pub(super) commit: String,
     pub(super) reference: Option<String>,
 }
 
 /// Finds the commit. A whole hash is one; a part of one that was found before, too. Else the server is asked.
-pub(super) fn find(cache: &Cache, repository: &Repository) -> Result<Found, RemoteError> {
-    let own = |commit: String| Found { commit, reference: None };
+pub(super) fn find(cache: &Cache, repository: &Repository) -> Result<ResolvedCommit, RemoteError> {
+    let own = |commit: String| ResolvedCommit { commit, reference: None };
     let wanted = repository.reference.as_ref().or(repository.commit.as_ref());
     let Some(wanted) = wanted else { return named(&repository.url, "HEAD")?.ok_or_else(|| none("HEAD")) };
     if is_whole(wanted) {
@@ -48,20 +48,20 @@ fn is_whole(text: &str) -> bool {
 }
 
 /// What the server has under a name; git's own order of what a name may mean (gitrevisions(7)).
-fn named(url: &str, wanted: &str) -> Result<Option<Found>, RemoteError> {
+fn named(url: &str, wanted: &str) -> Result<Option<ResolvedCommit>, RemoteError> {
     // `^{}` is what an annotated tag stands for.
     let listed = git(Path::new("/"), &["ls-remote", "--", url, wanted, &format!("{wanted}^{{}}")])?;
     Ok(choose(&listed, wanted))
 }
 
-fn choose(listed: &str, wanted: &str) -> Option<Found> {
+fn choose(listed: &str, wanted: &str) -> Option<ResolvedCommit> {
     let lines = listed.lines().filter_map(|line| line.split_once('\t'));
     let lines: Vec<(&str, &str)> = lines.filter(|(hash, _)| is_whole(hash)).collect();
     let hash = |name: &str| lines.iter().find(|(_, listed)| *listed == name).map(|(hash, _)| *hash);
     ["", "refs/", "refs/tags/", "refs/heads/"].iter().find_map(|prefix| {
         let name = format!("{prefix}{wanted}");
         let commit = hash(&format!("{name}^{{}}")).or_else(|| hash(&name))?.to_owned();
-        Some(Found { commit, reference: Some(name) })
+        Some(ResolvedCommit { commit, reference: Some(name) })
     })
 }
 

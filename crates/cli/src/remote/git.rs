@@ -1,13 +1,9 @@
-//! Checkouts of commits, made by the user's own `git`.
+//! The user's own `git`, run so that nothing of what is fetched runs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hoist_stackfile::Repository;
-
-use super::cache::Cache;
-use super::commit::{self, Found};
-use super::{RemoteError, tree};
+use super::RemoteError;
 
 /// Protocols that git may speak, for submodules too: `ext` runs commands, `file` reads what this machine has.
 const PROTOCOLS: &str = "http:https:git:ssh";
@@ -25,20 +21,6 @@ const OF_A_CALLER: [&str; 9] = [
     "GIT_SHALLOW_FILE",
 ];
 
-/// The files of a repository's commit, without its `.git`, with its submodules.
-pub(super) fn checkout(cache: &Cache, repository: &Repository) -> Result<PathBuf, RemoteError> {
-    let found = commit::find(cache, repository)?;
-    if let Some(wanted) = repository.commit.as_ref().filter(|wanted| !found.commit.starts_with(&**wanted)) {
-        return Err(RemoteError::Commit { found: found.commit, wanted: wanted.clone() });
-    }
-    cache.make("git", &found.commit, |folder| {
-        fetch(folder, &repository.url, &found)?;
-        git(folder, &["-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", &found.commit])?;
-        submodules(folder)?;
-        tree::settle(folder)
-    })
-}
-
 /// Begins an empty repository that knows where it comes from, as relative submodules need it.
 pub(super) fn begin(folder: &Path, url: &str, hash: &str) -> Result<(), RemoteError> {
     let format = if hash.len() == 64 { "--object-format=sha256" } else { "--object-format=sha1" };
@@ -46,37 +28,11 @@ pub(super) fn begin(folder: &Path, url: &str, hash: &str) -> Result<(), RemoteEr
     git(folder, &["remote", "add", "--", "origin", url]).map(drop)
 }
 
-/// Brings a commit here with as little as the server can do: by its hash, by its name, or all there is.
-fn fetch(folder: &Path, url: &str, found: &Found) -> Result<(), RemoteError> {
-    begin(folder, url, &found.commit)?;
-    let has = || git(folder, &["cat-file", "-e", &format!("{}^{{commit}}", found.commit)]).is_ok();
-    let names = std::iter::once(&found.commit).chain(&found.reference);
-    for name in names {
-        // Without a shallow protocol (dumb HTTP) it is tried below.
-        if git(folder, &["fetch", "--quiet", "--no-tags", "--depth=1", "origin", name]).is_ok() && has() {
-            return Ok(());
-        }
-    }
-    everything(folder, found.reference.as_deref())?;
-    if has() { Ok(()) } else { Err(RemoteError::NoReference(found.commit.clone())) }
-}
-
 /// Fetches all branches and tags, and one more name.
 pub(super) fn everything(folder: &Path, more: Option<&str>) -> Result<(), RemoteError> {
     let mut words = vec!["fetch", "--quiet", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"];
     words.extend(more.filter(|name| name.starts_with("refs/")));
     git(folder, &words).map(drop)
-}
-
-fn submodules(folder: &Path) -> Result<(), RemoteError> {
-    if !folder.join(".gitmodules").is_file() {
-        return Ok(());
-    }
-    let update = ["submodule", "--quiet", "update", "--init", "--recursive"];
-    if git(folder, &[&update[..], &["--depth=1"]].concat()).is_ok() {
-        return Ok(());
-    }
-    git(folder, &update).map(drop)
 }
 
 /// Runs git in a folder; gives what it wrote.

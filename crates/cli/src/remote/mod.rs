@@ -5,7 +5,9 @@
 
 mod artifact;
 mod cache;
+mod checkout;
 mod commit;
+mod disk;
 mod git;
 mod tree;
 
@@ -18,8 +20,8 @@ use hoist_stackfile::discover::NAMES;
 use hoist_stackfile::{FetchError, FileKind, FileReader, Remote, Repository};
 
 use crate::bounded;
-use crate::load::Disk;
 use cache::Cache;
+pub(crate) use disk::Disk;
 
 /// Why something was not fetched.
 #[derive(Debug, thiserror::Error)]
@@ -184,7 +186,7 @@ fn confined(path: &Path) -> io::Result<PathBuf> {
 
 /// What a repository's path means in its checkout.
 fn inside(repository: &Repository) -> Result<PathBuf, RemoteError> {
-    let checkout = git::checkout(&Cache::open()?, repository)?;
+    let checkout = checkout::checkout(&Cache::open()?, repository)?;
     let path = checkout.join(&repository.path);
     let missing = |_| RemoteError::NoPath(repository.path.clone());
     let real = std::fs::canonicalize(&path).map_err(missing)?;

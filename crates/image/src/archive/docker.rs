@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use super::layout::{Layout, document};
-use super::load::LoadError;
+use super::loaded::LoadError;
 use super::spool::Spool;
 use crate::digest::Digest;
 use crate::manifest::{Descriptor, Document, Index, Manifest, OCI_CONFIG, layer_media_type};

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write as _};
 use oci_spec::image::ImageConfiguration;
 use serde_json::{Map, Value, json};
 
-use super::load::{LoadError, Loaded};
+use super::loaded::{ChangeError, LoadError, Loaded};
 use crate::digest::{Digest, Hashed};
 use crate::layer::decoder;
 use crate::manifest::{Descriptor, Manifest, OCI_CONFIG, layer_media_type};
@@ -22,19 +22,6 @@ pub struct Import {
     pub changes: Vec<String>,
     /// What its history says.
     pub message: String,
-}
-
-/// A `--change` that can't be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
-    #[error(
-        "{0:?} is not an instruction of CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR"
-    )]
-    Unknown(String),
-    #[error("{0:?} has no value")]
-    Empty(String),
-    #[error("{0:?} is not NAME=VALUE")]
-    Pair(String),
 }
 
 impl Store {

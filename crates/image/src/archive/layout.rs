@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::load::{LoadError, keep_blobs};
+use super::loaded::LoadError;
 use super::spool::Spool;
 use crate::digest::Digest;
 use crate::manifest::{CONTAINERD_NAME, Descriptor, Document, Index, Manifest, REF_NAME};
@@ -205,4 +205,16 @@ pub fn split_layout(text: &str) -> (PathBuf, Option<String>) {
         }
         _ => (whole, None),
     }
+}
+
+/// Puts a manifest's blobs into the store.
+fn keep_blobs(session: &Session<'_>, layout: &dyn Layout, blobs: &[Digest]) -> Result<(), LoadError> {
+    blobs
+        .iter()
+        .filter_map(|&blob| match session.has_blob(blob) {
+            Ok(true) => None,
+            Ok(false) => Some(layout.spool(session, blob).and_then(|spooled| Ok(session.keep(&spooled)?))),
+            Err(error) => Some(Err(error.into())),
+        })
+        .collect()
 }

@@ -1,73 +1,16 @@
 //! `load`: an archive becomes images. `import_layout`: an OCI layout directory becomes one.
 
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
 use super::docker::docker_images;
-use super::layout::{Directory, Layout, layout_images};
+use super::layout::{Directory, layout_images};
+use super::loaded::{LoadError, Loaded};
 use super::spool::Spool;
-use crate::digest::Digest;
-use crate::layer::TarError;
-use crate::manifest::ManifestError;
 use crate::platform::Platform;
 use crate::progress::Progress;
-use crate::reference::{Reference, ReferenceError};
-use crate::store::{BlobError, Documents, LayerError, NewImage, RegisterError, Session, Store, StoreError};
-
-/// Why an archive or layout was not loaded. Images that came before the fault stay loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Blob(#[from] BlobError),
-    #[error(transparent)]
-    Layer(#[from] LayerError),
-    #[error(transparent)]
-    Register(#[from] RegisterError),
-    #[error("reading the archive failed")]
-    Read(#[source] io::Error),
-    #[error("writing to the store failed")]
-    Spool(#[source] io::Error),
-    #[error("it is not a tar archive that can be read")]
-    Tar(#[from] TarError),
-    #[error("it is not an image archive: it has neither manifest.json nor index.json")]
-    NotAnImage,
-    #[error(
-        "it was saved by Docker before version 1.10, which is not supported; load and save it with a newer one"
-    )]
-    TooOld,
-    #[error("{name} is not valid")]
-    Json { name: String, source: serde_json::Error },
-    #[error("{0} is missing")]
-    Missing(String),
-    #[error("{0} is damaged: its content is not what its name says")]
-    Damaged(String),
-    #[error("manifest {digest} can't be used")]
-    Manifest { digest: Digest, source: ManifestError },
-    #[error("it has no image for {wanted}, only for {}", .found.join(", "))]
-    Platform { wanted: Platform, found: Vec<String> },
-    #[error("it has no image named {wanted:?}, only {}", .found.join(", "))]
-    NoSuchName { wanted: String, found: Vec<String> },
-    #[error("it has several images, so one must be named: {}", .0.join(", "))]
-    SeveralImages(Vec<String>),
-    #[error("it names an image wrongly")]
-    Name(#[source] ReferenceError),
-    #[error(transparent)]
-    Change(#[from] super::import::ChangeError),
-    #[error("its indexes are nested too deeply")]
-    Nested,
-    #[error("opening {path} failed")]
-    Open { path: PathBuf, source: io::Error },
-}
-
-/// An image that was loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loaded {
-    pub id: Digest,
-    /// The names it has from now on; none if the archive gave none.
-    pub references: Vec<Reference>,
-}
+use crate::reference::Reference;
+use crate::store::{Documents, NewImage, Session, Store};
 
 impl Store {
     /// Loads all images of an archive: `docker save`'s, old or new, or an OCI layout in a tar;
@@ -121,20 +64,4 @@ fn take(session: &Session<'_>, image: NewImage, progress: &dyn Progress) -> Resu
     session.unpack_missing(&documents.layers(), progress)?;
     let id = session.register(&image)?;
     Ok(Loaded { id, references: image.names })
-}
-
-/// Puts a manifest's blobs into the store.
-pub(super) fn keep_blobs(
-    session: &Session<'_>,
-    layout: &dyn Layout,
-    blobs: &[Digest],
-) -> Result<(), LoadError> {
-    blobs
-        .iter()
-        .filter_map(|&blob| match session.has_blob(blob) {
-            Ok(true) => None,
-            Ok(false) => Some(layout.spool(session, blob).and_then(|spooled| Ok(session.keep(&spooled)?))),
-            Err(error) => Some(Err(error.into())),
-        })
-        .collect()
 }

@@ -7,10 +7,11 @@ mod docker;
 mod import;
 mod layout;
 mod load;
+mod loaded;
 mod save;
 mod spool;
 
-pub use import::{ChangeError, Import};
+pub use import::Import;
 pub use layout::split_layout;
-pub use load::{LoadError, Loaded};
+pub use loaded::{ChangeError, LoadError, Loaded};
 pub use save::SaveError;

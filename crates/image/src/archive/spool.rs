@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write as _};
 
-use super::load::LoadError;
+use super::loaded::LoadError;
 use crate::layer::{Kind, TarReader, decoder};
 use crate::progress::{Event, Progress};
 use crate::store::{Session, Spooled};

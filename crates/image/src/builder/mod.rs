@@ -9,6 +9,6 @@ pub mod graph;
 mod ignore;
 pub mod plan;
 
-pub(crate) use cache::Turns;
+pub(crate) use cache::StepLocks;
 pub use cache::{Content, Kept};
 pub use ignore::{Ignore, IgnoreError};

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{self, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::extract::Fault;
+use super::fault::Fault;
 use super::sparse::Fragment;
 use super::tar::{Entry, TarReader};
 

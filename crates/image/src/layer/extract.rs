@@ -14,50 +14,15 @@ use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamp
 use rustix::io::Errno;
 
 use super::attributes::{check_xattrs, set_xattrs, times, umask, write_content};
+use super::fault::{ExtractError, Fault};
 use super::place::{Made, OPAQUE, Tree, is_whiteout, make_directory, set_xattr, white_out};
-use super::tar::{Entry, Kind, TarError, TarReader};
+use super::tar::{Entry, Kind, TarReader};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE_MARK: &[u8] = b".wh..wh..opq";
 /// Other names that start so are notes of AUFS, the first of Docker's storage drivers.
 const AUFS: &[u8] = b".wh..wh.";
 const SET_ID_OR_STICKY: u32 = 0o7000;
-
-/// Why an entry could not be, or must not be, extracted.
-#[derive(Debug, thiserror::Error)]
-pub enum ExtractError {
-    #[error("{path:?} is refused: {reason}")]
-    Refused { path: String, reason: &'static str },
-    #[error("{path:?}: {action} failed")]
-    Io { path: String, action: &'static str, source: io::Error },
-    #[error(transparent)]
-    Tar(#[from] TarError),
-}
-
-/// An [`ExtractError`] before it knows its path.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    Refused(&'static str),
-    Io(&'static str, Errno),
-    Tar(TarError),
-}
-
-impl From<TarError> for Fault {
-    fn from(error: TarError) -> Self {
-        Self::Tar(error)
-    }
-}
-
-impl Fault {
-    pub(crate) fn at(self, path: &[u8]) -> ExtractError {
-        let path = String::from_utf8_lossy(path).into_owned();
-        match self {
-            Self::Refused(reason) => ExtractError::Refused { path, reason },
-            Self::Io(action, errno) => ExtractError::Io { path, action, source: errno.into() },
-            Self::Tar(error) => ExtractError::Tar(error),
-        }
-    }
-}
 
 /// What was extracted.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! PAX extended headers (POSIX.1-2017, `pax`, "pax Extended Header"): records `<length> <key>=<value>\n`.
 
+use super::format::{TarError, number};
 use super::sparse::SparseRecords;
-use super::tar::TarError;
 
 /// What the records of one extended header say about the next entry.
 #[derive(Debug, Default)]
@@ -69,17 +69,6 @@ fn text(value: &[u8]) -> Result<Option<Vec<u8>>, TarError> {
         _ if value.contains(&0) => Err(TarError::Pax("a path has a NUL in it")),
         _ => Ok(Some(value.to_vec())),
     }
-}
-
-/// A decimal number; `None` for an empty value.
-pub(super) fn number(value: &[u8]) -> Result<Option<u64>, TarError> {
-    if value.is_empty() {
-        return Ok(None);
-    }
-    let digits = value.iter().all(u8::is_ascii_digit);
-    let text = std::str::from_utf8(value).ok().filter(|_| digits);
-    let number = text.and_then(|text| text.parse().ok());
-    number.map(Some).ok_or(TarError::Pax("a number is malformed"))
 }
 
 /// Seconds with a fraction of any length, perhaps negative, as (seconds, nanoseconds ≥ 0).

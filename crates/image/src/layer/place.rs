@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::extract::Fault;
+use super::fault::Fault;
 
 pub(super) const OPAQUE: &str = "trusted.overlay.opaque";
 /// openat2 reports EAGAIN when a rename elsewhere raced with `..`; more retries than ever needed.

@@ -7,8 +7,7 @@ use std::io::{self, BufRead, Read};
 
 use tar::{GnuExtSparseHeader, Header};
 
-use super::pax::number;
-use super::tar::{BLOCK, TarError};
+use super::format::{BLOCK, TarError, number};
 
 /// Fragments one file may have: far above what any real file has, and a bound on memory.
 const MOST_FRAGMENTS: usize = 1 << 20;

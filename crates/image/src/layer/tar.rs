@@ -10,37 +10,12 @@ use std::io::{self, BufRead, Read};
 
 use tar::{EntryType, Header};
 
+use super::format::{BLOCK, LONGEST_METADATA, TarError};
 use super::pax::PaxRecords;
 use super::sparse::{SparseMap, old_gnu_map};
 
-pub(super) const BLOCK: usize = 512;
 /// Where a header has its entry's kind.
 const KIND: usize = 156;
-/// Longest extended header or long name, as Go's reader has it.
-const LONGEST_METADATA: u64 = 1 << 20;
-
-/// Why a stream is not a tar archive that can be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TarError {
-    #[error("reading the archive failed")]
-    Read(#[source] io::Error),
-    #[error("the archive ends in the middle of an entry")]
-    Truncated,
-    #[error("a header's checksum is wrong: this is not a tar archive, or it is damaged")]
-    Checksum,
-    #[error("a header's {0} field is malformed")]
-    Field(&'static str),
-    #[error("an extended header is malformed: {0}")]
-    Pax(&'static str),
-    #[error("a sparse file is malformed: {0}")]
-    Sparse(&'static str),
-    #[error("an extended header or long name is {0} bytes long, at most {LONGEST_METADATA} are allowed")]
-    MetadataTooLong(u64),
-    #[error("entry type {:?} is not supported", char::from(*.0))]
-    Type(u8),
-    #[error("data follows a lone zero block")]
-    LoneZeroBlock,
-}
 
 /// What an entry makes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

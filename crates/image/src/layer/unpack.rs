@@ -4,8 +4,10 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::compression::decoder;
-use super::extract::{ExtractError, Extracted, Extractor};
-use super::tar::{TarError, TarReader};
+use super::extract::{Extracted, Extractor};
+use super::fault::ExtractError;
+use super::format::TarError;
+use super::tar::TarReader;
 use crate::digest::{Digest, Hashed};
 
 /// Why a layer could not be unpacked.

@@ -50,7 +50,7 @@ pub enum ArtifactError {
 /// What is read of a manifest or an index.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Found {
+struct ManifestFields {
     artifact_type: Option<String>,
     config: Option<Descriptor>,
     layers: Vec<Descriptor>,
@@ -64,7 +64,7 @@ struct Entry {
     artifact_type: Option<String>,
 }
 
-impl Found {
+impl ManifestFields {
     /// The artifact's type; a manifest of OCI 1.0 has none, and its configuration's type says it.
     fn kind(&self) -> &str {
         let own = self.artifact_type.as_deref().filter(|kind| !kind.is_empty());
@@ -85,7 +85,7 @@ impl Registries {
         kinds: &[&str],
     ) -> Result<Artifact, ArtifactError> {
         let fetched = self.manifest(endpoint, reference)?;
-        let mut found: Found = serde_json::from_slice(&fetched.bytes)?;
+        let mut found: ManifestFields = serde_json::from_slice(&fetched.bytes)?;
         let listed =
             |entry: &&Entry| entry.artifact_type.as_deref().is_some_and(|kind| kinds.contains(&kind));
         if let Some(entry) = found.manifests.iter().find(listed) {

@@ -51,7 +51,7 @@ pub(crate) use session::Session;
 pub use usage::{ImageUsage, Usage, disk_bytes};
 pub use verify::Fault;
 
-use crate::builder::Turns;
+use crate::builder::StepLocks;
 use crate::digest::Digest;
 
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -78,7 +78,7 @@ impl StoreError {
 pub struct Store {
     root: PathBuf,
     /// Who is just doing which step of a build.
-    pub(crate) turns: Turns,
+    pub(crate) step_locks: StepLocks,
     settler: Arc<settle::Settler>,
 }
 
@@ -94,7 +94,7 @@ impl Store {
         make_directory(root)?;
         let root = fs::canonicalize(root).map_err(StoreError::io("finding", root))?;
         let settler = settle::Settler::new(root.clone());
-        let store = Self { root, turns: Turns::default(), settler };
+        let store = Self { root, step_locks: StepLocks::default(), settler };
         store.recover()?;
         Ok(store)
     }

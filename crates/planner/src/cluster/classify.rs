@@ -96,7 +96,7 @@ fn unsettled(id: &StackId, name: &ServiceName) -> Failure {
 
 /// One slot of a service.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct PlannedSlot {
     /// The instance that fills it already and may stay, if its addresses still fit.
     pub(super) kept: Option<InstanceUid>,
     pub(super) spec: InstanceSpec,
@@ -106,7 +106,7 @@ pub(super) struct Place {
 ///
 /// All slots change in one round: the host keeps old and new of one slot apart by their claims. A rollout in several
 /// rounds (`order: start-first`, `max_unavailable`) begins here: give only part of the new ones.
-pub(super) fn slots(desired: &Desired<'_>, previous: &HostSpec, record: &Record) -> Vec<Place> {
+pub(super) fn slots(desired: &Desired<'_>, previous: &HostSpec, record: &Record) -> Vec<PlannedSlot> {
     let mut filled: BTreeMap<&Slot, InstanceUid> = BTreeMap::new();
     for (uid, spec) in &previous.instances {
         let same = spec.template == desired.defined.hash && spec.kind == InstanceKind::Replica;
@@ -116,7 +116,7 @@ pub(super) fn slots(desired: &Desired<'_>, previous: &HostSpec, record: &Record)
     }
     let place = |index| {
         let slot = desired.slot(index);
-        Place { kept: filled.get(&slot).copied(), spec: desired.instance(slot) }
+        PlannedSlot { kept: filled.get(&slot).copied(), spec: desired.instance(slot) }
     };
     (1..=desired.replicas()).map(place).collect()
 }

@@ -9,7 +9,7 @@ use hoist_model::{
 use std::sync::Arc;
 
 use super::addresses::{self, Taken};
-use super::classify::{self, Desired, Place};
+use super::classify::{self, Desired, PlannedSlot};
 use super::networks::{self, Networks};
 use super::place::place;
 use super::{IdSource, PlanInput, conflict, removal, volumes};
@@ -62,7 +62,7 @@ struct Round<'a> {
 struct Draft {
     spec: HostSpec,
     endpoints: Endpoints,
-    places: Vec<Place>,
+    places: Vec<PlannedSlot>,
 }
 
 type Failures = BTreeMap<StackId, Vec<Failure>>;
@@ -161,7 +161,7 @@ impl<'a> Round<'a> {
     }
 
     /// The slots of all services, with addresses; templates go into the spec.
-    fn places(&self, services: &[Desired<'_>], spec: &mut HostSpec) -> Result<Vec<Place>, Failures> {
+    fn places(&self, services: &[Desired<'_>], spec: &mut HostSpec) -> Result<Vec<PlannedSlot>, Failures> {
         let mut taken = Taken::of(self.report, self.previous, services);
         let mut places = Vec::new();
         let mut failures = Failures::new();
@@ -189,7 +189,7 @@ impl<'a> Round<'a> {
         if failures.is_empty() { Ok(places) } else { Err(failures) }
     }
 
-    fn finish(&self, mut spec: HostSpec, places: Vec<Place>, ids: &mut dyn IdSource) -> HostSpec {
+    fn finish(&self, mut spec: HostSpec, places: Vec<PlannedSlot>, ids: &mut dyn IdSource) -> HostSpec {
         for place in places {
             let uid = place.kept.unwrap_or_else(|| ids.instance());
             spec.instances.insert(uid, place.spec);

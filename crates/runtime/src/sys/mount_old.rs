@@ -77,12 +77,12 @@ fn change(mount: BorrowedFd<'_>, flags: libc::c_ulong) -> Result<(), Errno> {
 }
 
 /// The mounts of a tree that have been found.
-struct Found {
+struct FoundMounts {
     ids: [u64; MOST],
     count: usize,
 }
 
-impl Found {
+impl FoundMounts {
     fn has(&self, id: u64) -> bool {
         self.ids.iter().take(self.count).any(|known| *known == id)
     }
@@ -97,7 +97,7 @@ impl Found {
 /// Remounts everything below. The table may list a mount before its parent, so it is read until nothing is new.
 fn walk(tree: BorrowedFd<'_>, attr: &MountAttr) -> Result<(), Errno> {
     let top = statx(tree, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?.stx_mnt_id;
-    let mut found = Found { ids: [0; MOST], count: 0 };
+    let mut found = FoundMounts { ids: [0; MOST], count: 0 };
     found.add(top)?;
     let mut start = Start { path: [0; LINE], length: 0 };
     read_table(&mut |line| {

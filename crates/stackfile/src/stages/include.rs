@@ -7,7 +7,7 @@ use super::reset::Resets;
 use crate::diagnostic::Diagnostic;
 use crate::loader::{Context, Loader, Opened, VariableOrigin};
 use crate::node::{Map, Node, Value};
-use crate::place::Path as Place;
+use crate::place::Path as KeyPath;
 use crate::reader::FileKind;
 use crate::schema::{INCLUDE, Shape, Site};
 use crate::source::Span;
@@ -68,7 +68,7 @@ impl Loader<'_> {
             }),
             Value::Map(map) => {
                 let errors = self.report.errors();
-                check_shape(item, &INCLUDE_SHAPE, &Place::TOP.key("include"), &mut self.report);
+                check_shape(item, &INCLUDE_SHAPE, &KeyPath::TOP.key("include"), &mut self.report);
                 let directory = map.get("project_directory").and_then(Node::as_text);
                 (self.report.errors() == errors).then(|| Entry {
                     paths: texts(map.get("path")),
@@ -199,7 +199,7 @@ impl Loader<'_> {
                 slot.value = Value::Map(Map::new());
             }
             let Some(into) = slot.as_map_mut() else { continue };
-            let section_path = Place::TOP.key(section);
+            let section_path = KeyPath::TOP.key(section);
             for (name, mut node) in from {
                 match into.get_mut(&name) {
                     None => _ = into.insert(name, node),

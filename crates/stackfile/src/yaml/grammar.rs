@@ -14,7 +14,7 @@ use crate::source::{Span, clamp};
 
 /// Where a node stands: it may be a block, and a list that is indented no deeper than its key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+enum NodeContext {
     Flow,
     Block,
     UnderKey,
@@ -42,7 +42,7 @@ impl<'a, 'r> Grammar<'a, 'r> {
                 Kind::Version(..) | Kind::TagDirective { .. } | Kind::DocumentStart => {
                     documents.push(self.explicit_document()?);
                 }
-                _ if documents.is_empty() => documents.push(self.node(Place::Block, 0)?),
+                _ if documents.is_empty() => documents.push(self.node(NodeContext::Block, 0)?),
                 _ => return Err(self.unexpected_document()?),
             }
             while *self.next()? == Kind::DocumentEnd {
@@ -75,7 +75,7 @@ impl<'a, 'r> Grammar<'a, 'r> {
             | Kind::DocumentStart
             | Kind::DocumentEnd
             | Kind::StreamEnd => self.empty(),
-            _ => self.node(Place::Block, 0),
+            _ => self.node(NodeContext::Block, 0),
         }
     }
 
@@ -112,7 +112,7 @@ impl<'a, 'r> Grammar<'a, 'r> {
         Ok(Node::at(Value::Null, self.span(at, at)))
     }
 
-    fn node(&mut self, place: Place, depth: usize) -> Result<Node> {
+    fn node(&mut self, place: NodeContext, depth: usize) -> Result<Node> {
         let start = self.scanner.peek()?.start;
         if depth > MAX_DEPTH {
             let message = format!("nested deeper than {MAX_DEPTH} levels");
@@ -133,18 +133,18 @@ impl<'a, 'r> Grammar<'a, 'r> {
 
     fn content(
         &mut self,
-        place: Place,
+        place: NodeContext,
         depth: usize,
         start: Mark,
         properties: &Properties<'a>,
     ) -> Result<Node> {
         match self.next()? {
             Kind::Scalar { .. } => self.scalar(start, properties),
-            Kind::BlockEntry if place == Place::UnderKey => self.flat_list(start, depth),
+            Kind::BlockEntry if place == NodeContext::UnderKey => self.flat_list(start, depth),
             Kind::FlowSequenceStart => self.flow_list(depth),
             Kind::FlowMappingStart => self.flow_mapping(depth),
-            Kind::BlockSequenceStart if place != Place::Flow => self.block_list(depth),
-            Kind::BlockMappingStart if place != Place::Flow => self.block_mapping(depth),
+            Kind::BlockSequenceStart if place != NodeContext::Flow => self.block_list(depth),
+            Kind::BlockMappingStart if place != NodeContext::Flow => self.block_mapping(depth),
             _ => match properties.end {
                 Some(end) => {
                     let at = self.span(start.at, end);
@@ -222,7 +222,7 @@ impl<'a, 'r> Grammar<'a, 'r> {
                     self.scanner.drop_first();
                     let item = match self.next()? {
                         Kind::BlockEntry | Kind::BlockEnd => self.empty()?,
-                        _ => self.node(Place::Block, depth + 1)?,
+                        _ => self.node(NodeContext::Block, depth + 1)?,
                     };
                     items.push(item);
                 }
@@ -241,7 +241,7 @@ impl<'a, 'r> Grammar<'a, 'r> {
             self.scanner.drop_first();
             let item = match self.next()? {
                 Kind::BlockEntry | Kind::Key | Kind::Value | Kind::BlockEnd => self.empty()?,
-                _ => self.node(Place::Block, depth + 1)?,
+                _ => self.node(NodeContext::Block, depth + 1)?,
             };
             items.push(item);
         }
@@ -276,7 +276,7 @@ impl<'a, 'r> Grammar<'a, 'r> {
     fn under_key(&mut self, depth: usize) -> Result<Node> {
         match self.next()? {
             Kind::Key | Kind::Value | Kind::BlockEnd => self.empty(),
-            _ => self.node(Place::UnderKey, depth + 1),
+            _ => self.node(NodeContext::UnderKey, depth + 1),
         }
     }
 
@@ -309,7 +309,7 @@ impl<'a, 'r> Grammar<'a, 'r> {
                 Kind::Key => items.push(self.pair(depth + 1)?),
                 Kind::FlowSequenceEnd => break,
                 Kind::StreamEnd => return Err(self.unclosed(open, ']')?),
-                _ => items.push(self.node(Place::Flow, depth + 1)?),
+                _ => items.push(self.node(NodeContext::Flow, depth + 1)?),
             }
         }
         let mut node = items.into_node(self.builder.file());
@@ -357,7 +357,7 @@ impl<'a, 'r> Grammar<'a, 'r> {
                 self.scanner.drop_first();
                 empty
             }
-            _ => self.node(Place::Flow, depth + 1)?,
+            _ => self.node(NodeContext::Flow, depth + 1)?,
         };
         let key = self.builder.key(key);
         let value = self.flow_value(depth, &Kind::FlowSequenceEnd)?;
@@ -375,7 +375,7 @@ impl<'a, 'r> Grammar<'a, 'r> {
         if *next == Kind::FlowEntry || next == close {
             self.empty()
         } else {
-            self.node(Place::Flow, depth + 1)
+            self.node(NodeContext::Flow, depth + 1)
         }
     }
 
@@ -393,14 +393,14 @@ impl<'a, 'r> Grammar<'a, 'r> {
                     self.scanner.drop_first();
                     let key = match self.next()? {
                         Kind::Value | Kind::FlowEntry | Kind::FlowMappingEnd => self.empty()?,
-                        _ => self.node(Place::Flow, depth + 1)?,
+                        _ => self.node(NodeContext::Flow, depth + 1)?,
                     };
                     (self.builder.key(key), self.flow_value(depth, &Kind::FlowMappingEnd)?)
                 }
                 Kind::FlowMappingEnd => break,
                 Kind::StreamEnd => return Err(self.unclosed(open, '}')?),
                 _ => {
-                    let key = self.node(Place::Flow, depth + 1)?;
+                    let key = self.node(NodeContext::Flow, depth + 1)?;
                     (self.builder.key(key), self.empty()?)
                 }
             };

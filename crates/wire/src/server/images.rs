@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use futures_util::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Documents, Reply, Service, documents, read, reply};
-use crate::document::{from_status, open, to_status};
+use super::{Documents, Reply, Service, documents, read, refuse, reply};
+use crate::document::{from_status, open};
 use crate::v1::images_server::Images;
 use crate::v1::{Chunk, Document, ImportIn, import_in};
 use crate::{ApiError, ErrorKind};
@@ -38,7 +38,7 @@ impl Images for Service {
         let Some(import_in::Kind::Request(document)) = first else {
             return Err(Status::invalid_argument("an import begins with its request"));
         };
-        let request = open(&document).map_err(|error| to_status(&error))?;
+        let request = open(&document).map_err(|error| refuse(&error))?;
         let bytes = messages.map(|message| match message.map_err(|status| from_status(&status))?.kind {
             Some(import_in::Kind::Data(data)) => Ok(data),
             _ => Err(ApiError::new(ErrorKind::Version, "an import's request comes once, then bytes")),
@@ -47,8 +47,8 @@ impl Images for Service {
     }
 
     async fn save(&self, request: Request<Document>) -> Reply<Self::SaveStream> {
-        let bytes = self.api.save_images(read(&request)?).await.map_err(|error| to_status(&error))?;
-        let chunks = bytes.map(|item| item.map(|data| Chunk { data }).map_err(|error| to_status(&error)));
+        let bytes = self.api.save_images(read(&request)?).await.map_err(|error| refuse(&error))?;
+        let chunks = bytes.map(|item| item.map(|data| Chunk { data }).map_err(|error| refuse(&error)));
         Ok(Response::new(Box::pin(chunks)))
     }
 

@@ -6,9 +6,9 @@ use hoist_runtime::sandbox;
 use rustix::process::Pid;
 
 use super::context::InstanceContext;
-use super::{blocking, failed};
 use crate::host::Host;
 use crate::instances::groups;
+use crate::outcome::{blocking, failed};
 
 pub(super) async fn run(host: &Host, uid: InstanceUid, instance: InstanceContext) -> Result<(), StepError> {
     let gone = || StepError { what: "it has just ended".to_owned(), hint: None, permanent: false };

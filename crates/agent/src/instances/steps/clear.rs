@@ -4,9 +4,9 @@ use hoist_keeper::protocol::{Phase, Reply, Request};
 use hoist_model::InstanceUid;
 use hoist_planner::host::StepError;
 
-use super::{blocking, failed};
 use crate::host::Host;
 use crate::instances::groups;
+use crate::outcome::{blocking, failed};
 
 /// Ends what runs of an instance without a keeper.
 pub(super) async fn run(host: &Host, uid: InstanceUid) -> Result<(), StepError> {

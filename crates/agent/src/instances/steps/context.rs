@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hoist_model::{InstanceSpec, Mount, MountKind, NetworkId, NetworkSpec, Template, VolumeId, VolumeSpec};
 use hoist_planner::host::{HostLoop, Step};
 
-use crate::instances::volume::Place;
+use crate::instances::volume::DataLocation;
 
 /// The part of the spec that a step acts on.
 #[derive(Debug)]
@@ -98,8 +98,8 @@ fn with_options_of_volumes(
     template: Arc<Template>,
     volumes: &BTreeMap<VolumeId, VolumeSpec>,
 ) -> Arc<Template> {
-    let folder = |id: &VolumeId| match Place::read(&volumes.get(id)?.options) {
-        Ok(Place::Folder { read_only, options, .. }) => Some((read_only, options)),
+    let folder = |id: &VolumeId| match DataLocation::read(&volumes.get(id)?.options) {
+        Ok(DataLocation::Folder { read_only, options, .. }) => Some((read_only, options)),
         _ => None,
     };
     if volumes.keys().all(|id| folder(id).is_none()) {

@@ -9,8 +9,8 @@ use hoist_model::InstanceUid;
 use hoist_planner::host::StepError;
 
 use super::context::InstanceContext;
-use super::{blocking, unmade};
 use crate::host::Host;
+use crate::outcome::{blocking, unmade};
 
 pub(super) async fn run(host: &Host, uid: InstanceUid, instance: InstanceContext) -> Result<(), StepError> {
     let _turn = host.turn().await?;

@@ -2,16 +2,15 @@
 
 mod attach;
 mod clear;
-mod context;
+pub(crate) mod context;
 mod create;
 mod prepare;
 mod remove;
-mod root;
+pub(crate) mod root;
 mod secrets;
-mod signal;
+pub(crate) mod signal;
 mod start;
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use hoist_model::VolumeSpec;
@@ -19,12 +18,9 @@ use hoist_planner::host::{Step, StepError, StepOk, StepResult};
 
 use crate::chain::chain;
 use crate::host::Host;
-use crate::instances::volume::{self, Place};
-use crate::reserve::is_full;
-
-pub(crate) use context::{InstanceContext, StepContext};
-pub(crate) use root::Bases;
-pub(crate) use signal::{kill, number as signal_number};
+use crate::instances::volume::{self, DataLocation};
+use crate::outcome::{blocking, failed, refused};
+use context::StepContext;
 
 /// Performs a step.
 pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> StepResult {
@@ -54,7 +50,7 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
         (Step::SignalInstance { uid, signal } | Step::DrainInstance { uid, signal }, _) => {
             signal::run(host, *uid, signal).await.map(done)
         }
-        (Step::KillInstance(uid), _) => kill(host, *uid).await.map(done),
+        (Step::KillInstance(uid), _) => signal::kill(host, *uid).await.map(done),
         (Step::ClearInstance(uid), _) => clear::run(host, *uid).await.map(done),
         (Step::RemoveInstance(uid), _) => remove::run(host, *uid).await.map(done),
         // Its spec went between plan and step: the next plan knows.
@@ -71,40 +67,14 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
 
 /// Makes a named volume ready. Returns where its data is.
 fn ensure_volume(data: &Path, spec: &VolumeSpec) -> Result<PathBuf, StepError> {
-    let place =
-        Place::read(&spec.options).map_err(|what| refused(what, "correct the volume's driver_opts"))?;
+    let place = DataLocation::read(&spec.options)
+        .map_err(|what| refused(what, "correct the volume's driver_opts"))?;
     volume::ensure_at(data, &place).map_err(|error| match place {
-        Place::Own => failed(&error),
+        DataLocation::Own => failed(&error),
         _ => refused(chain(&error), "make the volume's device ready, or correct its driver_opts"),
     })
 }
 
 fn done(_: ()) -> StepOk {
     StepOk::default()
-}
-
-/// A failure that may pass.
-pub(crate) fn failed(error: &dyn std::error::Error) -> StepError {
-    StepError { what: chain(error), hint: None, permanent: false }
-}
-
-/// A file or folder that can't be made. That the disk is full passes; else a person has to see to it.
-pub(crate) fn unmade(path: &Path, error: &io::Error) -> StepError {
-    StepError {
-        what: format!("can't make {}: {error}", path.display()),
-        hint: Some("free space on that file system, or repair it".to_owned()),
-        permanent: !is_full(error),
-    }
-}
-
-/// A failure that stays until a person changes something.
-pub(crate) fn refused(what: impl Into<String>, hint: impl Into<String>) -> StepError {
-    StepError { what: what.into(), hint: Some(hint.into()), permanent: true }
-}
-
-/// Runs blocking work on a thread of its own.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StepError> + Send + 'static,
-) -> Result<T, StepError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(&error)))
 }

@@ -18,13 +18,14 @@ use hoist_runtime::users::{self, Identity};
 use rustix::io::Errno;
 
 use super::context::InstanceContext;
-use super::{ensure_volume, failed, refused, unmade};
+use super::ensure_volume;
 use crate::host::Host;
 use crate::instances::devices::{self, Device};
 use crate::instances::files;
 use crate::instances::oci::{MountInput, SourcePath};
 use crate::instances::volume;
 use crate::layout::InstanceLayout;
+use crate::outcome::{failed, refused, unmade};
 
 /// What was made ready.
 #[derive(Debug)]

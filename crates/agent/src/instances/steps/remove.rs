@@ -9,8 +9,8 @@ use hoist_model::InstanceUid;
 use hoist_planner::host::StepError;
 use hoist_runtime::cgroup::Cgroup;
 
-use super::{blocking, failed};
 use crate::host::Host;
+use crate::outcome::{blocking, failed};
 use crate::processes::link::LinkError;
 
 /// How often, and how long apart, the keeper is asked to forget an instance whose last process is just ending.

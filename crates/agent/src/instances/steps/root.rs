@@ -2,16 +2,15 @@
 //! people and services keep. What isn't named here as seen isn't, whenever it comes to be.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hoist_runtime::rootfs::view::{Part, ROOT, Sight};
 
-use super::secrets;
+use super::secrets::{self, names};
 use crate::instances::files::NAMES;
 
 /// Seen at the top, beside everything that begins with "lib".
@@ -133,18 +132,6 @@ fn is_shown(top: &str) -> bool {
 
 fn is_folder(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
-}
-
-/// The names in a folder; none where there is no folder to read.
-pub(super) fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
-}
-
-/// Whether everybody on the host may read it.
-pub(super) fn is_public(meta: &Metadata) -> bool {
-    let needed = if meta.is_dir() { 0o005 } else { 0o004 };
-    meta.is_symlink() || meta.permissions().mode() & needed == needed
 }
 
 /// Moves what an instance has written, under an earlier version, to where its root now begins.

@@ -2,10 +2,9 @@
 //! there or not yet; some as they are found.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-
-use super::root::{is_public, names};
 
 /// Files and folders below `/etc`.
 const NAMES: [&str; 66] = [
@@ -132,10 +131,20 @@ fn is_secret(name: &str, is_dir: bool) -> bool {
     !is_dir && (is_private_key || ENDS.iter().any(|end| name.ends_with(end))) || has(&WORDS)
 }
 
+/// The names in a folder; none where there is no folder to read.
+pub(super) fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// Whether everybody on the host may read it.
+fn is_public(meta: &Metadata) -> bool {
+    let needed = if meta.is_dir() { 0o005 } else { 0o004 };
+    meta.is_symlink() || meta.permissions().mode() & needed == needed
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn hidden(files: &[(&str, u32)]) -> Vec<String> {

@@ -12,11 +12,12 @@ use hoist_runtime::executable::{self, Search};
 use hoist_runtime::sandbox;
 use oci_spec::runtime::Spec;
 
+use super::clear;
 use super::context::InstanceContext;
 use super::prepare::{Prepared, ask_sources, prepare};
-use super::{blocking, clear, failed, kill, refused};
 use crate::host::Host;
 use crate::instances::oci::{self, SpecInput};
+use crate::outcome::{blocking, failed, refused};
 use crate::processes::link::LinkError;
 use crate::processes::take_up;
 
@@ -31,7 +32,7 @@ pub(super) async fn run(
         started = begin(host, uid, attempt, instance) => started,
         // A launch that hangs, in a file system that does not answer, keeps nobody from taking it down.
         () = host.until_unwanted(uid, run) => {
-            kill(host, uid).await?;
+            super::signal::kill(host, uid).await?;
             Err(StepError { what: "it is not wanted any more".to_owned(), hint: None, permanent: false })
         }
     }

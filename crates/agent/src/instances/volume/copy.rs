@@ -21,7 +21,7 @@ use super::{VolumeError, at};
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// A place being copied: in the image, in the volume, and by name for errors.
-struct Place<'a> {
+struct CopiedFolder<'a> {
     from: BorrowedFd<'a>,
     to: BorrowedFd<'a>,
     name: &'a Path,
@@ -41,7 +41,7 @@ pub(crate) fn copy_up(root: BorrowedFd<'_>, target: &Path, data: &Path) -> Resul
     }
     let inside = target.strip_prefix("/").unwrap_or(target);
     let Ok(from) = rootfs::open(root, inside, OFlags::DIRECTORY) else { return Ok(()) };
-    Place { from: from.as_fd(), to: to.as_fd(), name: data }.copy_folder()
+    CopiedFolder { from: from.as_fd(), to: to.as_fd(), name: data }.copy_folder()
 }
 
 fn is_empty(folder: &OwnedFd) -> io::Result<bool> {
@@ -53,7 +53,7 @@ fn is_dots(name: &CStr) -> bool {
     matches!(name.to_bytes(), b"." | b"..")
 }
 
-impl Place<'_> {
+impl CopiedFolder<'_> {
     fn copy_folder(&self) -> Result<(), VolumeError> {
         let failed = |errno: Errno| at(self.name)(errno.into());
         for entry in Dir::read_from(self.from).map_err(failed)? {
@@ -72,12 +72,14 @@ impl Place<'_> {
         match FileType::from_raw_mode(meta.st_mode) {
             FileType::Directory => {
                 let (from, to) = self.make_folder(entry).map_err(failed)?;
-                Place { from: from.as_fd(), to: to.as_fd(), name: &name }.copy_folder()
+                CopiedFolder { from: from.as_fd(), to: to.as_fd(), name: &name }.copy_folder()
             }
             FileType::RegularFile => {
                 let Some((from, to)) = self.make_file(entry).map_err(failed)? else { return Ok(()) };
                 io::copy(&mut &from, &mut &to).map_err(at(&name))?;
-                Place { from: from.as_fd(), to: to.as_fd(), name: &name }.keep_attributes().map_err(failed)
+                CopiedFolder { from: from.as_fd(), to: to.as_fd(), name: &name }
+                    .keep_attributes()
+                    .map_err(failed)
             }
             kind => self.make_other(entry, kind, &meta).map_err(failed),
         }
@@ -216,7 +218,7 @@ mod tests {
         symlink(host.path().join("kept"), volume.path().join("file")).unwrap();
         let open = |path: &Path| openat(CWD, path, FOLDER, Mode::empty()).unwrap();
         let (from, to) = (open(image.path()), open(volume.path()));
-        let place = Place { from: from.as_fd(), to: to.as_fd(), name: volume.path() };
+        let place = CopiedFolder { from: from.as_fd(), to: to.as_fd(), name: volume.path() };
         assert!(place.copy_folder().is_err(), "a link is not a folder");
         assert_eq!(fs::read_dir(host.path()).unwrap().count(), 1);
         place.copy_entry(c"file").unwrap();

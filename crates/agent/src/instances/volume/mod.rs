@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, statx}
 use rustix::mount::{UnmountFlags, mount, unmount};
 
 pub(crate) use copy::copy_up;
-pub(crate) use options::{FileSystem, Place};
+pub(crate) use options::{DataLocation, FileSystem};
 
 /// A volume that could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -44,16 +44,16 @@ pub(crate) fn ensure(data: &Path) -> Result<(), VolumeError> {
 ///
 /// # Errors
 /// When it can't be made or mounted, or is a folder of the host that isn't there.
-pub(crate) fn ensure_at(data: &Path, place: &Place) -> Result<PathBuf, VolumeError> {
+pub(crate) fn ensure_at(data: &Path, place: &DataLocation) -> Result<PathBuf, VolumeError> {
     ensure(data)?;
     match place {
-        Place::Own => {}
-        Place::Folder { device, .. } => {
+        DataLocation::Own => {}
+        DataLocation::Folder { device, .. } => {
             fs::read_dir(device).map_err(at(device))?;
             return Ok(device.clone());
         }
-        Place::Mounted(file_system) if !is_mounted(data)? => mount_on(data, file_system)?,
-        Place::Mounted(_) => {}
+        DataLocation::Mounted(file_system) if !is_mounted(data)? => mount_on(data, file_system)?,
+        DataLocation::Mounted(_) => {}
     }
     Ok(data.to_owned())
 }
@@ -108,7 +108,7 @@ mod tests {
     fn a_volume_elsewhere_is_used_in_place_and_survives_its_removal() {
         let dir = tempfile::tempdir().unwrap();
         let (device, data) = (dir.path().join("srv"), dir.path().join("volumes/v/_data"));
-        let place = Place::Folder { device: device.clone(), read_only: false, options: Vec::new() };
+        let place = DataLocation::Folder { device: device.clone(), read_only: false, options: Vec::new() };
         let error = ensure_at(&data, &place).unwrap_err();
         assert_eq!(error.path, device);
         fs::create_dir(&device).unwrap();
@@ -128,7 +128,7 @@ mod tests {
         let data = dir.path().join("volumes/v/_data");
         let (kind, device) = ("tmpfs".to_owned(), "tmpfs".to_owned());
         let flags = rustix::mount::MountFlags::NOSUID;
-        let place = Place::Mounted(FileSystem { kind, device, flags, data: "size=1m".to_owned() });
+        let place = DataLocation::Mounted(FileSystem { kind, device, flags, data: "size=1m".to_owned() });
         assert_eq!(ensure_at(&data, &place).unwrap(), data);
         fs::write(data.join("file"), "").unwrap();
         ensure_at(&data, &place).unwrap();

@@ -22,7 +22,7 @@ const OF_A_BIND: [&str; 11] = [
 
 /// Where a volume's data is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum DataLocation {
     /// In the volume's own folder.
     Own,
     /// In a folder of the host (`o: bind`).
@@ -48,7 +48,7 @@ pub(crate) struct FileSystem {
     pub(crate) data: String,
 }
 
-impl Place {
+impl DataLocation {
     /// Reads the options.
     ///
     /// # Errors
@@ -113,18 +113,22 @@ fn flags(words: &[&str]) -> (MountFlags, String) {
 mod tests {
     use super::*;
 
-    fn read(options: &[(&str, &str)]) -> Result<Place, String> {
-        Place::read(&options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    fn read(options: &[(&str, &str)]) -> Result<DataLocation, String> {
+        DataLocation::read(
+            &options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        )
     }
 
     #[test]
     fn options_are_read_as_the_local_driver_reads_them() {
-        assert_eq!(read(&[]), Ok(Place::Own));
-        let folder =
-            |read_only| Ok(Place::Folder { device: "/srv/data".into(), read_only, options: Vec::new() });
+        assert_eq!(read(&[]), Ok(DataLocation::Own));
+        let folder = |read_only| {
+            Ok(DataLocation::Folder { device: "/srv/data".into(), read_only, options: Vec::new() })
+        };
         assert_eq!(read(&[("type", "none"), ("o", "bind"), ("device", "/srv/data")]), folder(false));
         assert_eq!(read(&[("o", "ro,bind"), ("device", "/srv/data")]), folder(true));
-        let Ok(Place::Folder { options, .. }) = read(&[("o", "bind,noexec,nosuid"), ("device", "/srv/data")])
+        let Ok(DataLocation::Folder { options, .. }) =
+            read(&[("o", "bind,noexec,nosuid"), ("device", "/srv/data")])
         else {
             panic!("a folder")
         };
@@ -136,7 +140,7 @@ mod tests {
             data: "size=1m,uid=7".to_owned(),
         };
         let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m,nosuid,ro,uid=7")];
-        assert_eq!(read(&options), Ok(Place::Mounted(tmpfs)));
+        assert_eq!(read(&options), Ok(DataLocation::Mounted(tmpfs)));
     }
 
     #[test]

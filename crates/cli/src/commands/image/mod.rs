@@ -6,11 +6,10 @@ mod ls;
 
 use std::path::Path;
 
-use hoist_wire::{
-    ImageApi, ImportImage, PruneImages, PullImage, RegistryAccess, RemoveImage, RemovedImages, TagImage,
-};
+use hoist_wire::{ImageApi, ImportImage, PruneImages, PullImage, RegistryAccess, RemoveImage, TagImage};
 
 use crate::args::{ImageCommand, ProgressStyle};
+use crate::commands::removed::tell;
 use crate::commands::{load, pull, save, system};
 use crate::connect;
 use crate::error::{CommandError, code};
@@ -65,12 +64,6 @@ async fn remove(root: &Path, images: Vec<String>, force: bool) -> Result<(), Com
         }
     }
     if failed { Err(CommandError::silent(code::FAILED)) } else { Ok(()) }
-}
-
-/// What was taken out, in docker's words.
-pub(crate) fn tell(removed: &RemovedImages) {
-    removed.untagged.iter().for_each(|name| outln!("Untagged: {name}"));
-    removed.deleted.iter().for_each(|id| outln!("Deleted: {id}"));
 }
 
 async fn import(root: &Path, file: Option<&Path>, request: ImportImage) -> Result<(), CommandError> {

@@ -6,7 +6,7 @@
 mod kept;
 mod key;
 mod mounts;
-mod turns;
+mod step_locks;
 
 use std::fs;
 use std::io;
@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 pub use kept::{Content, Kept};
 pub(super) use key::Key;
 pub(super) use mounts::{CacheMount, Wanted};
-pub(super) use turns::Turn;
-pub(crate) use turns::Turns;
+pub(super) use step_locks::StepLock;
+pub(crate) use step_locks::StepLocks;
 
 use crate::digest::Digest;
 use crate::manifest::Descriptor;

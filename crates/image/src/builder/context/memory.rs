@@ -20,7 +20,7 @@ const TICK: i64 = 2;
 /// More files than this are forgotten, all at once: reading them again is no harm.
 const MOST: usize = 100_000;
 
-type Place = (u64, u64);
+type Inode = (u64, u64);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
@@ -32,13 +32,13 @@ struct Seen {
 
 #[derive(Debug, Default)]
 pub(in crate::builder) struct Memory {
-    seen: Mutex<(HashMap<Place, Seen>, bool)>,
+    seen: Mutex<(HashMap<Inode, Seen>, bool)>,
 }
 
 impl Memory {
     /// Reads what an earlier build left; nothing when it can't be read.
     pub(in crate::builder) fn load(path: &Path) -> Self {
-        let list: Option<Vec<(Place, Seen)>> =
+        let list: Option<Vec<(Inode, Seen)>> =
             fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Self { seen: Mutex::new((list.unwrap_or_default().into_iter().collect(), false)) }
     }

@@ -43,7 +43,7 @@ pub(crate) struct Entry {
 
 /// A cache that was read.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct CacheDocument {
     pub(super) records: HashMap<Digest, Record>,
     /// The layers that it has, by diff id.
     pub(super) layers: HashMap<Digest, Descriptor>,
@@ -63,7 +63,7 @@ struct RootFs {
     diff_ids: Vec<Digest>,
 }
 
-impl Found {
+impl CacheDocument {
     /// Reads a manifest and its configuration.
     pub(crate) fn parse(manifest: &[u8], config: &[u8]) -> Result<Self, CacheError> {
         let manifest: Manifest = serde_json::from_slice(manifest).map_err(CacheError::Records)?;
@@ -155,11 +155,11 @@ pub(super) fn manifest(config: &Descriptor, layers: &[Descriptor]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn cache(config: &Value, layers: usize) -> Result<Found, CacheError> {
+    fn cache(config: &Value, layers: usize) -> Result<CacheDocument, CacheError> {
         let config = config.to_string().into_bytes();
         let layer = Descriptor::new("x", Digest::of(b"blob"), 4);
         let described = Descriptor::new(CACHE_CONFIG, Digest::of(&config), config.len() as u64);
-        Found::parse(&manifest(&described, &vec![layer; layers]), &config)
+        CacheDocument::parse(&manifest(&described, &vec![layer; layers]), &config)
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use flate2::{Compression as Level, GzBuilder};
+use hoist_model::chain;
 
 use super::document::{self, CACHE_CONFIG, Entry};
-use super::import::chain;
 use super::{CacheError, Export};
 use crate::builder::cache::Cache;
 use crate::cancel::Cancellable;

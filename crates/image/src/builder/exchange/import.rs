@@ -5,7 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::{CacheError, CacheSource, Found};
+use hoist_model::chain;
+
+use super::{CacheDocument, CacheError, CacheSource};
 use crate::builder::cache::{Cache, Record};
 use crate::builder::execute::{BuildEvent, BuildProgress, StepError};
 use crate::cancel::Cancellable;
@@ -20,7 +22,7 @@ pub(in crate::builder) struct Imports<'a> {
     sources: &'a [Box<dyn CacheSource>],
     progress: &'a dyn BuildProgress,
     /// Read once a step asks, by their place among the sources; those that can't be read are left out.
-    found: OnceLock<Vec<(usize, Found)>>,
+    found: OnceLock<Vec<(usize, CacheDocument)>>,
     /// Records that were of use, by the layer that is not here yet.
     hits: Mutex<HashMap<Digest, Vec<(Digest, Record)>>>,
     /// Layers that can't be had: records that name them count for nothing.
@@ -36,15 +38,15 @@ impl<'a> Imports<'a> {
         Self { sources, progress, found: OnceLock::new(), hits, lost }
     }
 
-    fn found(&self) -> &[(usize, Found)] {
+    fn found(&self) -> &[(usize, CacheDocument)] {
         self.found.get_or_init(|| {
             let sources = self.sources.iter().map(|source| &**source).enumerate();
             sources.filter_map(|(at, source)| Some((at, self.read(source)?))).collect()
         })
     }
 
-    fn read(&self, source: &dyn CacheSource) -> Option<Found> {
-        let read = source.documents().and_then(|(manifest, config)| Found::parse(&manifest, &config));
+    fn read(&self, source: &dyn CacheSource) -> Option<CacheDocument> {
+        let read = source.documents().and_then(|(manifest, config)| CacheDocument::parse(&manifest, &config));
         match read {
             Ok(found) => Some(found),
             Err(error) => {
@@ -110,11 +112,12 @@ impl<'a> Imports<'a> {
         cache: &Cache<'_>,
         layer: Digest,
     ) -> Result<(), StepError> {
-        let turn = store.turns.take(layer, || self.progress.is_cancelled()).ok_or(StepError::Cancelled)?;
+        let lock =
+            store.step_locks.take(layer, || self.progress.is_cancelled()).ok_or(StepError::Cancelled)?;
         if session.has_layer(layer)? && session.has_blob(layer)? {
             return Ok(());
         }
-        let having = |(at, found): &'_ (usize, Found)| Some((*at, found.layers.get(&layer)?.clone()));
+        let having = |(at, found): &'_ (usize, CacheDocument)| Some((*at, found.layers.get(&layer)?.clone()));
         for (at, blob) in self.found().iter().filter_map(having) {
             let source = &*self.sources[at];
             match self.bring(store, session, source, &blob, layer) {
@@ -131,7 +134,7 @@ impl<'a> Imports<'a> {
                 }
             }
         }
-        drop(turn);
+        drop(lock);
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(layer);
         Err(StepError::Lost(layer))
     }
@@ -180,10 +183,4 @@ impl Progress for Imports<'_> {
     fn is_cancelled(&self) -> bool {
         self.progress.is_cancelled()
     }
-}
-
-/// An error with all its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let all = std::iter::successors(Some(error), |error| error.source());
-    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

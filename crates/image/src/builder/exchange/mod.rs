@@ -12,7 +12,7 @@ mod import;
 use std::fs::File;
 use std::io::{self, Read};
 
-pub(crate) use document::{CACHE_CONFIG, Entry, Found, LARGEST, add_records, choose};
+pub(crate) use document::{CACHE_CONFIG, CacheDocument, Entry, LARGEST, add_records, choose};
 pub(super) use export::Packing;
 pub use folder::{FolderCache, Shelf};
 pub(super) use import::Imports;

@@ -8,7 +8,7 @@ use super::target::{Attributes, Target};
 use super::tree::{self, Files};
 use super::{StepError, Work, copy, owner, run};
 use crate::builder::Ignore;
-use crate::builder::cache::{Key, Record, Turn};
+use crate::builder::cache::{Key, Record, StepLock};
 use crate::builder::graph::{Action, Mount, MountKind, Source, Step, StepId, Tree};
 use crate::digest::Digest;
 
@@ -22,22 +22,22 @@ pub(super) fn perform(work: &Work<'_>, id: StepId, below: Below<'_>) -> Result<S
     let sources = Sources::prepare(work, step, below)?;
     // Trees of stages are first compared by their layers, which costs nothing, and then by what is read of them.
     let quick = key(work, step, &base, below, &sources, false)?;
-    let (mut keys, mut turns) = (vec![quick], Vec::new());
+    let (mut keys, mut locks) = (vec![quick], Vec::new());
     match find(work, id, quick)? {
-        Found::Record(record) => return Ok(snapshot(base, quick, record, true)),
-        Found::Nothing(turn) => turns.extend(turn),
+        CachedStep::Record(record) => return Ok(snapshot(base, quick, record, true)),
+        CachedStep::Nothing(lock) => locks.extend(lock),
     }
     let mut thorough = None;
     if reads_stages(step) {
         let other = key(work, step, &base, below, &sources, true)?;
         (keys, thorough) = (vec![quick, other], Some(other));
         match find(work, id, other)? {
-            Found::Record(record) => {
+            CachedStep::Record(record) => {
                 let record = Record { thorough, ..record };
                 work.note(quick, record)?;
                 return Ok(snapshot(base, quick, record, true));
             }
-            Found::Nothing(turn) => turns.extend(turn),
+            CachedStep::Nothing(lock) => locks.extend(lock),
         }
     }
     let layer = act(work, id, step, &base, below, &sources)?;
@@ -45,26 +45,26 @@ pub(super) fn perform(work: &Work<'_>, id: StepId, below: Below<'_>) -> Result<S
     let record = Record { layer, created, thorough };
     keys.into_iter().for_each(|key| work.cache.keep(key, &record));
     // Who waits for one looks for the record next.
-    drop(turns);
+    drop(locks);
     Ok(snapshot(base, quick, record, false))
 }
 
-enum Found<'a> {
+enum CachedStep<'a> {
     Record(Record),
     /// The step is to be done, by this build alone unless it takes nothing from others.
-    Nothing(Option<Turn<'a>>),
+    Nothing(Option<StepLock<'a>>),
 }
 
 /// What another build left under the key. One that is just doing the step is waited for.
-fn find<'a>(work: &'a Work<'_>, id: StepId, key: Digest) -> Result<Found<'a>, StepError> {
+fn find<'a>(work: &'a Work<'_>, id: StepId, key: Digest) -> Result<CachedStep<'a>, StepError> {
     if work.build.options.no_cache || work.build.options.fresh.contains(&id) {
-        return Ok(Found::Nothing(None));
+        return Ok(CachedStep::Nothing(None));
     }
     if let Some(record) = work.known(key)? {
-        return Ok(Found::Record(record));
+        return Ok(CachedStep::Record(record));
     }
-    let turn = work.build.store.turns.take(key, || work.is_cancelled()).ok_or(StepError::Cancelled)?;
-    Ok(work.known(key)?.map_or(Found::Nothing(Some(turn)), Found::Record))
+    let lock = work.build.store.step_locks.take(key, || work.is_cancelled()).ok_or(StepError::Cancelled)?;
+    Ok(work.known(key)?.map_or(CachedStep::Nothing(Some(lock)), CachedStep::Record))
 }
 
 fn snapshot(mut chain: Vec<Digest>, key: Digest, record: Record, cached: bool) -> Snapshot {

@@ -1,5 +1,4 @@
-//! Whose turn it is to do a step: of builds that want the same one at the same time, one does it, and the others take
-//! what it leaves.
+//! Locks on steps: of builds that want the same step at the same time one does it, and the others take what it leaves.
 //!
 //! Only builds of one open store wait for each other. Those of another process do the work a second time, and come to
 //! the same layer.
@@ -15,21 +14,25 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Steps that are being done, by key.
 #[derive(Debug, Default)]
-pub(crate) struct Turns {
+pub(crate) struct StepLocks {
     taken: Mutex<HashSet<Digest>>,
     change: Condvar,
 }
 
 /// The right to do a step, until it is dropped: a failure, too, hands it on.
 #[derive(Debug)]
-pub(in crate::builder) struct Turn<'a> {
-    turns: &'a Turns,
+pub(in crate::builder) struct StepLock<'a> {
+    locks: &'a StepLocks,
     key: Digest,
 }
 
-impl Turns {
+impl StepLocks {
     /// Waits until nobody else does the step; nothing when it is cancelled before.
-    pub(in crate::builder) fn take(&self, key: Digest, is_cancelled: impl Fn() -> bool) -> Option<Turn<'_>> {
+    pub(in crate::builder) fn take(
+        &self,
+        key: Digest,
+        is_cancelled: impl Fn() -> bool,
+    ) -> Option<StepLock<'_>> {
         let mut taken = self.lock();
         while !taken.insert(key) {
             if is_cancelled() {
@@ -38,7 +41,7 @@ impl Turns {
             let waited = self.change.wait_timeout(taken, PATIENCE);
             taken = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        Some(Turn { turns: self, key })
+        Some(StepLock { locks: self, key })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<Digest>> {
@@ -46,9 +49,9 @@ impl Turns {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for StepLock<'_> {
     fn drop(&mut self) {
-        self.turns.lock().remove(&self.key);
-        self.turns.change.notify_all();
+        self.locks.lock().remove(&self.key);
+        self.locks.change.notify_all();
     }
 }

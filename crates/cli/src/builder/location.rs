@@ -11,14 +11,14 @@ use crate::remote;
 
 /// Where a context is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ContextLocation {
     /// A folder that this command reads.
     Folder(PathBuf),
     /// An archive, or a lone file, that the agent fetches.
     Web(String),
 }
 
-impl Place {
+impl ContextLocation {
     /// Finds a context; checks a repository out.
     pub(super) fn of(text: &str) -> Result<Self, String> {
         let shown = redacted(text);
