@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::run::{self, Result, cargo, must};
-use crate::{graph, tidy, unused};
+use crate::{circles, graph, tidy, unused};
 
 /// Its name and what it does.
 type Check = (&'static str, fn() -> Result);
@@ -15,6 +15,7 @@ pub(crate) fn check() -> Result {
         ("clippy", clippy),
         ("licences and bans", deny),
         ("crate graph", graph::check),
+        ("circles of modules", circles::check),
         ("tidiness", tidy::check),
         ("unused dependencies", unused::check),
     ];

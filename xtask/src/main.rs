@@ -5,8 +5,10 @@
 
 mod bench;
 mod check;
+mod circles;
 mod graph;
 mod metadata;
+mod modules;
 mod packages;
 mod release;
 mod run;
@@ -22,9 +24,10 @@ const USAGE: &str = "\
 usage: cargo xtask <chore>
 
   test [--no-install] [ARGS…]  install what the tests need, run them all (ARGS go to the test runner)
-  check                        format, clippy, cargo-deny, crate graph, tidiness
+  check                        format, clippy, cargo-deny, crate graph, circles of modules, tidiness
   audit                        known vulnerabilities in dependencies (needs a network)
   graph [--write]              print the crate graph; --write makes it the golden file
+  circles [--write]            print which modules need each other in circles; --write lists them as known
   bench [NAME [ARGS…]]         run all benches or one
   release                      build the static binary and verify that it is one
   vm build                     make the test machine's kernel and root file system
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         "check" => check::check(),
         "audit" => check::audit(),
         "graph" => graph::print(rest),
+        "circles" => circles::print(rest),
         "bench" => bench::run(rest),
         "release" => release::run(),
         "vm" => vm::run(rest),
