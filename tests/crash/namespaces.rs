@@ -57,11 +57,8 @@ fn two_roots_of_one_path_leave_each_other_alone() {
     hoist(&host, &stack, &two, &["up", "-d"]).ok();
     let second = pid(&host, &stack, &two);
     assert_eq!(pid(&host, &stack, &one), first, "the other's start changed nothing");
-    let groups = [&one, &two].map(|namespace| groups(&host, &stack, namespace));
-    assert!(
-        groups.iter().all(|groups| !groups.is_empty()) && groups[0].is_disjoint(&groups[1]),
-        "{groups:?}"
-    );
+    let both = [&one, &two].map(|namespace| groups(&host, &stack, namespace));
+    assert!(both.iter().all(|groups| !groups.is_empty()) && both[0].is_disjoint(&both[1]), "{both:?}");
 
     // What an agent finds when it starts is its own, too.
     let agent = hoist(&host, &stack, &two, &["agent", "status", "--format", "json"]).success();

@@ -53,7 +53,7 @@ impl<'h> Load<'h> {
     }
 
     /// From another service, by the service's name.
-    fn from_service(&mut self, stack: &Stack<'_>) {
+    fn within(&mut self, stack: &Stack<'_>) {
         for kind in ["new", "keep"] {
             let words = load(kind, "web", 8000, Path::new("/tmp/stop"));
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -139,7 +139,7 @@ fn no_request_is_lost_while_one_replica_is_redeployed() {
     assert_eq!(host.answer_from_outside(8090), "one\n");
     let mut load = Load::new(&host);
     load.everywhere();
-    load.from_service(&stack);
+    load.within(&stack);
     let times = std::env::var("HOIST_REDEPLOYS").ok().and_then(|times| times.parse().ok()).unwrap_or(9);
     redeploy(&host, &stack, times, Pace::Drained);
     let retried = load.end(&stack);

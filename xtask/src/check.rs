@@ -10,7 +10,7 @@ type Check = (&'static str, fn() -> Result);
 
 /// Runs every check, also after one has failed, so that a person sees all at once.
 pub(crate) fn check() -> Result {
-    let checks: [Check; 6] = [
+    let checks: [Check; 7] = [
         ("format", format),
         ("clippy", clippy),
         ("licences and bans", deny),

@@ -10,10 +10,7 @@ use crate::metadata::{self, Package};
 use crate::run::{Result, root};
 
 /// Declared for the workspace and used by no package yet, with the reason.
-const EXPECTED: [(&str, &str); 2] = [
-    ("notify", "the development loop watches files with it"),
-    ("rtnetlink", "the fabric's links, addresses and routes move to it"),
-];
+const EXPECTED: [(&str, &str); 1] = [("notify", "the development loop watches files with it")];
 
 /// Used by code that is made while building.
 const GENERATED: [(&str, &str); 2] = [("hoist-wire", "prost"), ("hoist-wire", "tonic-prost")];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hoist_model::{Guards, HostId, HostSpec, VolumeId};
+use hoist_model::{Guards, HostSpec, VolumeId};
 use hoist_planner::cluster::{Accepted, Pool};
 use hoist_planner::host::{Adopted, HostLoop, Input, Restored, StartedBy};
 use hoist_runtime::cgroup::{Anchor, CgroupPath, Hierarchy};

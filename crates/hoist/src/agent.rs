@@ -58,8 +58,7 @@ fn begin_log(layout: &Layout, background: bool) {
     let filter = EnvFilter::try_from_env("HOIST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let file = Mutex::new(LogFile::new(layout.daemon_log("agent"), LogBounds::default(), background));
     // What can't be logged, as on a full disk, would be said on the same standard error, by a macro that panics.
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).log_internal_errors(false);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).log_internal_errors(false);
     if background {
         log.with_writer(file).init();
     } else {

@@ -26,7 +26,7 @@ pub(crate) fn run(root: PathBuf, exe: Option<PathBuf>) -> ExitCode {
     match hoist_keeper::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            daemonize::say(&format!("keeper: {}", hoist_model::chain(&error)));
+            crate::daemonize::say(&format!("keeper: {}", hoist_model::chain(&error)));
             ExitCode::FAILURE
         }
     }

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BootId, Exit, Generation, Guards, HostId, InstanceKind, InstanceUid, Listener, Moment, NetworkId,
-    Parting, Port,
-    ProbeRecord, Revision, Slot, TemplateHash, VolumeId, WallTime,
+    Parting, Port, ProbeRecord, Revision, Slot, TemplateHash, VolumeId, WallTime,
 };
 
 /// Everything an agent knows about its host. Replaces the host's previous report.

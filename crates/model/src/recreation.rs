@@ -107,6 +107,7 @@ impl<'a> Essence<'a> {
             network_mode,
             networks,
             endpoint_mode: _,
+            expose: _,
             extra_hosts,
             dns,
             dns_search,
@@ -135,6 +136,7 @@ impl<'a> Essence<'a> {
             attach: _,
             logs,
             update_order: _,
+            rollout: _,
             #[cfg(test)]
             deciding,
             #[cfg(test)]

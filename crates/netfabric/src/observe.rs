@@ -217,8 +217,8 @@ impl Found<'_> {
         Some(link.name.clone())
     }
 
-    /// Whether a route that the kernel makes for an address is missing. An IPv6 address becomes the namespace's own only
-    /// where packets pass.
+    /// Whether a route that the kernel makes for an address is missing. Of an IPv6 address the one to the address itself
+    /// comes late, on a work queue, so it isn't asked for.
     fn is_unrouted(&self, (link, address): &(String, IpNetwork), routes: &[ListedRoute]) -> bool {
         let Some(link) = self.links.iter().find(|other| other.name == *link && other.up) else {
             return false;
@@ -228,8 +228,7 @@ impl Found<'_> {
         let local = routes.iter().filter(here).any(|route| route.local && route.to == whole);
         let subnet = canonical(*address);
         let own = |route: &ListedRoute| route.by_kernel && route.unicast && route.to == subnet;
-        (!local && (address.is_ipv4() || link.passes))
-            || (subnet != whole && !routes.iter().filter(here).any(own))
+        (!local && address.is_ipv4()) || (subnet != whole && !routes.iter().filter(here).any(own))
     }
 
     fn neighbour(&self, listed: &neighbour::Listed) -> Option<NeighbourObserved> {

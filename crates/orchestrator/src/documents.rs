@@ -116,6 +116,7 @@ pub(crate) fn refill(store: &dyn StateStore, restored: &Restored) -> Result<(), 
         specs: restored.specs.clone(),
         endpoints: restored.endpoints.clone(),
         record: None,
+        leadership: None,
     };
     self::store(store, &change)?;
     Ok(commit(store, encode(LEADERSHIP, &restored.leadership))?)
@@ -288,7 +289,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         golden.made_once(|| {
             let path = dir.path().join("new.redb");
-            store(&Embedded::open(&path).unwrap(), everything()).unwrap();
+            store(&Embedded::open(&path).unwrap(), &everything()).unwrap();
             let mut gz = GzEncoder::new(Vec::new(), Compression::best());
             gz.write_all(&std::fs::read(&path).unwrap()).unwrap();
             gz.finish().unwrap()
@@ -307,7 +308,7 @@ mod tests {
     fn documents_stand_in_the_store_as_ever() {
         let dir = tempfile::tempdir().unwrap();
         let fresh = Embedded::open(&dir.path().join("fresh.redb")).unwrap();
-        store(&fresh, everything()).unwrap();
+        store(&fresh, &everything()).unwrap();
         let released = opened(dir.path(), &unpacked(&golden("v1/store.redb.gz")));
         assert_eq!(
             contents(&fresh),

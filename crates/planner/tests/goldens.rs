@@ -10,11 +10,13 @@ use std::time::Duration;
 use common::Cluster;
 use hoist_goldens::Golden;
 use hoist_model::{
-    BootId, Exit, Guards, Health, InstanceKind, InstanceUid, Moment, NetworkId, ProbeRecord, Revision, Slot,
-    TemplateHash, VolumeId, WallTime,
+    BootId, Exit, Guards, Health, InstanceKind, InstanceUid, Listener, Moment, NetworkId, NetworkMode, Port,
+    ProbeRecord, Protocol, Revision, Slot, TemplateHash, UpdateOrder, VolumeId, WallTime,
 };
+use hoist_planner::claims::Source;
 use hoist_planner::cluster::{Pool, Record};
-use hoist_planner::host::{Birth, EndedBy, Fault, Instance, Joined, JournalEntry, Life, Stopping};
+use hoist_planner::host::{Birth, Draining, EndedBy, Fault, Instance, Joined, JournalEntry, Life, Stopping};
+use hoist_planner::rollout::Handover;
 use hoist_testbed::builder::{id, name, service, stack};
 
 fn golden(name: &str) -> Golden {
@@ -41,6 +43,28 @@ fn birth() -> Birth {
         depends_on: BTreeSet::from([name("db")]),
         addresses: BTreeMap::from([(network, vec!["10.1.2.3".parse().unwrap()])]),
         volumes: BTreeSet::from([VolumeId::new("shop_data").unwrap()]),
+        handover: handover(),
+        host_names: BTreeSet::from(["web.example.test".to_owned()]),
+    }
+}
+
+fn handover() -> Handover {
+    let network = NetworkId::new("shop_front").unwrap();
+    Handover {
+        order: UpdateOrder::StartFirst,
+        shared_writes: true,
+        writes: BTreeSet::from([
+            Source::Volume(VolumeId::new("shop_data").unwrap()),
+            Source::Bind("/srv/data".into()),
+        ]),
+        devices: BTreeSet::from(["/dev/ttyUSB0".to_owned()]),
+        macs: BTreeSet::from([(network, "02:00:00:00:00:01".to_owned())]),
+        network: NetworkMode::Own,
+        ports: vec![Port { host_ip: None, published: Some(8080), target: 80, protocol: Protocol::Tcp }],
+        expose: BTreeSet::from([Listener { port: 80, protocol: Protocol::Tcp }]),
+        ready: Duration::from_secs(2),
+        drain: Duration::from_secs(20),
+        drain_signal: Some("SIGWINCH".to_owned()),
     }
 }
 
@@ -72,6 +96,9 @@ fn instance(life: Life) -> Instance {
         fault: Some(fault),
         joined: Some(Joined { instance: uid(9), attempt: 4 }),
         guards: Guards(1),
+        come_up: true,
+        listening: BTreeSet::from([Listener { port: 80, protocol: Protocol::Tcp }]),
+        draining: Some(Draining { since: moment(), signalled: true, idle: true }),
     }
 }
 

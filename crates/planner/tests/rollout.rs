@@ -336,6 +336,7 @@ fn an_agent_that_starts_anew_goes_on_with_a_drain() {
         spec: Some(host.spec().clone()),
         endpoints: Some(host.endpoints().clone()),
         instances: host.observed().instances.clone(),
+        guards: hoist_model::Guards::default(),
     };
     let process = hoist_planner::host::Process { attempt: 1, since: now().moment, pid: 1, ended: None };
     let adopted = hoist_planner::host::Adopted {

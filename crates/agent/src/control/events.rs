@@ -136,8 +136,10 @@ fn health(old: Option<&InstanceReport>, new: &InstanceReport) -> Option<Change> 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use hoist_model::{
-        InstanceKind, Phase, Revision, ServiceName, StackId, StackName, TemplateHash, WallTime,
+        Guards, InstanceKind, Phase, Revision, ServiceName, StackId, StackName, TemplateHash, WallTime,
     };
 
     use super::*;
@@ -164,6 +166,10 @@ mod tests {
             ports: Vec::new(),
             restart_nonce: 0,
             start_nonce: 0,
+            unready: None,
+            parting: None,
+            listening: BTreeSet::new(),
+            guards: Guards::default(),
         }
     }
 

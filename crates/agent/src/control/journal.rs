@@ -230,7 +230,7 @@ mod tests {
         let planner = concat!(env!("CARGO_MANIFEST_DIR"), "/../planner");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.json");
-        std::fs::write(&path, Golden::new(planner, "v1/journal.jsonl").bytes()).unwrap();
+        fs::write(&path, Golden::new(planner, "v1/journal.jsonl").bytes()).unwrap();
         let journal = Journal::open(path).unwrap();
         assert_eq!(journal.kept().daemon, Some((6, BootId("b0075".into()))));
         assert_eq!(journal.kept().instances.len(), 6, "seven were made and one is gone");

@@ -115,13 +115,7 @@ pub(crate) fn config(layout: &Layout, tag: &str, pool: &Pool) -> net::FabricConf
 
 impl FabricLink {
     /// Starts the task that applies changes. Nothing is made before the first network is wanted.
-    pub(crate) fn start(
-        layout: &Layout,
-        tag: &str,
-        ranges: Ranges,
-        inbox: Inbox,
-        loops: &mut Loops,
-    ) -> Self {
+    pub(crate) fn start(layout: &Layout, tag: &str, ranges: Ranges, inbox: Inbox, loops: &mut Loops) -> Self {
         let inner = Arc::new(Inner {
             layout: layout.clone(),
             config: config(layout, tag, &ranges.pool),

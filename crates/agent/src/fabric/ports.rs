@@ -211,7 +211,7 @@ mod tests {
                 target: 80,
                 protocol: Protocol::Tcp,
             },
-            instance: Some(hoist_model::InstanceUid::from_bytes([1; 16])),
+            slot: Some(1),
         };
         let label = Label { key, port: 8080 };
         let golden = Golden::new(env!("CARGO_MANIFEST_DIR"), "v1/port-label.json");

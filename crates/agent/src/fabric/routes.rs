@@ -7,7 +7,7 @@ use hoist_planner::host::Input;
 use ipnetwork::IpNetwork;
 
 use super::{Inner, TOGETHER, ranges};
-use crate::control::shell::Message;
+use crate::control::inbox::Message;
 
 /// Changes of routes come in crowds; the last one counts.
 pub(super) async fn follow(inner: Weak<Inner>) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use hoist_planner::host::StepError;
 use tokio::sync::watch;
 
-use super::steps::failed;
+use crate::outcome::failed;
 
 /// A disk that sleeps takes some seconds to wake up.
 const PATIENCE: Duration = Duration::from_secs(10);

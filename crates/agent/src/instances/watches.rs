@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::chain::chain;
 use crate::control::clock::Clock;
-use crate::control::shell::{Inbox, Message};
+use crate::control::inbox::{Inbox, Message};
 
 /// The pause between two looks at whether somebody is still connected.
 const CONNECTED: Duration = Duration::from_millis(100);

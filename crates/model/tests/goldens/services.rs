@@ -6,7 +6,7 @@ use std::time::Duration;
 use hoist_model::{
     Attachment, Command, Condition, Dependency, EndpointMode, EnvValue, HealthTest, Healthcheck, ImageSource,
     LogPolicy, Mount, MountKind, NetworkMode, NetworkName, Port, Protocol, PullPolicy, Resources,
-    RestartPolicy, Seccomp, SeccompAction, SeccompArchitecture, SeccompArgument, SeccompConditions,
+    RestartPolicy, Rollout, Seccomp, SeccompAction, SeccompArchitecture, SeccompArgument, SeccompConditions,
     SeccompFlag, SeccompOperator, SeccompProfile, SeccompRule, Service, ServiceName, TmpfsOptions, Ulimit,
     UpdateOrder, VolumeId,
 };
@@ -63,6 +63,7 @@ pub(crate) fn full() -> Service {
         network_mode: NetworkMode::Own,
         networks: BTreeMap::from([(NetworkName::new("front").unwrap(), attachment())]),
         endpoint_mode: EndpointMode::Dnsrr,
+        expose: Vec::new(),
         extra_hosts: vec![("gate".into(), "host-gateway".into())],
         dns: texts(&["192.0.2.53"]),
         dns_search: texts(&["example.test"]),
@@ -91,6 +92,7 @@ pub(crate) fn full() -> Service {
         attach: false,
         logs: LogPolicy { disabled: true, max_size: Some(1 << 20), max_files: Some(2) },
         update_order: UpdateOrder::StartFirst,
+        rollout: Rollout::default(),
     }
 }
 

@@ -19,7 +19,7 @@ const BOUND: Duration = Duration::from_secs(1);
 /// Between two questions on one path: the judges need the processors too.
 const PACE: Duration = Duration::from_millis(20);
 /// So many removals by default; `HOIST_FABRIC_REMOVALS` asks for another number.
-const REMOVALS: usize = 30;
+const REMOVALS: usize = 22;
 
 /// Mends a world's fabric until it is dropped, as an agent does.
 struct Mender {

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::{
     BootId, Endpoints, Exit, Guards, Health, HostId, HostReport, HostSpec, InstanceUid, Listener, Moment,
-    NetworkId,
-    NetworkReport, ProbeRecord, PublishedReport, VolumeId,
+    NetworkId, NetworkReport, ProbeRecord, PublishedReport, VolumeId,
 };
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use hoist_model::{
     BootId, Exit, Guards, Health, InstanceKind, InstanceUid, Listener, Moment, NetworkId, NetworkReport,
-    ProbeRecord,
-    PublishedReport, Revision, ServiceName, Slot, TemplateHash, VolumeId, WallTime,
+    ProbeRecord, PublishedReport, Revision, ServiceName, Slot, TemplateHash, VolumeId, WallTime,
 };
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};

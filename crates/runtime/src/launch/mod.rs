@@ -142,7 +142,8 @@ pub fn devpts(spec: &Spec) -> Result<Option<OwnedFd>, PrepareError> {
         return Ok(None);
     }
     let Some(parameters) = plan::terminals(spec)? else { return Ok(None) };
-    let made = new_tree(c"devpts", &parameters, 0).map_err(|failure| PrepareError::Terminal(failure.errno))?;
+    let made =
+        new_tree(c"devpts", &parameters, 0).map_err(|failure| PrepareError::Terminal(failure.errno))?;
     Ok(Some(made))
 }
 

@@ -24,8 +24,8 @@ use oci_spec::runtime::Spec;
 
 use crate::launch::{PrepareError, Shortfall};
 use crate::op::{
-    AttachRoot, ChangeDirectory, Conceal, Console, Cover, Directory, Domainname, Hostname, IsolateMounts, JoinCgroup,
-    JoinProcess, Keyring, Mask, Op, PivotRoot, ReadOnlyPath, ReadOnlyRoot, Unshare,
+    AttachRoot, ChangeDirectory, Conceal, Console, Cover, Directory, Domainname, Hostname, IsolateMounts,
+    JoinCgroup, JoinProcess, Keyring, Mask, Op, PivotRoot, ReadOnlyPath, ReadOnlyRoot, Unshare,
 };
 
 pub(crate) use cgroups::CgroupView;

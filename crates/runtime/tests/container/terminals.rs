@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use hoist_runtime::launch;
 use oci_spec::runtime::BoxBuilder;
 use rustix::fs::{Mode, OFlags, open, openat};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
@@ -56,7 +57,7 @@ fn a_terminal_of_the_containers_own_has_its_name_inside() {
         "tty; test -c $(tty) && readlink /proc/self/fd/0; echo to-console > /dev/console; \
          echo to-the-same > $(tty); busybox grep -c devpts /proc/self/mounts",
     );
-    let devpts = launch::devpts(&spec).unwrap().expect("the specification has /dev/pts");
+    let devpts = hoist_runtime::launch::devpts(&spec).unwrap().expect("the specification has /dev/pts");
     let master = openat(&devpts, c"ptmx", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
     let master = master.unwrap();
     unlockpt(&master).unwrap();
@@ -65,7 +66,7 @@ fn a_terminal_of_the_containers_own_has_its_name_inside() {
     let (mut input, _output) = world.input(spec);
     input.stdio = [(); 3].map(|()| slave.try_clone().unwrap());
     (input.terminal, input.devpts) = (Some(slave), Some(devpts));
-    let launch = launch::prepare(input).unwrap();
+    let launch = prepare(input).unwrap();
     assert_eq!(launch.to_string().matches("mount devpts at /dev/pts").count(), 1);
     let running = start(launch).unwrap();
     let text = drain(&master).replace('\r', "");

@@ -45,7 +45,7 @@ pub(super) fn expose(at: &mut Attributes<'_, '_>) -> Vec<Listener> {
         let Some(text) = text else { continue };
         match port::parse(&text) {
             Ok(ports) => listeners.extend(ports.iter().filter_map(listener)),
-            Err(why) => at.error("invalid-port", Node::place(node), why),
+            Err(why) => at.warning("invalid-port", Node::place(node), format!("`expose`: {why}")),
         }
     }
     listeners

@@ -132,3 +132,26 @@ fn rule(device: &Device) -> LinuxDeviceCgroup {
         .set_access(Some(device.access.clone()));
     rule
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpus_are_a_quota_in_each_tenth_of_a_second_unless_more_is_said() {
+        let half = Resources { cpu_millis: Some(500), ..Resources::default() };
+        let shown = |limits: &Resources| (cpu(limits).quota(), cpu(limits).period());
+        assert_eq!(shown(&half), (Some(50_000), Some(100_000)));
+        let said = Resources { cpu_quota: Some(7), cpu_period: Some(9), ..half };
+        assert_eq!(shown(&said), (Some(7), Some(9)));
+        assert_eq!(shown(&Resources { cpu_quota: Some(7), ..Resources::default() }), (Some(7), None));
+    }
+
+    #[test]
+    fn memory_alone_allows_as_much_swap_again() {
+        let limits = Resources { memory: Some(10), ..Resources::default() };
+        assert_eq!((memory(&limits).limit(), memory(&limits).swap()), (Some(10), Some(20)));
+        let endless = Resources { memory_swap: Some(-1), ..limits };
+        assert_eq!(memory(&endless).swap(), Some(-1));
+    }
+}
