@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::op::{Need, Op, Plan};
@@ -11,20 +11,33 @@ use super::{CgroupError, Unenforced, bpf};
 /// Does what the plan says, in order, and stops at the first error; what was done by then stays.
 /// Returns the plan's warnings and those found on the way.
 pub fn apply(plan: &Plan) -> Result<Vec<Unenforced>, CgroupError> {
-    apply_some(plan, |_| true)
-}
-
-/// As [`apply`], of the operations that are still to be done.
-pub(super) fn apply_some(
-    plan: &Plan,
-    is_to_do: impl Fn(&Op) -> bool,
-) -> Result<Vec<Unenforced>, CgroupError> {
     let mut warnings = plan.warnings.clone();
     let mut files = Files::default();
-    for op in plan.ops.iter().filter(|op| is_to_do(op)) {
-        step(op, &mut files, &mut warnings)?;
-    }
+    plan.ops.iter().try_for_each(|op| step(op, &mut files, &mut warnings))?;
     Ok(warnings)
+}
+
+/// As [`apply`], for a group whose directories were made a moment ago: the groups above it are there, and it has
+/// nothing yet. Nothing comes of it where a group above has no CPUs or memory to hand down.
+pub(super) fn apply_to_new(
+    plan: &Plan,
+    directories: &[PathBuf],
+) -> Result<Option<Vec<Unenforced>>, CgroupError> {
+    let mut warnings = plan.warnings.clone();
+    let mut files = Files::default();
+    for op in &plan.ops {
+        match op {
+            Op::MakeDir { dir } if directories.iter().any(|made| made.starts_with(dir)) => {}
+            Op::InheritCpuset { dir } if directories.iter().any(|made| dir.starts_with(made)) => {
+                if !take_cpuset(dir, |_| Ok(false))? {
+                    return Ok(None);
+                }
+            }
+            Op::InheritCpuset { .. } => {}
+            op => step(op, &mut files, &mut warnings)?,
+        }
+    }
+    Ok(Some(warnings))
 }
 
 /// The file that was written last, still open: version 1 takes its rules for devices one by one.
@@ -51,7 +64,7 @@ fn step(op: &Op, files: &mut Files, warnings: &mut Vec<Unenforced>) -> Result<()
             _ => Ok(()),
         },
         Op::EnableControllers { dir, controllers } => enable(dir, controllers),
-        Op::InheritCpuset { dir } => inherit_cpuset(dir),
+        Op::InheritCpuset { dir } => take_cpuset(dir, |file| Ok(!read(file)?.trim().is_empty())).map(drop),
         Op::CountBelow { dir } => count_below(dir),
         Op::RefuseIfAbove { key, file, limit } => refuse_if_above(key, file, *limit),
         Op::Write { key, need, choices } => {
@@ -97,15 +110,18 @@ fn enable(dir: &Path, controllers: &[&'static str]) -> Result<(), CgroupError> {
     })
 }
 
-fn inherit_cpuset(dir: &Path) -> Result<(), CgroupError> {
-    let Some(parent) = dir.parent() else { return Ok(()) };
+/// Gives a group the CPUs and memory of the one above, but what it has. Says whether that one has any.
+fn take_cpuset(dir: &Path, is_set: impl Fn(&Path) -> Result<bool, CgroupError>) -> Result<bool, CgroupError> {
+    let Some(parent) = dir.parent() else { return Ok(true) };
+    let mut has_all = true;
     for name in ["cpuset.mems", "cpuset.cpus"] {
         let file = dir.join(name);
-        if !read(&file)?.trim().is_empty() {
+        if is_set(&file)? {
             continue;
         }
         let inherited = read(&parent.join(name))?;
         let value = inherited.trim();
+        has_all &= !value.is_empty();
         write(&file, value).map_err(|source| CgroupError::Refused {
             key: "cpuset inherited from the parent",
             value: value.to_owned(),
@@ -113,7 +129,7 @@ fn inherit_cpuset(dir: &Path) -> Result<(), CgroupError> {
             source,
         })?;
     }
-    Ok(())
+    Ok(has_all)
 }
 
 fn count_below(dir: &Path) -> Result<(), CgroupError> {
@@ -187,9 +203,17 @@ fn write_whole(mut file: &File, value: &str) -> io::Result<()> {
 }
 
 fn read(file: &Path) -> Result<String, CgroupError> {
-    fs::read_to_string(file).map_err(|source| CgroupError::File {
-        action: "read",
-        file: file.to_owned(),
-        source,
-    })
+    let failed = |source| CgroupError::File { action: "read", file: file.to_owned(), source };
+    read_short(file).map_err(failed)
+}
+
+/// One read(2) gives all of what is short: cgroupfs has a value ready as a whole.
+fn read_short(file: &Path) -> io::Result<String> {
+    let mut buffer = [0; 4096];
+    let length = File::open(file)?.read(&mut buffer)?;
+    if length == buffer.len() {
+        return fs::read_to_string(file);
+    }
+    let text = buffer.get(..length).unwrap_or_default().to_vec();
+    String::from_utf8(text).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::apply::{apply, apply_some, write};
-use super::op::{Op, Plan};
+use super::apply::{apply, apply_to_new, write};
+use super::op::Plan;
 use super::remove::{gone_is_fine, remove_trees};
 use super::stats::{self, Stats};
 use super::walk::{Visitor, gone_is_none, read_at, walk};
@@ -290,17 +290,14 @@ fn make(
 ) -> Result<(Cgroup, Vec<Unenforced>), CgroupError> {
     let group = Cgroup { hierarchy: Arc::clone(hierarchy), path: path.clone() };
     let directories = group.directories();
-    let made = if make_new(&directories)? {
-        apply_some(plan, |op| match op {
-            Op::MakeDir { dir } => directories.iter().any(|made| dir != made && dir.starts_with(made)),
-            Op::InheritCpuset { dir } => directories.iter().any(|made| dir.starts_with(made)),
-            _ => true,
-        })
-    } else {
-        group.remove()?;
-        apply(plan)
-    };
-    match made {
+    if make_new(&directories)?
+        && let Ok(Some(warnings)) = apply_to_new(plan, &directories)
+    {
+        return Ok((group, warnings));
+    }
+    // A group above may be missing or have no CPUs yet, something of the name may be left, or a limit is refused.
+    group.remove()?;
+    match apply(plan) {
         Ok(warnings) => Ok((group, warnings)),
         Err(error) => {
             // The first error is the one to tell.

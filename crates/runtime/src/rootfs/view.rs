@@ -8,7 +8,7 @@
 //! take them off.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::fs::{self, Metadata, Permissions};
 use std::io;
@@ -68,7 +68,12 @@ pub(super) fn mount_view(view: &View) -> Result<OwnedFd, RootfsError> {
     overlay::in_own_namespace(|| {
         let layer = memory().map_err(RootfsError::Namespace)?;
         let place = PathBuf::from(format!("/proc/self/fd/{}", layer.as_raw_fd()));
-        let tree = Tree { base: &view.base, root: place.join(ROOT), folders: RefCell::default() };
+        let tree = Tree {
+            base: &view.base,
+            root: place.join(ROOT),
+            folders: RefCell::default(),
+            made: RefCell::default(),
+        };
         tree.build(&view.parts)?;
         let base = openat(CWD, &view.base, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|source| RootfsError::Open { path: view.base.clone(), source })?;
@@ -106,6 +111,8 @@ struct Tree<'a> {
     root: PathBuf,
     /// Whether paths of the base are folders: many parts are in the same few.
     folders: RefCell<HashMap<PathBuf, bool>>,
+    /// What our layer has of them.
+    made: RefCell<HashSet<PathBuf>>,
 }
 
 impl Tree<'_> {
@@ -185,14 +192,15 @@ impl Tree<'_> {
         let mut above: Vec<_> = path.ancestors().skip(1).collect();
         above.reverse();
         for folder in above {
-            let at = self.root.join(folder);
-            if fs::symlink_metadata(&at).is_ok() {
+            if self.made.borrow().contains(folder) {
                 continue;
             }
+            let at = self.root.join(folder);
             match fs::symlink_metadata(self.base.join(folder)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     fs::create_dir(&at)?;
                     fs::set_permissions(&at, Permissions::from_mode(0o755))?;
+                    self.made.borrow_mut().insert(folder.to_owned());
                 }
                 found => self.folder(folder, &found?)?,
             }
@@ -202,6 +210,7 @@ impl Tree<'_> {
 
     fn folder(&self, path: &Path, like: &Metadata) -> io::Result<()> {
         let at = self.root.join(path);
+        self.made.borrow_mut().insert(path.to_owned());
         match fs::create_dir(&at) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made?,

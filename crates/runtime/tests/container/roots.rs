@@ -136,6 +136,30 @@ fn a_view_shows_its_parts_and_never_what_comes_later() {
 }
 
 #[test]
+fn a_view_has_empty_files_for_mounts_where_the_base_has_none() {
+    let Some(world) = World::new("a_view_has_empty_files_for_mounts_where_the_base_has_none") else { return };
+    let file = |path: &str| Part { path: path.into(), sight: Sight::File };
+    for etc in ["etc", "none/etc"] {
+        let parts = [
+            Part { path: "etc".into(), sight: Sight::Shown },
+            file("etc/hosts"),
+            file(&format!("{etc}/own")),
+        ];
+        let Layers { upper, work, .. } = world.layers();
+        let view = View { base: world.base(), parts: parts.into(), upper: upper.clone(), work };
+        let root = rootfs::assemble(&Rootfs::View(view)).unwrap();
+        assert_eq!(read(&root, "/etc/hosts").as_deref(), Some(""));
+        assert_eq!(read(&root, &format!("/{etc}/own")).as_deref(), Some(""));
+        assert!(
+            read(&root, "/etc/passwd").unwrap().contains("app:x:1000"),
+            "the folder's own are there as well"
+        );
+        drop(root);
+        assert!(!upper.join(ROOT).join("etc").exists(), "nothing is made in the instance's own layer");
+    }
+}
+
+#[test]
 fn a_missing_layer_is_named() {
     let Some(world) = World::new("a_missing_layer_is_named") else { return };
     let layers = Layers { lower: vec!["/no/such/layer".into()], ..world.layers() };
