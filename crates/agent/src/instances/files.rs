@@ -78,6 +78,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_skeleton_has_what_is_mounted_and_is_laid_out_again_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let etc = dir.path().join("etc");
+        skeleton(dir.path()).unwrap();
+        skeleton(dir.path()).unwrap();
+        let mut found: Vec<String> = fs::read_dir(&etc)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        found.sort();
+        assert_eq!(found, NAMES);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode(&etc), mode(&etc.join("hosts"))), (0o755, 0o644));
+    }
+
+    #[test]
     fn hosts_names_the_instance_and_the_extra_ones() {
         let text = hosts(
             "web",

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use hoist_keeper::protocol::{Launch, Reply, Request};
 use hoist_model::{ImageSource, InstanceUid, NetworkMode, Template};
@@ -133,8 +133,12 @@ fn assemble(
 
 /// Whether this process is in no user namespace, or in one that leaves no users out (user_namespaces(7)).
 fn has_all_users() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    map.split_whitespace().eq(["0", "0", "4294967295"])
+    // A process stays in its user namespace, whose map is written once.
+    static KNOWN: LazyLock<bool> = LazyLock::new(|| {
+        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        map.split_whitespace().eq(["0", "0", "4294967295"])
+    });
+    *KNOWN
 }
 
 /// Looks the program up before anything is launched, so that a misspelt command is a clear error.
