@@ -15,7 +15,7 @@ const INSTANCES: usize = 20;
 /// says so here and in `docs/performance.md`. The room above what was measured is for what depends on the machine: its
 /// hierarchies of control groups, and how events fall together.
 const KEEPER: usize = 470;
-const AGENT: usize = 500;
+const AGENT: usize = 420;
 
 /// Not counted: how often threads meet at a lock is chance, and a debug build asks about each descriptor that it closes.
 /// Nor are writes that failed: the kernel begins those of network settings anew for as long as another has its lock.
