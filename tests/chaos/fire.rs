@@ -223,7 +223,7 @@ fn held(host: &Host, pid: String) -> usize {
     host.inside(move || {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         let targets = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
-        targets.filter(|target| target.ends_with("run/stdout")).count()
+        targets.filter(|target| target.ends_with("stdout")).count()
     })
 }
 

@@ -13,7 +13,7 @@ fn no_name_and_no_submodule_runs_anything() {
     for (name, why) in [
         (format!("ext::sh -c {touch}"), "ext is not a protocol"),
         (format!("file://{}", site.path("served/shop.git").display()), "file is not a protocol"),
-        (format!("{SHOP}#--upload-pack={}", harm.display()), "no branch, tag or commit"),
+        (format!("{SHOP}#--upload-pack={}", harm.display()), "not a branch, tag or commit"),
         (format!("ssh://-oProxyCommand={}/x", harm.display()), "names no host"),
         (format!("git@-oProxyCommand={}:x.git", harm.display()), "names no host"),
     ] {

@@ -102,6 +102,15 @@ impl Host {
             .find_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
     }
 
+    /// Ends the process that holds output pipes, and waits until it is gone.
+    pub fn end_holder(&self) {
+        let Some(holder) = self.holder() else { return };
+        let Ok(gone) = pidfd_open(holder, PidfdFlags::empty()) else { return };
+        let _ = kill_process(holder, Signal::KILL);
+        let patience = Timespec { tv_sec: 5, tv_nsec: 0 };
+        let _ = poll(&mut [PollFd::new(&gone, PollFlags::IN)], Some(&patience));
+    }
+
     /// How many children the keeper has, but the one that holds pipes.
     pub fn children(&self) -> usize {
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.keeper_pid()));
@@ -323,9 +332,7 @@ impl Drop for Host {
             let _ = keeper.kill();
             let _ = keeper.wait();
         }
-        if let Some(holder) = self.holder() {
-            let _ = kill_process(holder, Signal::KILL);
-        }
+        self.end_holder();
         for pidfd in &self.pidfds {
             let _ = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], None);
         }

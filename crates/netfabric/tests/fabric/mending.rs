@@ -19,7 +19,7 @@ const BOUND: Duration = Duration::from_secs(1);
 /// Between two questions on one path: the judges need the processors too.
 const PACE: Duration = Duration::from_millis(20);
 /// So many removals by default; `HOIST_FABRIC_REMOVALS` asks for another number.
-const REMOVALS: usize = 22;
+const REMOVALS: usize = 30;
 
 /// Mends a world's fabric until it is dropped, as an agent does.
 struct Mender {
@@ -185,13 +185,20 @@ fn collect(value: &serde_json::Value, lines: &mut Vec<String>) {
         }
         return;
     };
-    items.iter().for_each(|item| collect(item, lines));
+    items.iter().filter(|item| !is_chosen(item)).for_each(|item| collect(item, lines));
+}
+
+/// Link-local addresses follow from hardware addresses, which the kernel chooses for the pair between host and fabric.
+fn is_chosen(value: &serde_json::Value) -> bool {
+    let begins = |name: &str| value[name].as_str().is_some_and(|text| text.starts_with("fe80"));
+    begins("local") || begins("dst")
 }
 
 fn without_chance(value: &serde_json::Value) -> serde_json::Value {
     use serde_json::Value;
-    const CHANCE: [&str; 9] = [
+    const CHANCE: [&str; 10] = [
         "handle",
+        "address",
         "ifindex",
         "link_index",
         "id",
@@ -207,7 +214,8 @@ fn without_chance(value: &serde_json::Value) -> serde_json::Value {
             Value::Object(kept.map(|(name, value)| (name.clone(), without_chance(value))).collect())
         }
         Value::Array(items) => {
-            let mut items: Vec<Value> = items.iter().map(without_chance).collect();
+            let kept = items.iter().filter(|item| !is_chosen(item));
+            let mut items: Vec<Value> = kept.map(without_chance).collect();
             items.sort_by_key(Value::to_string);
             Value::Array(items)
         }

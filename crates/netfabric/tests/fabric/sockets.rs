@@ -11,7 +11,7 @@ fn bed(name: &str) -> Option<Ns> {
     ready(name, &["ip", "ss"]).then(|| {
         let ns = Ns::new();
         ns.run("ip link set lo up");
-        ns.run("ip link add there type dummy");
+        ns.run("ip link add there type bridge");
         ns.run("ip address add 198.51.100.7/24 dev there");
         ns.run("ip link set there up");
         ns

@@ -2,7 +2,6 @@
 
 use std::os::fd::OwnedFd;
 
-use hoist_runtime::launch;
 use oci_spec::runtime::BoxBuilder;
 use rustix::fs::{Mode, OFlags, open, openat};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
