@@ -93,6 +93,9 @@ pub struct InstanceReport {
     /// The ports it listens on for others, as last seen.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub listening: BTreeSet<Listener>,
+    /// It runs, and its `post_start` hooks have not all passed yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hooks_pending: bool,
     /// How its last run is guarded.
     #[serde(default)]
     pub guards: Guards,

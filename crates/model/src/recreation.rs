@@ -12,9 +12,9 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Attachment, Command, Dependency, EndpointMode, EnvValue, Healthcheck, ImageSource, LogPolicy, Mount,
-    NetworkMode, NetworkName, Port, PullPolicy, Resources, RestartPolicy, Seccomp, Service, ServiceName,
-    TemplateHash, UpdateOrder,
+    Attachment, Command, Dependency, EndpointMode, EnvValue, Healthcheck, Hooks, ImageSource, LogPolicy,
+    Mount, NetworkMode, NetworkName, Port, PullPolicy, Resources, RestartPolicy, Seccomp, Service,
+    ServiceName, TemplateHash, UpdateOrder,
 };
 
 impl Service {
@@ -81,6 +81,8 @@ struct Essence<'a> {
     logs: &'a LogPolicy,
     update_order: UpdateOrder,
     // What came later follows, each left out at its default.
+    #[serde(skip_serializing_if = "Hooks::is_empty")]
+    hooks: &'a Hooks,
     #[cfg(test)]
     #[serde(skip_serializing_if = "Option::is_none")]
     deciding: &'a Option<String>,
@@ -137,6 +139,8 @@ impl<'a> Essence<'a> {
             logs,
             update_order: _,
             rollout: _,
+            hooks,
+            step_of: _,
             #[cfg(test)]
             deciding,
             #[cfg(test)]
@@ -188,6 +192,7 @@ impl<'a> Essence<'a> {
             attach: true,
             logs,
             update_order: UpdateOrder::Safe,
+            hooks,
             #[cfg(test)]
             deciding,
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Attachment, EndpointMode, ImageSource, Listener, Mount, NetworkMode, NetworkName, Port, PullPolicy,
-    Resources, Rollout, Seccomp, ServiceName,
+    Attachment, EndpointMode, Hooks, ImageSource, Listener, Mount, NetworkMode, NetworkName, Port,
+    PullPolicy, Resources, Rollout, Seccomp, ServiceName,
 };
 
 /// A service of a stack. Defaults are applied; names of networks are keys of [`crate::Stack::networks`].
@@ -114,6 +114,13 @@ pub struct Service {
     /// What `x-hoist` says about rollouts.
     #[serde(skip_serializing_if = "Rollout::is_usual")]
     pub rollout: Rollout,
+    /// `post_start` and `pre_stop`.
+    #[serde(skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
+    /// It is a `pre_start` step of this service: it runs to its end before that starts, and again only when it is
+    /// another or has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_of: Option<ServiceName>,
     /// Stands for what a later release adds and what decides recreation.
     #[cfg(test)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,6 +182,8 @@ impl Default for Service {
             logs: LogPolicy::default(),
             update_order: UpdateOrder::default(),
             rollout: Rollout::default(),
+            hooks: Hooks::default(),
+            step_of: None,
             #[cfg(test)]
             deciding: None,
             #[cfg(test)]

@@ -15,7 +15,9 @@ use hoist_model::{
 };
 use hoist_planner::claims::Source;
 use hoist_planner::cluster::{Pool, Record};
-use hoist_planner::host::{Birth, Draining, EndedBy, Fault, Instance, Joined, JournalEntry, Life, Stopping};
+use hoist_planner::host::{
+    Birth, Draining, EndedBy, Fault, HooksRun, Instance, Joined, JournalEntry, Life, Stopping,
+};
 use hoist_planner::rollout::Handover;
 use hoist_testbed::builder::{id, name, service, stack};
 
@@ -45,6 +47,8 @@ fn birth() -> Birth {
         volumes: BTreeSet::from([VolumeId::new("shop_data").unwrap()]),
         handover: handover(),
         host_names: BTreeSet::from(["web.example.test".to_owned()]),
+        post_start: 0,
+        pre_stop: None,
     }
 }
 
@@ -99,6 +103,7 @@ fn instance(life: Life) -> Instance {
         come_up: true,
         listening: BTreeSet::from([Listener { port: 80, protocol: Protocol::Tcp }]),
         draining: Some(Draining { since: moment(), signalled: true, idle: true }),
+        hooks: HooksRun::default(),
     }
 }
 

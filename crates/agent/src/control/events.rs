@@ -169,6 +169,7 @@ mod tests {
             unready: None,
             parting: None,
             listening: BTreeSet::new(),
+            hooks_pending: false,
             guards: Guards::default(),
         }
     }

@@ -129,6 +129,7 @@ mod tests {
             unready: None,
             parting: None,
             listening: std::collections::BTreeSet::new(),
+            hooks_pending: false,
             guards: hoist_model::Guards::default(),
         }
     }

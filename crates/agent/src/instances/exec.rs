@@ -1,6 +1,7 @@
 //! Programs run inside running instances for people; `probe_run` starts its own through this.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub(crate) struct Running {
     pub(crate) fds: Vec<OwnedFd>,
 }
 
-fn unavailable(uid: InstanceUid) -> ApiError {
+pub(crate) fn unavailable(uid: InstanceUid) -> ApiError {
     ApiError::new(ErrorKind::Conflict, format!("instance {} is not running", uid.short()))
         .hint("`hoist ps -a` shows why")
 }
@@ -54,14 +55,24 @@ pub(crate) fn internal(what: &str, error: &dyn std::error::Error) -> ApiError {
 /// What it takes to run a program inside an instance. Looked up in the instance's own files, which may lie on a file
 /// system that does not answer: on a thread for it.
 pub(crate) async fn plan(host: &Host, request: &ExecRequest) -> Result<Plan, ApiError> {
+    let (template, pid) = host.running(request.instance).ok_or_else(|| unavailable(request.instance))?;
+    plan_in(host, template, pid, request).await
+}
+
+/// The same in an instance of this definition, with this first process: the spec may have it no more.
+pub(crate) async fn plan_in(
+    host: &Host,
+    template: Arc<Template>,
+    pid: i32,
+    request: &ExecRequest,
+) -> Result<Plan, ApiError> {
     let (host, request) = (host.clone(), request.clone());
-    let planned = tokio::task::spawn_blocking(move || look_up(&host, &request)).await;
+    let planned = tokio::task::spawn_blocking(move || look_up(&host, &template, pid, &request)).await;
     planned.map_err(|error| internal("exec", &error))?
 }
 
-fn look_up(host: &Host, request: &ExecRequest) -> Result<Plan, ApiError> {
-    let (template, pid) = host.running(request.instance).ok_or_else(|| unavailable(request.instance))?;
-    let (process, uid) = process(&template, pid, request)?;
+fn look_up(host: &Host, template: &Template, pid: i32, request: &ExecRequest) -> Result<Plan, ApiError> {
+    let (process, uid) = process(template, pid, request)?;
     let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let group = Cgroup::open(&host.hierarchy, &host.cgroup(request.instance));
     // The first process says which of the container's groups takes others, when there are several.
@@ -71,7 +82,7 @@ fn look_up(host: &Host, request: &ExecRequest) -> Result<Plan, ApiError> {
     let key = Host::key(request.instance);
     // The instance's own rules: a privileged exec has more capabilities, and no more system calls.
     let service = &template.service;
-    let seccomp = oci::process::granted(&template)
+    let seccomp = oci::process::granted(template)
         .and_then(|granted| oci::seccomp::seccomp(&service.seccomp, service.privileged, granted))
         .map_err(|error| internal("exec", &error))?;
     let exec = Exec {

@@ -1,12 +1,13 @@
-//! One run of a health check's command inside an instance: what it wrote, how it ended, and the end of everything that
+//! One run of a health check's command, or of a hook, inside an instance: what it wrote, how it ended, and the end of everything that
 //! it made when it took too long. When it runs and what that means is `planner`'s.
 
 use std::fs::File;
 use std::io::ErrorKind as Io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hoist_model::{Exit, InstanceUid, ProbeRecord};
+use hoist_model::{Exit, InstanceUid, ProbeRecord, Template};
 use hoist_wire::{ApiError, ErrorKind, ExecRequest};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncReadExt;
@@ -36,7 +37,35 @@ pub(crate) enum Probed {
 
 /// Runs a health check's command inside an instance.
 pub(crate) async fn run(host: &Host, uid: InstanceUid, command: Vec<String>, timeout: Duration) -> Probed {
-    match begin(host, uid, command).await {
+    let Some((template, pid)) = host.running(uid) else {
+        tracing::debug!("probe: {}", exec::unavailable(uid));
+        return Probed::Unknown;
+    };
+    let request = ExecRequest {
+        instance: uid,
+        command,
+        environment: Default::default(),
+        user: None,
+        working_dir: None,
+        tty: None,
+        stdin: false,
+        privileged: false,
+        detach: false,
+    };
+    run_in(host, template, pid, request, timeout).await
+}
+
+/// Runs a command inside an instance of this definition, with this first process, and ends it with all it has made when
+/// it takes too long.
+pub(crate) async fn run_in(
+    host: &Host,
+    template: Arc<Template>,
+    pid: i32,
+    request: ExecRequest,
+    timeout: Duration,
+) -> Probed {
+    let uid = request.instance;
+    match begin(host, template, pid, request).await {
         Ok(running) => running.follow(host, timeout).await,
         Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) => {
             Probed::Refused(error.message)
@@ -56,19 +85,14 @@ struct Running {
     ended: oneshot::Receiver<Exit>,
 }
 
-async fn begin(host: &Host, uid: InstanceUid, command: Vec<String>) -> Result<Running, ApiError> {
-    let request = ExecRequest {
-        instance: uid,
-        command,
-        environment: Default::default(),
-        user: None,
-        working_dir: None,
-        tty: None,
-        stdin: false,
-        privileged: false,
-        detach: false,
-    };
-    let mut plan = exec::plan(host, &request).await?;
+async fn begin(
+    host: &Host,
+    template: Arc<Template>,
+    pid: i32,
+    request: ExecRequest,
+) -> Result<Running, ApiError> {
+    let uid = request.instance;
+    let mut plan = exec::plan_in(host, template, pid, &request).await?;
     plan.exec.init = true;
     let name = plan.name.clone();
     let (reading, writing) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| internal("pipe", &error))?;

@@ -93,6 +93,8 @@ pub(crate) fn full() -> Service {
         logs: LogPolicy { disabled: true, max_size: Some(1 << 20), max_files: Some(2) },
         update_order: UpdateOrder::StartFirst,
         rollout: Rollout::default(),
+        hooks: hoist_model::Hooks::default(),
+        step_of: None,
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::{
-    HostId, HostReport, InstanceReport, InstanceUid, Intent, Phase, Removal, RunIntent, ServiceName, StackId,
-    Subject, WantedStack,
+    HostId, HostReport, InstanceReport, InstanceUid, Intent, Phase, Removal, Revision, RunIntent,
+    ServiceName, StackId, Subject, WantedStack,
 };
 
 pub use super::up::{Put, UpOptions, moved, up};
@@ -51,6 +51,10 @@ pub fn start(
     view: &View,
 ) -> Result<Applied, Refusal> {
     each(current, id, services, |name, intent| {
+        if is_done_step(current, intent.revision, name, view) {
+            intent.run = RunIntent::Running;
+            return;
+        }
         let stopped = intent.run != RunIntent::Running;
         intent.start_nonce += u64::from(stopped || has_ended(view, id, name) || has_failed(view, id, name));
         intent.run = RunIntent::Running;
@@ -67,7 +71,11 @@ pub fn restart(
     services: &[ServiceName],
     no_deps: bool,
 ) -> Result<Applied, Refusal> {
-    let mut applied = each(current, id, services, |_, intent| {
+    let mut applied = each(current, id, services, |name, intent| {
+        // A restart of everything is none of what has run before it.
+        if services.is_empty() && is_step(current, intent.revision, name) {
+            return;
+        }
         intent.restart_nonce += 1;
         intent.run = RunIntent::Running;
     })?;
@@ -149,6 +157,29 @@ fn restart_edges(wanted: &WantedStack) -> Vec<(ServiceName, ServiceName)> {
         edges.extend(asking.map(|(to, _)| (name.clone(), to.clone())));
     }
     edges
+}
+
+/// Whether a service is a `pre_start` step of another.
+fn is_step(wanted: &WantedStack, revision: Revision, name: &ServiceName) -> bool {
+    let revision = wanted.revisions.get(&revision);
+    revision.and_then(|revision| revision.stack.services.get(name)).is_some_and(|one| one.step_of.is_some())
+}
+
+/// Whether it is one that has completed: only another definition makes it run again.
+pub(super) fn is_done_step(
+    wanted: &WantedStack,
+    revision: Revision,
+    name: &ServiceName,
+    view: &View,
+) -> bool {
+    let Some(stack) = wanted.revisions.get(&revision).map(|revision| &revision.stack.id) else {
+        return false;
+    };
+    let mut runs = reports(view, stack).filter(|(_, seen)| seen.slot.service == *name).peekable();
+    is_step(wanted, revision, name)
+        && runs.peek().is_some()
+        && runs
+            .all(|(_, seen)| seen.phase == Phase::Exited && seen.exit.is_some_and(hoist_model::Exit::success))
 }
 
 fn reports<'a>(

@@ -9,7 +9,9 @@ use hoist_model::{
     WallTime, WantedStack,
 };
 
-use super::intent::{Applied, View, epoch, has_ended, has_failed, instances_of, no_such_service, travel};
+use super::intent::{
+    Applied, View, epoch, has_ended, has_failed, instances_of, is_done_step, no_such_service, travel,
+};
 use super::template::define;
 use super::{Refusal, guards};
 use crate::graph::{self, Dependencies};
@@ -87,8 +89,9 @@ pub fn up(
     let mut wanted = with_revision(current, put, &services);
     let number = newest(&wanted);
     for name in &services {
-        let intent =
-            up_one(before.as_ref().and_then(|before| before.intents.get(name)), &id, name, options, view);
+        let known = before.as_ref().and_then(|before| before.intents.get(name));
+        let done = is_done_step(&wanted, number, name, view);
+        let intent = up_one(known, &id, name, options, view, done);
         wanted.intents.insert(name.clone(), Intent { revision: number, ..intent });
     }
     let mut warnings = orphans(&mut wanted, number, options.remove_orphans);
@@ -163,13 +166,14 @@ fn newest(wanted: &WantedStack) -> Revision {
     wanted.revisions.last_key_value().map_or(Revision(0), |(number, _)| *number)
 }
 
-/// `up` starts what exited, once; what runs stays.
+/// `up` starts what exited, once; what runs stays, and so does a `pre_start` step that is done.
 fn up_one(
     before: Option<&Intent>,
     stack: &StackId,
     name: &ServiceName,
     options: &UpOptions,
     view: &View,
+    done: bool,
 ) -> Intent {
     let fresh = Intent {
         revision: Revision(0),
@@ -185,7 +189,7 @@ fn up_one(
     }
     let was_stopped = matches!(before.run, RunIntent::Stopped { .. });
     let again = was_stopped || has_ended(view, stack, name) || has_failed(view, stack, name);
-    let start = !options.no_start && again;
+    let start = !options.no_start && again && !done;
     let start_nonce = before.start_nonce + u64::from(start);
     Intent { run: RunIntent::Running, replicas, start_nonce, ..before.clone() }
 }
@@ -198,7 +202,9 @@ fn orphans(wanted: &mut WantedStack, number: Revision, remove: bool) -> Vec<Stri
         if revision.stack.services.contains_key(name) || intent.run == RunIntent::Absent {
             continue;
         }
-        if remove {
+        let before = wanted.revisions.get(&intent.revision);
+        let step = before.and_then(|before| before.stack.services.get(name)?.step_of.as_ref());
+        if remove || step.is_some_and(|of| revision.stack.services.contains_key(of)) {
             intent.run = RunIntent::Absent;
         } else {
             left.push(name.to_string());

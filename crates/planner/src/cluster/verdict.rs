@@ -165,6 +165,8 @@ fn instance(
         Phase::Running | Phase::Exited | Phase::Restarting(_) if !started => {
             One::Pending(format!("{name} to start"))
         }
+        // A hook that failed is in the report.
+        Phase::Running if report.hooks_pending => One::Pending(format!("{name} to run its post_start hooks")),
         Phase::Running | Phase::Exited | Phase::Restarting(_) if !goal.wait => One::Done,
         Phase::Running => healthy(spec, wanted, report, now),
         Phase::Restarting(_) => failed(spec, wanted, &format!("{} and is restarting", ended(report))),
@@ -191,6 +193,9 @@ fn taking_over(
     let stays = |what: &str| failed(spec, wanted, &format!("{what}; the one before it goes on serving"));
     let one = match (&seen.phase, &seen.unready) {
         (Phase::Running, _) if seen.health == Health::Unhealthy => stays(&unhealthy(seen.probe.as_ref())),
+        (Phase::Running, Some(lacks)) if seen.hooks_pending => {
+            One::Pending(format!("{name} to be ready: for {lacks}"))
+        }
         (Phase::Running, Some(lacks)) if seen.health == Health::None => {
             let until = seen.since.as_ref().map_or_else(|| now.clone(), |since| since.after(PATIENCE));
             if now.since_boot >= until.since_boot {

@@ -48,6 +48,7 @@ impl HostLoop {
             | Step::KillInstance(_)
             | Step::ClearInstance(_)
             | Step::RemoveInstance(_) => {}
+            Step::RunHook { uid, moment, .. } => self.hook_begins(*uid, *moment),
         }
     }
 
@@ -139,6 +140,9 @@ impl HostLoop {
                     draining.signalled = true;
                 }
             }),
+            Step::RunHook { uid, attempt, moment, index } => {
+                self.hook_done(*uid, *attempt, *moment, *index);
+            }
             Step::KillInstance(uid) => self.told(now, *uid, true),
             Step::ClearInstance(uid) => drop(self.observed.unkept.remove(uid)),
             Step::AttachInstance(uid) => drop(self.observed.detached.remove(uid)),
@@ -154,15 +158,19 @@ impl HostLoop {
                     instance.fault = Some(fault(error, before, now));
                 }
             });
+        } else if self.is_given_up(step, &error) {
+            self.observed.faults.remove(step);
+            self.succeeded(now, step, 0);
         } else if !self.is_void(step) {
             let before = self.observed.faults.get(step).map_or(0, |fault| fault.failures);
             self.observed.faults.insert(step.clone(), fault(error, before, now));
         }
     }
 
-    /// A running instance's network can't be mended once it doesn't run: that failed for no reason of its own.
+    /// A running instance's network can't be mended, nor its hooks run, once it doesn't run: that failed for no reason of
+    /// its own.
     fn is_void(&self, step: &Step) -> bool {
-        let Step::AttachInstance(uid) = step else { return false };
+        let (Step::AttachInstance(uid) | Step::RunHook { uid, .. }) = step else { return false };
         self.observed.instances.get(uid).is_none_or(|instance| !matches!(instance.life, Life::Running { .. }))
     }
 
@@ -175,7 +183,7 @@ impl HostLoop {
         });
     }
 
-    fn change(&mut self, uid: InstanceUid, change: impl FnOnce(&mut Instance)) {
+    pub(super) fn change(&mut self, uid: InstanceUid, change: impl FnOnce(&mut Instance)) {
         if let Some(instance) = self.observed.instances.get_mut(&uid) {
             change(instance);
             self.touched.insert(uid);

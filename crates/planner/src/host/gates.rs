@@ -6,7 +6,7 @@ use hoist_model::{Condition, Gate, Health, InstanceSpec, InstanceUid};
 use super::health::unhealthy;
 use super::restart::Due;
 use super::view::View;
-use super::{Instance, Life};
+use super::{Instance, Life, hooks};
 
 /// Where a gate stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,12 @@ fn member(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec, condition: Con
         && !instance.alive()
     {
         return Standing::Broken("failed to start".to_owned());
+    }
+    if let Some(fault) = hooks::fault(view, uid, instance).filter(|fault| fault.retry.is_none()) {
+        return Standing::Broken(format!("has not started: {}", fault.what));
+    }
+    if matches!(instance.life, Life::Running { .. }) && !instance.is_hooked() {
+        return Standing::Closed;
     }
     match condition {
         Condition::ServiceStarted if instance.starts > 0 => Standing::Open,

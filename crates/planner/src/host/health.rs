@@ -143,7 +143,9 @@ pub fn unhealthy(probe: Option<&ProbeRecord>) -> String {
     }
 }
 
-fn last_words(output: &str) -> String {
+/// The end of what a program wrote, on one line and without anything that could act on a terminal.
+#[must_use]
+pub fn last_words(output: &str) -> String {
     let plain: String = output.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     let surplus = words.chars().count().saturating_sub(WORDS);

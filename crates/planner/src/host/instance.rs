@@ -1,11 +1,12 @@
 //! How one instance changes: made, running, ended.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hoist_model::{Guards, Health, HostSpec, InstanceUid, Moment, Template};
 
-use super::{Birth, Instance, Life, restart};
+use super::{Birth, HooksRun, Instance, Life, restart};
 use crate::Now;
 use crate::rollout::Handover;
 
@@ -27,6 +28,8 @@ impl Birth {
             volumes: template.volumes.values().cloned().collect(),
             handover: Handover::of(template),
             host_names: host_names(template),
+            post_start: u32::try_from(template.service.hooks.post_start.len()).unwrap_or(u32::MAX),
+            pre_stop: pre_stop(template),
         })
     }
 }
@@ -55,6 +58,7 @@ impl Instance {
             come_up: false,
             listening: BTreeSet::new(),
             draining: None,
+            hooks: HooksRun::default(),
             guards: Guards::UNKNOWN,
         }
     }
@@ -71,6 +75,7 @@ impl Instance {
         self.come_up = false;
         self.listening.clear();
         self.draining = None;
+        self.hooks = HooksRun::default();
     }
 
     /// Run number `attempt` is over; `life` says how.
@@ -94,6 +99,16 @@ impl Instance {
         self.probe = None;
         self.fault = None;
     }
+}
+
+/// The hooks run inside an instance that has its mounts: their content, secrets among it, is not kept once more.
+fn pre_stop(template: &Template) -> Option<Arc<Template>> {
+    if template.service.hooks.pre_stop.is_empty() {
+        return None;
+    }
+    let mut kept = template.clone();
+    kept.service.mounts.clear();
+    Some(Arc::new(kept))
 }
 
 /// In lower case: DNS tells no cases apart, and several instances may have one host name.

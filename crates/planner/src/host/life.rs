@@ -10,7 +10,7 @@ use super::plan::Draft;
 use super::resources;
 use super::restart::Due;
 use super::view::View;
-use super::{Instance, Life, PublishSeen, Step, fabric, parting, shared};
+use super::{Instance, Life, PublishSeen, Step, fabric, hooks, parting, shared};
 use crate::claims::{self, Claim};
 
 /// An instance is told to end at the latest so long after it should have stopped getting new traffic.
@@ -86,11 +86,11 @@ fn take_leave(draft: &mut Draft<'_>, uid: InstanceUid, cause: &str) {
     }
 }
 
-/// Says whether the step begins now.
+/// Its hooks come first. Says whether the step begins now.
 fn signal(draft: &mut Draft<'_>, uid: InstanceUid, cause: &str) -> bool {
     let Some(instance) = draft.view.instance(uid) else { return false };
     let step = Step::SignalInstance { uid, signal: instance.birth.stop_signal.clone() };
-    draft.view.observed.keeper && draft.want(step, cause)
+    hooks::before_stop(draft, uid) && draft.view.observed.keeper && draft.want(step, cause)
 }
 
 fn kill_when_due(draft: &mut Draft<'_>, uid: InstanceUid, due: hoist_model::Moment) {

@@ -10,6 +10,7 @@ mod fabric;
 mod flip;
 mod gates;
 mod health;
+mod hooks;
 mod input;
 mod instance;
 mod life;
@@ -32,7 +33,8 @@ mod zone;
 pub use control::HostLoop;
 pub use fabric::{FabricWanted, NetworkWanted, PublishKey, PublishWanted, ServiceWanted};
 pub use flip::FabricProgress;
-pub use health::{Prober, unhealthy};
+pub use health::{Prober, last_words, unhealthy};
+pub use hooks::{HookRun, HooksRun};
 pub use input::{
     Adopted, Application, Effect, FabricSeen, Input, JournalEntry, Process, Restored, SpecRefusal, StartedBy,
     StepError, StepOk, StepResult,

@@ -5,16 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hoist_model::{
     BootId, Exit, Guards, Health, InstanceKind, InstanceUid, Listener, Moment, NetworkId, NetworkReport,
-    ProbeRecord, PublishedReport, Revision, ServiceName, Slot, TemplateHash, VolumeId, WallTime,
+    ProbeRecord, PublishedReport, Revision, ServiceName, Slot, Template, TemplateHash, VolumeId, WallTime,
 };
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::{FabricProgress, PublishKey, Step};
+use super::{FabricProgress, HooksRun, PublishKey, Step};
 use crate::rollout::Handover;
 
 /// Everything seen on one host.
@@ -124,6 +125,9 @@ pub struct Instance {
     /// Its traffic was taken over by another instance, or its place is to go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<Draining>,
+    /// How far the hooks of the current run are.
+    #[serde(default, skip_serializing_if = "HooksRun::is_fresh")]
+    pub hooks: HooksRun,
 }
 
 /// An instance that gets nothing new and finishes what it has.
@@ -178,6 +182,17 @@ pub struct Birth {
     /// What it calls itself (`hostname`, `domainname`).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub host_names: BTreeSet<String>,
+    /// So many `post_start` hooks belong to each start.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub post_start: u32,
+    /// What its `pre_stop` hooks run with, where it has any: its definition without mounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_stop: Option<Arc<Template>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Where an instance stands.
@@ -249,13 +264,14 @@ impl Instance {
         matches!(self.life, Life::Running { .. } | Life::Launching)
     }
 
-    /// Running and fit to get traffic: healthy, or come up where it has no health check. Not while it is being stopped.
+    /// Running and fit to get traffic: healthy, or come up where it has no health check, and its `post_start` hooks have
+    /// passed. Not while it is being stopped.
     #[must_use]
     pub fn ready(&self) -> bool {
         let fit = match self.health {
             Health::None => self.come_up,
             health => health == Health::Healthy,
         };
-        matches!(self.life, Life::Running { .. }) && fit && self.stopping.is_none()
+        matches!(self.life, Life::Running { .. }) && fit && self.is_hooked() && self.stopping.is_none()
     }
 }

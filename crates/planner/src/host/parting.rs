@@ -13,7 +13,7 @@ use super::control::HostLoop;
 use super::plan::Draft;
 use super::restart::Due;
 use super::view::View;
-use super::{Birth, Draining, HostInput, Instance, Life, Step};
+use super::{Birth, Draining, HostInput, Instance, Life, Step, hooks};
 use crate::Now;
 use crate::rollout::{self, Side};
 
@@ -63,7 +63,7 @@ fn replaced(view: &View<'_>, uid: InstanceUid, old: &Instance, successor: Instan
         .instances
         .get(&successor)
         .is_some_and(|spec| reasons(view, old, successor, spec).is_empty());
-    let told = old.draining.as_ref().is_some_and(|draining| draining.signalled);
+    let told = old.hooks.parting || old.draining.as_ref().is_some_and(|draining| draining.signalled);
     match (overlaps, told || has_come(view, old, successor)) {
         (false, _) => REPLACED,
         (true, false) => Fate::Stays(Parting::Serves),
@@ -174,7 +174,10 @@ pub(super) fn drain(draft: &mut Draft<'_>) {
         draft.wake(draining.since.after(if draining.idle { NAMES } else { limit(instance) }));
         let signal = instance.birth.handover.drain_signal.clone();
         let due = !draining.signalled && draft.view.observed.keeper && is_relieved(&draft.view, instance);
-        if let Some(signal) = signal.filter(|_| due) {
+        if due
+            && hooks::before_stop(draft, uid)
+            && let Some(signal) = signal
+        {
             draft.want(Step::DrainInstance { uid, signal }, "it gets nothing new");
         }
     }

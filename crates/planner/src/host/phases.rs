@@ -127,6 +127,7 @@ fn subject(view: &View<'_>, step: &Step) -> Subject {
         | Step::StartInstance { uid, .. }
         | Step::SignalInstance { uid, .. }
         | Step::DrainInstance { uid, .. }
+        | Step::RunHook { uid, .. }
         | Step::AttachInstance(uid)
         | Step::KillInstance(uid)
         | Step::ClearInstance(uid)

@@ -9,7 +9,7 @@ use super::order::StopOrder;
 use super::traffic::Traffic;
 use super::view::View;
 use super::{FabricWanted, Observed, Planned, Step, Watching, Zone};
-use super::{fabric, life, parting, phases, ready, resources, zone};
+use super::{fabric, hooks, life, parting, phases, ready, resources, zone};
 use crate::time::sooner;
 
 /// Everything a host's plan depends on.
@@ -85,6 +85,7 @@ pub fn plan(input: &HostInput<'_>) -> HostPlan {
     resources::ensure(&mut draft);
     life::make(&mut draft);
     life::start(&mut draft);
+    hooks::after_start(&mut draft);
     ready::note(&mut draft);
     let Draft { view, mut plan } = draft;
     let traffic = Traffic::of(&view);

@@ -61,6 +61,7 @@ fn instance_report(
         unready: plan.unready.get(&uid).cloned(),
         parting: plan.parting.get(&uid).copied().or(instance.draining.as_ref().map(|_| Parting::Drains)),
         listening: instance.listening.clone(),
+        hooks_pending: pid.is_some() && !instance.is_hooked(),
         guards: instance.guards,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hoist_model::{InstanceUid, NetworkId, VolumeId};
+use hoist_model::{HookMoment, InstanceUid, NetworkId, VolumeId};
 use serde::{Deserialize, Serialize};
 
 /// One thing to do. Each may be asked for again after a crash and must then find its work half or wholly done.
@@ -45,6 +45,17 @@ pub enum Step {
         /// The signal.
         signal: String,
     },
+    /// Run one of its hooks inside it. Done once the command has ended with 0.
+    RunHook {
+        /// The instance.
+        uid: InstanceUid,
+        /// Which start of it.
+        attempt: u32,
+        /// Which list.
+        moment: HookMoment,
+        /// Which of the list, from 0.
+        index: u32,
+    },
     /// Kill every process of it. Done once sent; the end is an input of its own.
     KillInstance(InstanceUid),
     /// End the processes of it that no keeper looks after. Done once there are none.
@@ -62,6 +73,7 @@ impl Step {
             | Step::StartInstance { uid, .. }
             | Step::SignalInstance { uid, .. }
             | Step::DrainInstance { uid, .. }
+            | Step::RunHook { uid, .. }
             | Step::AttachInstance(uid)
             | Step::KillInstance(uid)
             | Step::ClearInstance(uid)
@@ -82,6 +94,7 @@ impl Step {
             Step::StartInstance { .. } => "start",
             Step::SignalInstance { .. } => "stop",
             Step::DrainInstance { .. } => "drain",
+            Step::RunHook { .. } => "run",
             Step::KillInstance(_) => "kill",
             Step::AttachInstance(_) => "attach",
             Step::ClearInstance(_) => "clear",
@@ -101,6 +114,9 @@ impl fmt::Display for Step {
             | Step::ClearInstance(uid)
             | Step::RemoveInstance(uid) => {
                 write!(f, "instance {}: {verb}", uid.short())
+            }
+            Step::RunHook { uid, moment, index, .. } => {
+                write!(f, "instance {}: {verb} {moment} hook {}", uid.short(), index + 1)
             }
             Step::StartInstance { uid, attempt } => write!(f, "instance {}: {verb} {attempt}", uid.short()),
             Step::SignalInstance { uid, signal } | Step::DrainInstance { uid, signal } => {

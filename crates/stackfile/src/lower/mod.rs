@@ -6,6 +6,7 @@ mod attributes;
 mod binds;
 mod build;
 pub mod effects;
+mod hooks;
 mod image;
 mod isolation;
 mod mounts;
@@ -108,9 +109,16 @@ impl<'a> Lowering<'a> {
         }
         let mut services: BTreeMap<ServiceName, Service> = BTreeMap::new();
         for (name, node) in project.services() {
-            if let Some((name, service)) = self.service(name, node, &volumes) {
-                services.insert(name, service);
+            let Some((id, mut service)) = self.service(name, node, &volumes) else { continue };
+            let mut at = Attributes { name, node, report: self.report };
+            for (step, step_service) in hooks::steps(&mut at, &id, &mut service) {
+                if project.tree.at_path(&["services", step.as_str()]).is_some() {
+                    let message = format!("its `pre_start` step needs the name of the service `{step}`");
+                    at.error("duplicate-service", node.place(), message);
+                }
+                services.insert(step, step_service);
             }
+            services.insert(id, service);
         }
         self.legacy_bridge(&services, &mut networks, &id);
         Some(Stack { id, services, networks, volumes })
@@ -132,6 +140,7 @@ impl<'a> Lowering<'a> {
         let logs = process::logs(&mut at);
         let ports = networks::ports(&mut at);
         let rollout = rollout::rollout(&mut at);
+        let hooks = hooks::hooks(&mut at);
         let expose = rollout::expose(&mut at);
         let security = security::security(&mut at, self.project, self.reader);
         let network_mode = networks::mode(&mut at);
@@ -174,6 +183,8 @@ impl<'a> Lowering<'a> {
             attach: at.flag_or("attach", true),
             update_order: rollout::update_order(&at),
             rollout,
+            hooks,
+            step_of: None,
             expose,
             mounts: Vec::new(),
             networks: attachments,

@@ -7,6 +7,9 @@ use crate::syntax::port;
 use hoist_model::{Listener, Protocol, Rollout, UpdateOrder};
 use std::time::Duration;
 
+/// `x-hoist.drain: until-idle` waits for so long at most.
+const UNTIL_IDLE: Duration = Duration::from_secs(60 * 60);
+
 pub(super) fn update_order(at: &Attributes<'_, '_>) -> UpdateOrder {
     match at.text("deploy.update_config.order").as_deref() {
         Some("start-first") => UpdateOrder::StartFirst,
@@ -18,11 +21,24 @@ pub(super) fn update_order(at: &Attributes<'_, '_>) -> UpdateOrder {
 pub(super) fn rollout(at: &mut Attributes<'_, '_>) -> Rollout {
     let usual = Rollout::default();
     Rollout {
-        drain: duration(at, "x-hoist.drain").unwrap_or(usual.drain),
+        drain: drain(at).unwrap_or(usual.drain),
         drain_signal: at.text("x-hoist.drain-signal").filter(|signal| !signal.is_empty()),
         ready: duration(at, "x-hoist.ready").unwrap_or(usual.ready),
         shared_writes: at.flag("x-hoist.shared-writes"),
     }
+}
+
+/// How long connections may go on: a time, or `until-idle` with one. What has none left never waits for either.
+fn drain(at: &mut Attributes<'_, '_>) -> Option<Duration> {
+    if at.text("x-hoist.drain").as_deref() == Some("until-idle") {
+        return Some(UNTIL_IDLE);
+    }
+    let path = if at.get("x-hoist.drain.until-idle").is_some() {
+        "x-hoist.drain.until-idle"
+    } else {
+        "x-hoist.drain"
+    };
+    duration(at, path)
 }
 
 fn duration(at: &mut Attributes<'_, '_>, path: &str) -> Option<Duration> {

@@ -25,12 +25,15 @@ static SERVICE: Record = record(
         field("rootfs", TEXT),
         field("oci", Shape::Either(&[TEXT, Shape::Record(&LAYOUT)])),
         field("expose", Shape::Either(&[one_of!(&["public", "local"]), TEXTS])),
-        field("drain", TEXT),
+        field("drain", Shape::Either(&[TEXT, Shape::Record(&DRAIN)])),
         field("drain-signal", TEXT),
         field("ready", TEXT),
         field("shared-writes", FLAG),
     ],
 );
+
+static DRAIN: Record =
+    Record { required: &["until-idle"], ..record("x-hoist.drain", &[field("until-idle", TEXT)]) };
 
 /// `x-hoist` of a network.
 static HOIST_NETWORK: Shape = Shape::Record(&NETWORK_OWN);

@@ -173,6 +173,7 @@ impl World {
             Step::StartInstance { .. }
                 | Step::SignalInstance { .. }
                 | Step::DrainInstance { .. }
+                | Step::RunHook { .. }
                 | Step::KillInstance(_)
         );
         if fails || needs_keeper && !keeper {

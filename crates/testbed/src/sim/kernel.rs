@@ -103,6 +103,7 @@ impl Kernel {
             | Step::AttachInstance(_)
             | Step::SignalInstance { .. }
             | Step::DrainInstance { .. }
+            | Step::RunHook { .. }
             | Step::KillInstance(_)
             | Step::ClearInstance(_) => {}
         }

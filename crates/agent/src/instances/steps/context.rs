@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hoist_model::{InstanceSpec, Mount, MountKind, NetworkId, NetworkSpec, Template, VolumeId, VolumeSpec};
-use hoist_planner::host::{HostLoop, Step};
+use hoist_planner::host::{HookRun, HostLoop, Step};
 
 use crate::instances::volume::DataLocation;
 
@@ -18,6 +18,8 @@ pub(crate) enum StepContext {
     Network(NetworkSpec),
     /// A volume.
     Volume(VolumeSpec),
+    /// A hook.
+    Hook(Box<HookRun>),
     /// The spec has it no more, or the step needs nothing.
     Nothing,
 }
@@ -54,6 +56,7 @@ impl StepContext {
                     network_of: control.network_of(*uid),
                 }))
             }
+            Step::RunHook { .. } => control.hook(step).map_or(Self::Nothing, |run| Self::Hook(Box::new(run))),
             _ => Self::Nothing,
         }
     }

@@ -4,6 +4,7 @@ mod attach;
 mod clear;
 pub(crate) mod context;
 mod create;
+mod hook;
 mod prepare;
 mod remove;
 pub(crate) mod root;
@@ -50,6 +51,7 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
         (Step::SignalInstance { uid, signal } | Step::DrainInstance { uid, signal }, _) => {
             signal::run(host, *uid, signal).await.map(done)
         }
+        (step @ Step::RunHook { .. }, StepContext::Hook(run)) => hook::run(host, step, *run).await.map(done),
         (Step::KillInstance(uid), _) => signal::kill(host, *uid).await.map(done),
         (Step::ClearInstance(uid), _) => clear::run(host, *uid).await.map(done),
         (Step::RemoveInstance(uid), _) => remove::run(host, *uid).await.map(done),
@@ -59,6 +61,7 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
             | Step::EnsureVolume(_)
             | Step::CreateInstance(_)
             | Step::AttachInstance(_)
+            | Step::RunHook { .. }
             | Step::StartInstance { .. },
             _,
         ) => Err(StepError { what: "it is not wanted any more".to_owned(), hint: None, permanent: false }),
