@@ -17,9 +17,11 @@ use tokio::task::JoinSet;
 use crate::api::Agent;
 use crate::builder::{leftovers, under_way::UnderWay};
 use crate::control::clock::Clock;
+use crate::control::effects::HostEffects;
 use crate::control::inbox::Message;
 use crate::control::journal::Journal;
-use crate::control::records::Records;
+use crate::control::records::{Files, Records};
+use crate::control::run::Run;
 use crate::control::shell::Shell;
 use crate::durable::{self, DocumentError};
 use crate::fabric::FabricLink;
@@ -181,20 +183,25 @@ pub async fn start(ownership: &Ownership, config: Config, loops: &mut Loops) -> 
     let journal = Journal::open(host.layout.journal()).map_err(set_up("read the journal"))?;
     let journalled = journal.kept().runs();
     let (control, effects) = restore(&host, &config, &journal, &accepted);
-    let records = Records::start(journal, host.layout.clone(), reserve.clone());
+    let files = Files {
+        journal,
+        layout: host.layout.clone(),
+        reserve: reserve.clone(),
+        host_address: host.fabric.host_address(),
+    };
     let (reports, shown) = watch::channel(None);
-    let shell = Shell {
-        control,
-        records: records.map_err(set_up("start the thread that writes journal and ledger"))?,
+    let acting = HostEffects {
         host: Arc::new(host.clone()),
-        clock: config.clock.clone(),
         inbox: inbox.clone(),
         reports,
         probes: Probes::new(Arc::new(host.clone()), config.clock.clone(), inbox.clone()),
         watches: Watches::new(config.clock.clone(), inbox.clone()),
-        answers: Default::default(),
-        wake: None,
         steps: JoinSet::new(),
+    };
+    let run = Run {
+        shell: Shell::new(control, effects, acting),
+        records: Records::start(files).map_err(set_up("start the thread that writes journal and ledger"))?,
+        clock: config.clock.clone(),
     };
     let keeper = KeeperWatch {
         host: host.clone(),
@@ -212,7 +219,7 @@ pub async fn start(ownership: &Ownership, config: Config, loops: &mut Loops) -> 
     host.fabric.watch_routes(loops);
     DnsWatch::start(host.clone(), spawner, Arc::clone(&processes.dns), loops);
     let _ = inbox.send(Message::Input(Input::Adopted(adopted(&host, kept).await)));
-    loops.spawn(async move { Ok(shell.run(effects, messages).await?) });
+    loops.spawn(async move { Ok(run.run(messages).await?) });
     let adopting = host.clone();
     let adopted = move |kept| {
         let host = adopting.clone();

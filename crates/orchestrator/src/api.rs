@@ -22,9 +22,11 @@ use tokio_stream::wrappers::WatchStream;
 use crate::calls::{Busy, Calls};
 use crate::disk::Disk;
 use crate::documents::DocumentError;
+use crate::effects::{ClusterEffects, Snapshot};
 use crate::operations::Operations;
 use crate::publish::Outbox;
-use crate::shell::{Shell, Snapshot};
+use crate::run::Run;
+use crate::shell::Shell;
 use crate::store::StateStore;
 use crate::{recover, status};
 
@@ -133,19 +135,20 @@ impl Orchestrator {
         let (snapshot, shown) = watch::channel(begun);
         let operations = Operations::default();
         let outbox = Outbox::start(&config.host, outdated(&config.host, inbox.clone()), loops);
-        let shell = Shell {
-            control,
-            store: config.store,
-            disk: Arc::clone(&config.disk),
+        let acting = ClusterEffects {
             host: Arc::clone(&config.host),
             outbox,
             operations: operations.clone(),
-            clock: config.clock,
             inbox: inbox.clone(),
             snapshot,
-            wake: None,
         };
-        loops.spawn(async move { Ok(shell.run(effects, inputs).await?) });
+        let run = Run {
+            shell: Shell::new(control, effects, acting),
+            store: config.store,
+            disk: Arc::clone(&config.disk),
+            clock: config.clock,
+        };
+        loops.spawn(async move { Ok(run.run(inputs).await?) });
         let (reporting, reported) = (Arc::clone(&config.host), inbox.clone());
         loops.spawn(async move {
             forward_reports(reporting, reported).await;

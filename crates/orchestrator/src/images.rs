@@ -14,7 +14,7 @@ use hoist_wire::{
 };
 
 use crate::api::{Orchestrator, stopped};
-use crate::shell::Snapshot;
+use crate::effects::Snapshot;
 
 /// How long the removal of volumes is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -10,8 +10,8 @@ use hoist_planner::cluster::{ImageWanted, OpId};
 use hoist_wire::{ApiError, ErrorKind, HostApi, RegistryAccess, RemovedImages, ResolveImage, Work};
 use tokio::sync::watch;
 
+use crate::effects::Snapshot;
 use crate::operations::Operations;
-use crate::shell::Snapshot;
 
 /// An operation whose images are being settled.
 pub(crate) struct Settling {

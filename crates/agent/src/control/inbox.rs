@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// What the loop is told.
 #[derive(Debug)]
-pub(crate) enum Message {
+pub enum Message {
     /// Something happened.
     Input(Input),
     /// A spec to accept, and who waits for the answer.
@@ -20,7 +20,7 @@ pub(crate) enum Message {
 
 /// The loop does nothing while this is kept; dropped, it never does anything again.
 #[derive(Debug)]
-pub(crate) struct Rest(oneshot::Sender<()>);
+pub struct Rest(oneshot::Sender<()>);
 
 impl Rest {
     /// Kept by whoever asked for it; the loop waits at the other end of `end`.

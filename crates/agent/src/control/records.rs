@@ -4,18 +4,19 @@
 //! Any other failure is the loop's end, since what comes next may not be done before this is written.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use hoist_model::{Endpoints, HostSpec};
-use hoist_netfabric::dns;
-use hoist_planner::host::JournalEntry;
+use hoist_planner::host::{JournalEntry, Zone};
 use tokio::sync::oneshot;
 
 use super::journal::{Journal, JournalError};
 use crate::chain::chain;
 use crate::durable::{self, DocumentError};
+use crate::fabric::zone;
 use crate::layout::Layout;
 use crate::reserve::{Reserve, is_full};
 
@@ -24,7 +25,7 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// Something to write.
 #[derive(Debug)]
-pub(crate) enum Record {
+pub enum Record {
     /// What the kernel forgets.
     Journal(JournalEntry),
     /// The spec accepted.
@@ -32,7 +33,7 @@ pub(crate) enum Record {
     /// The endpoints accepted.
     Endpoints(Box<Endpoints>),
     /// The names that dns answers from.
-    Names(Box<dns::Zone>),
+    Names(Box<Zone>),
 }
 
 /// What could not be written, for another reason than a full disk.
@@ -79,9 +80,8 @@ impl Records {
     ///
     /// # Errors
     /// When there can be no other thread.
-    pub(crate) fn start(journal: Journal, layout: Layout, reserve: Reserve) -> io::Result<Self> {
+    pub(crate) fn start(mut files: Files) -> io::Result<Self> {
         let (jobs, inbox) = mpsc::channel::<Job>();
-        let mut files = Files { journal, layout, reserve };
         std::thread::Builder::new().name("records".to_owned()).spawn(move || {
             while let Ok(Job { records, written }) = inbox.recv() {
                 // Whoever asked may have gone; what was decided is written all the same.
@@ -102,10 +102,14 @@ impl Records {
     }
 }
 
-struct Files {
-    journal: Journal,
-    layout: Layout,
-    reserve: Reserve,
+/// Where it is written, and what room is in reserve for it.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) journal: Journal,
+    pub(crate) layout: Layout,
+    pub(crate) reserve: Reserve,
+    /// What names for the host itself lead to.
+    pub(crate) host_address: Option<IpAddr>,
 }
 
 impl Files {
@@ -132,7 +136,10 @@ impl Files {
             Record::Journal(entry) => Ok(self.journal.append(entry)?),
             Record::Spec(spec) => Ok(durable::write(&self.layout.ledger(), &**spec)?),
             Record::Endpoints(endpoints) => Ok(durable::write(&self.layout.endpoints(), &**endpoints)?),
-            Record::Names(zone) => zone.write(&self.layout.zone()).map_err(RecordError::Names),
+            Record::Names(zone) => {
+                let zone = zone::file(zone, self.host_address);
+                zone.write(&self.layout.zone()).map_err(RecordError::Names)
+            }
         }
     }
 }
