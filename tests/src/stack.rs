@@ -104,6 +104,14 @@ impl<'h> Stack<'h> {
         self.host.run_for(self.command(words), LATER)
     }
 
+    /// Runs the binary to its end without the file: the stack is named.
+    #[must_use]
+    pub fn by_name(&self, name: &str, words: &[&str]) -> Outcome {
+        let mut command = host::hoist(&self.root, &[&["-p", name], words].concat());
+        command.envs(&self.environment);
+        self.host.run_for(command, LATER)
+    }
+
     /// Starts the binary and lets it run.
     #[must_use]
     pub fn start(&self, words: &[&str]) -> Running {

@@ -4,6 +4,7 @@ mod agent;
 mod build;
 mod config;
 mod images;
+mod revisions;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ pub use agent::*;
 pub use build::Build;
 pub use config::{Config, ConfigFormat, ConfigPart, ConfigView};
 pub use images::*;
+pub use revisions::*;
 
 /// Runs Compose stacks on this machine, and keeps them running.
 #[derive(Debug, Parser)]
@@ -100,6 +102,12 @@ pub enum Command {
     Start(Start),
     /// Stop and start services
     Restart(Restart),
+    /// Show a stack's revisions: when, who, what changed, how it ended
+    History(StackHistory),
+    /// Show what two revisions, or a revision and the stack file, have otherwise
+    Diff(Diff),
+    /// Take a stack back to an earlier revision
+    Rollback(Rollback),
     /// Show the stack file as it is understood
     Config(Config),
     /// Print the dependency graph in the DOT language
@@ -418,6 +426,11 @@ mod tests {
             "hoist config -f x.yaml web",
             "hoist config explain x.yaml services.web.image",
             "hoist graph",
+            "hoist history -p shop --format json",
+            "hoist rollback a.yaml 3 --dry-run",
+            "hoist diff 1 2",
+            "hoist diff a.yaml --format json",
+            "hoist rollback -p shop --wait",
             "hoist load -i x.tar",
             "hoist version --short",
             "hoist agent status",

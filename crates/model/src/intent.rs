@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, ResolvedImage, Revision, ServiceName, Stack, WallTime};
+use crate::{Digest, HistoryEntry, ResolvedImage, Revision, ServiceName, Stack, WallTime};
 
 /// What a person asked of one service. `up SVC` moves only SVC and its dependencies, so services of one stack may
 /// stand at different revisions.
@@ -57,12 +57,15 @@ pub struct StackRevision {
     pub created: WallTime,
 }
 
-/// A stack as wanted: intents, and the revisions that they name.
+/// A stack as wanted: intents, the revisions that they name, and the ones before.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WantedStack {
-    /// The revisions that some intent names, and the newest.
+    /// The newest revisions, those that some intent names, and those that are needed to go back to one that is kept.
     pub revisions: BTreeMap<Revision, Arc<StackRevision>>,
+    /// What became of revisions, also of some whose content is gone.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub history: BTreeMap<Revision, HistoryEntry>,
     /// Images of the last revisions that are gone, the newest last: what a person may go back to.
     pub past_images: Vec<BTreeSet<Digest>>,
     /// One for each service that is or was in the file and is not gone yet.

@@ -12,9 +12,9 @@ use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::cluster::{Accepted, ClusterLoop, Input, Pool, Request, UpRequest};
 use hoist_wire::build::{BuildAnswers, BuildApi, BuildRequest, BuildStream};
 use hoist_wire::{
-    AgentStatus, ApiError, ClusterApi, Down, ErrorKind, EventStream, ExecRequest, ExecSession, HostApi,
-    LogStream, LogsRequest, PutStack, RegistryAccess, Restart, Signal, StackStatus, Start, StatusStream,
-    Stop,
+    AgentStatus, ApiError, ClusterApi, Diff, Down, ErrorKind, EventStream, ExecRequest, ExecSession,
+    FieldDifference, HostApi, LogStream, LogsRequest, PutStack, RegistryAccess, Restart, Rollback,
+    RollbackPreview, Signal, StackHistory, StackStatus, Start, StatusStream, Stop,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::WatchStream;
@@ -28,7 +28,7 @@ use crate::publish::Outbox;
 use crate::run::Run;
 use crate::shell::Shell;
 use crate::store::StateStore;
-use crate::{recover, status};
+use crate::{recover, revisions, status};
 
 /// How long a question waits for the host's first report.
 const FIRST_REPORT: Duration = Duration::from_secs(5);
@@ -293,6 +293,7 @@ impl ClusterApi for Orchestrator {
             project_dir: put.project_dir,
             files: put.files,
             expected: put.expected,
+            by: put.by,
         };
         self.request_with(id, Request::Up(request), put.access).await
     }
@@ -322,15 +323,33 @@ impl ClusterApi for Orchestrator {
         self.request(stack.clone(), Request::Restart { stack, services, no_deps, timeout }).await
     }
 
+    async fn rollback(&self, back: Rollback) -> Result<EventStream, ApiError> {
+        self.need_room()?;
+        let Rollback { stack, to, by, wait } = back;
+        self.request(stack.clone(), Request::Rollback { stack, to, by, wait }).await
+    }
+
+    async fn foresee_rollback(&self, back: Rollback) -> Result<RollbackPreview, ApiError> {
+        let _busy = self.busy();
+        revisions::foresee(&self.shown().await, &back.stack, back.to)
+    }
+
+    async fn diff(&self, request: Diff) -> Result<Vec<FieldDifference>, ApiError> {
+        let _busy = self.busy();
+        revisions::diff(&self.shown().await, &request)
+    }
+
+    async fn history(&self, stack: StackId) -> Result<StackHistory, ApiError> {
+        let _busy = self.busy();
+        revisions::history(&self.shown().await, &stack)
+    }
+
     async fn resume(&self, stack: StackId, seq: u64) -> Result<EventStream, ApiError> {
         self.operations.resume(&stack, seq)
     }
 
     async fn stack(&self, id: StackId) -> Result<StackStatus, ApiError> {
-        let mut status = status::stack(&self.shown().await, &id).ok_or_else(|| {
-            ApiError::new(ErrorKind::NotFound, format!("stack {id} is not up"))
-                .hint("bring it up with `hoist up`, or name the stack with `-p`")
-        })?;
+        let mut status = status::stack(&self.shown().await, &id).ok_or_else(|| revisions::not_up(&id))?;
         let mut log = self.host.health_log().await?;
         for instance in &mut status.instances {
             instance.probes = log.remove(&instance.uid).unwrap_or_default();

@@ -131,12 +131,7 @@ impl Operations {
 
     /// An operation was refused; nothing was changed.
     pub(crate) fn refuse(&self, op: OpId, refusal: Refusal) {
-        let kind = match refusal.kind {
-            RefusalKind::Invalid => ErrorKind::Invalid,
-            RefusalKind::NotFound => ErrorKind::NotFound,
-            RefusalKind::Conflict => ErrorKind::Conflict,
-        };
-        let error = ApiError { kind, message: refusal.message, hint: refusal.hint };
+        let error = refused(refusal);
         let Some(mut operation) = self.lock().running.remove(&op) else { return };
         if let Some(begun) = operation.begun.take() {
             let _ = begun.send(Err(error));
@@ -163,6 +158,16 @@ impl Operations {
         }
         Ok(Box::pin(UnboundedReceiverStream::new(events)))
     }
+}
+
+/// A refusal as the error that the person gets.
+pub(crate) fn refused(refusal: Refusal) -> ApiError {
+    let kind = match refusal.kind {
+        RefusalKind::Invalid => ErrorKind::Invalid,
+        RefusalKind::NotFound => ErrorKind::NotFound,
+        RefusalKind::Conflict => ErrorKind::Conflict,
+    };
+    ApiError { kind, message: refusal.message, hint: refusal.hint }
 }
 
 #[cfg(test)]

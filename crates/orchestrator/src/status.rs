@@ -1,8 +1,11 @@
 //! What `ps` and its kin show: wanted state and reports side by side.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use hoist_model::{
     Command, HostReport, HostSpec, ImageSource, InstanceReport, InstanceUid, MountKind, NetworkId,
-    NetworkSpec, StackId, Template, WantedStack,
+    NetworkSpec, Revision, StackId, Template, WantedStack,
 };
 use hoist_planner::cluster::overlaps;
 use hoist_wire::{InstanceStatus, StackStatus};
@@ -19,7 +22,24 @@ pub(crate) fn stack(snapshot: &Snapshot, id: &StackId) -> Option<StackStatus> {
     }
     instances.sort_by(|a, b| (&a.report.slot, &a.report.created).cmp(&(&b.report.slot, &b.report.created)));
     let warnings = warnings(snapshot, |users| users.contains(id));
-    Some(StackStatus { id: id.clone(), wanted: wanted.clone(), instances, warnings })
+    Some(StackStatus { id: id.clone(), wanted: present(wanted), instances, warnings })
+}
+
+/// What is wanted now, without what was before.
+fn present(wanted: &WantedStack) -> WantedStack {
+    let newest = wanted.revisions.last_key_value().map(|(number, _)| *number);
+    let named: BTreeSet<Revision> = wanted.intents.values().map(|i| i.revision).chain(newest).collect();
+    let revisions = wanted.revisions.iter().filter(|(number, _)| named.contains(number));
+    WantedStack {
+        revisions: revisions.map(|(number, revision)| (*number, Arc::clone(revision))).collect(),
+        history: BTreeMap::new(),
+        intents: wanted.intents.clone(),
+        past_images: Vec::new(),
+        project_dir: wanted.project_dir.clone(),
+        files: wanted.files.clone(),
+        removal: wanted.removal,
+        stop_grace: wanted.stop_grace,
+    }
 }
 
 /// Networks of some users that the host has elsewhere too.

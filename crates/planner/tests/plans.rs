@@ -80,6 +80,26 @@ fn a_changed_job_is_replaced_and_runs_before_anything_else() {
 }
 
 #[test]
+fn a_job_that_others_wait_for_runs_again_only_when_it_changed_failed_or_is_named() {
+    let mut cluster = Cluster::new();
+    cluster.up_with(&shop("1"), &UpOptions::default(), &mut Job);
+    let again = cluster.up_with(&shop("1"), &UpOptions::default(), &mut Job);
+    expect![""].assert_eq(&again.text());
+    let wanted = &cluster.wanted[&id("shop")];
+    let stopped = hoist_planner::cluster::intent::stop(wanted, &id("shop"), &[], &cluster.view).unwrap();
+    cluster.wanted.insert(id("shop"), stopped.wanted);
+    cluster.settle(&mut Job);
+    let started = cluster.up_with(&shop("1"), &UpOptions::default(), &mut Job).text();
+    assert!(
+        started.contains("db-1 0001: start 2") && !started.contains("migrate-1 0002: start"),
+        "{started}"
+    );
+    let named = UpOptions { services: vec![name("migrate")], ..UpOptions::default() };
+    let named = cluster.up_with(&shop("1"), &named, &mut Job).text();
+    assert!(named.contains("migrate-1 0002: start 2"), "{named}");
+}
+
+#[test]
 fn everything_goes_in_reverse_order() {
     let mut cluster = Cluster::new();
     cluster.up_with(&shop("1"), &UpOptions::default(), &mut Job);

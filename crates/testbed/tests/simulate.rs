@@ -42,6 +42,7 @@ fn up(stack: &Stack) -> Request {
         project_dir: "/srv".into(),
         files: vec!["/srv/stack.yaml".into()],
         expected: None,
+        by: hoist_model::Author::default(),
     })
 }
 

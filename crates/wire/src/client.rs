@@ -23,9 +23,9 @@ use crate::v1::cluster_client::ClusterClient;
 use crate::v1::images_client::ImagesClient;
 use crate::v1::{self, Document, ExecIn, ExecOut, exec_in, exec_out};
 use crate::{
-    AgentStatus, ApiError, ClusterApi, Down, ErrorKind, EventStream, ExecInput, ExecOutput, ExecRequest,
-    ExecSession, Items, LogLine, LogStream, LogsRequest, PutStack, Restart, Signal, SocketPath, StackStatus,
-    Start, Stop,
+    AgentStatus, ApiError, ClusterApi, Diff, Down, ErrorKind, EventStream, ExecInput, ExecOutput,
+    ExecRequest, ExecSession, FieldDifference, Items, LogLine, LogStream, LogsRequest, PutStack, Restart,
+    Rollback, RollbackPreview, Signal, SocketPath, StackHistory, StackStatus, Start, Stop,
 };
 
 const MESSAGE_LIMIT: usize = 64 << 20;
@@ -119,6 +119,22 @@ impl ClusterApi for Client {
 
     async fn restart(&self, request: Restart) -> Result<EventStream, ApiError> {
         values(self.grpc.clone().restart(ask(&request)?).await)
+    }
+
+    async fn rollback(&self, request: Rollback) -> Result<EventStream, ApiError> {
+        values(self.grpc.clone().rollback(ask(&request)?).await)
+    }
+
+    async fn foresee_rollback(&self, request: Rollback) -> Result<RollbackPreview, ApiError> {
+        value(self.grpc.clone().foresee_rollback(ask(&request)?).await)
+    }
+
+    async fn diff(&self, request: Diff) -> Result<Vec<FieldDifference>, ApiError> {
+        value(self.grpc.clone().diff(ask(&request)?).await)
+    }
+
+    async fn history(&self, stack: StackId) -> Result<StackHistory, ApiError> {
+        value(self.grpc.clone().history(ask(&stack)?).await)
     }
 
     async fn resume(&self, stack: StackId, seq: u64) -> Result<EventStream, ApiError> {

@@ -1,12 +1,12 @@
 //! The interface that the CLI uses: stacks, not hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 use hoist_model::{
-    Event, HostReport, InstanceReport, InstanceUid, ProbeRecord, PullPolicy, Revision, ServiceName, Stack,
-    StackId, WantedStack,
+    Author, Event, HistoryEntry, HostReport, InstanceReport, InstanceUid, ProbeRecord, PullPolicy, Revision,
+    ServiceName, Stack, StackId, WantedStack,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ pub struct PutStack {
     /// How to reach the registries of its images.
     #[serde(default)]
     pub access: RegistryAccess,
+    /// Who asks.
+    #[serde(default)]
+    pub by: Author,
 }
 
 /// The options of `up`.
@@ -113,6 +116,76 @@ pub struct Restart {
     pub timeout: Option<u32>,
 }
 
+/// `rollback`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback {
+    /// The stack.
+    pub stack: StackId,
+    /// The revision to go back to; the last that succeeded before the present one when none.
+    #[serde(default)]
+    pub to: Option<Revision>,
+    /// Who asks.
+    #[serde(default)]
+    pub by: Author,
+    /// The verdict waits for health and completion.
+    #[serde(default)]
+    pub wait: bool,
+}
+
+/// What a rollback would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackPreview {
+    /// The revision that it would go back to.
+    pub to: Revision,
+    /// What it would change, in a few words each.
+    pub changes: Vec<String>,
+}
+
+/// `diff`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diff {
+    /// The stack.
+    pub stack: StackId,
+    /// What it was.
+    pub from: DiffSide,
+    /// What it is.
+    pub to: DiffSide,
+}
+
+/// One version of a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiffSide {
+    /// The newest revision.
+    Present,
+    /// A revision.
+    Revision(Revision),
+    /// A file, lowered.
+    File(Box<Stack>),
+}
+
+/// One field that two versions have otherwise. Secrets' values are hidden.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldDifference {
+    /// Where in the stack file: `services.web.environment.VERSION`.
+    pub path: String,
+    /// What it was; none where it wasn't there.
+    pub was: Option<String>,
+    /// What it is; none where it isn't there any more.
+    pub is: Option<String>,
+}
+
+/// `history`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackHistory {
+    /// The stack.
+    pub id: StackId,
+    /// What became of its revisions.
+    pub entries: BTreeMap<Revision, HistoryEntry>,
+    /// Those that can be gone back to.
+    pub kept: BTreeSet<Revision>,
+}
+
 /// An instance and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceStatus {
@@ -180,6 +253,14 @@ pub trait ClusterApi: ImageApi + BuildApi {
     async fn start(&self, request: Start) -> Result<EventStream, ApiError>;
     /// `restart`.
     async fn restart(&self, request: Restart) -> Result<EventStream, ApiError>;
+    /// `rollback`: the stack goes back to an earlier revision as a whole; tells what happens until the verdict.
+    async fn rollback(&self, request: Rollback) -> Result<EventStream, ApiError>;
+    /// What a rollback would do. Changes nothing.
+    async fn foresee_rollback(&self, request: Rollback) -> Result<RollbackPreview, ApiError>;
+    /// `diff`: what two versions of a stack have otherwise.
+    async fn diff(&self, request: Diff) -> Result<Vec<FieldDifference>, ApiError>;
+    /// `history`; `NotFound` when there is no such stack.
+    async fn history(&self, stack: StackId) -> Result<StackHistory, ApiError>;
     /// The events of the stack's operation under way, after `seq`; for a client that lost its stream.
     async fn resume(&self, stack: StackId, seq: u64) -> Result<EventStream, ApiError>;
     /// One stack; `NotFound` when there is none.

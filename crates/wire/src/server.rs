@@ -114,6 +114,7 @@ impl Cluster for Service {
     type StopStream = Documents;
     type StartStream = Documents;
     type RestartStream = Documents;
+    type RollbackStream = Documents;
     type ResumeStream = Documents;
     type WatchStream = Documents;
     type ExecStream = Pin<Box<dyn Stream<Item = Result<ExecOut, Status>> + Send>>;
@@ -141,6 +142,22 @@ impl Cluster for Service {
 
     async fn restart(&self, request: Request<Document>) -> Reply<Documents> {
         documents(self.api.restart(read(&request)?).await)
+    }
+
+    async fn rollback(&self, request: Request<Document>) -> Reply<Documents> {
+        documents(self.api.rollback(read(&request)?).await)
+    }
+
+    async fn foresee_rollback(&self, request: Request<Document>) -> Reply<Document> {
+        reply(self.api.foresee_rollback(read(&request)?).await)
+    }
+
+    async fn diff(&self, request: Request<Document>) -> Reply<Document> {
+        reply(self.api.diff(read(&request)?).await)
+    }
+
+    async fn history(&self, request: Request<Document>) -> Reply<Document> {
+        reply(self.api.history(read(&request)?).await)
     }
 
     async fn resume(&self, request: Request<Document>) -> Reply<Documents> {

@@ -10,6 +10,7 @@ use hoist_wire::{Client, ClusterApi, ErrorKind, PutStack, Up};
 
 use crate::args;
 use crate::attach::{self, Attached};
+use crate::author::author;
 use crate::builder::{self, Declared, Overrides};
 use crate::connect;
 use crate::error::{CommandError, code};
@@ -46,6 +47,7 @@ pub(crate) async fn run(
         files: project.files,
         expected: None,
         access,
+        by: author(),
     };
     let mut attach_to: Vec<ServiceName> = attached_services(&put, &target.services);
     // Who gives the code is watched, and stopped with the others, though its logs be left out otherwise.

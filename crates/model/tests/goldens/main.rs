@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use hoist_goldens::Golden;
-use hoist_model::{Endpoints, HostSpec, Service, ServiceName, WantedStack};
+use hoist_model::{Endpoints, HistoryEntry, HostSpec, Revision, Service, ServiceName, WantedStack};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -52,6 +52,11 @@ fn host_specs() {
 #[test]
 fn endpoints() {
     holds::<Endpoints>("v1/endpoints.json", &host::endpoints());
+}
+
+#[test]
+fn history() {
+    holds::<BTreeMap<Revision, HistoryEntry>>("v2/history.json", &wanted::history());
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hoist_model::{
-    Digest, ImageConfig, ImageSource, Intent, Network, NetworkId, NetworkName, Removal, ResolvedImage,
-    Revision, RunIntent, Stack, StackId, StackRevision, Volume, VolumeId, VolumeName, WallTime, WantedStack,
+    Author, Digest, HistoryEntry, ImageConfig, ImageSource, Intent, Network, NetworkId, NetworkName, Removal,
+    ResolvedImage, Revision, RevisionVerdict, RunIntent, Stack, StackId, StackRevision, Volume, VolumeId,
+    VolumeName, WallTime, WantedStack,
 };
 
 use crate::services::{self, name};
@@ -79,6 +80,7 @@ pub(crate) fn stack() -> WantedStack {
     let past = BTreeSet::from([Digest(format!("sha256:{}", "6".repeat(64)))]);
     WantedStack {
         revisions: BTreeMap::from([(Revision(2), Arc::new(revision))]),
+        history: BTreeMap::new(),
         past_images: vec![past],
         intents: BTreeMap::from([
             (name("full"), intent(RunIntent::Running)),
@@ -90,4 +92,28 @@ pub(crate) fn stack() -> WantedStack {
         removal: Some(Removal { volumes: true }),
         stop_grace: Some(Duration::from_secs(3)),
     }
+}
+
+/// An entry for each verdict.
+pub(crate) fn history() -> BTreeMap<Revision, HistoryEntry> {
+    let why = || "web-1: it exited with 1".to_owned();
+    let verdicts = [
+        RevisionVerdict::UnderWay,
+        RevisionVerdict::Succeeded,
+        RevisionVerdict::Failed { why: why() },
+        RevisionVerdict::RolledBack { to: Revision(1), why: Some(why()) },
+        RevisionVerdict::Superseded { by: Some(Revision(6)) },
+    ];
+    let entry = |verdict| HistoryEntry {
+        created: WallTime(1_700_000_000_000_000_000),
+        by: Author { user: "anna".into(), host: "desk".into() },
+        command: "up full --scale full=2".into(),
+        of: Some(Revision(1)),
+        changes: texts(&["full: image", "+plain"]),
+        elsewhere: BTreeMap::from([(name("host"), Revision(1))]),
+        without: BTreeSet::from([name("plain")]),
+        scale: BTreeMap::from([(name("full"), 2)]),
+        verdict,
+    };
+    (2..).map(Revision).zip(verdicts.map(entry)).collect()
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use hoist_model::{Failure, Generation, HostId, HostReport, HostSpec, Outcome, StackId, WantedStack};
 
 use super::operation::Operation;
+use super::publish::send;
 use super::removal;
 use super::verdict::{self, Standing};
-use super::{Effect, IdSource, Input, OpId, Restored, UpRequest, events};
+use super::{Effect, IdSource, Input, OpId, Restored, StoreChange, UpRequest, events};
 use crate::Now;
 use crate::time::sooner;
 
@@ -48,11 +49,14 @@ impl ClusterLoop {
             .iter()
             .map(|(host, spec)| Effect::PutSpec { host: host.clone(), spec: Box::new(spec.clone()) });
         let effects = endpoints.chain(specs).collect();
+        let resumed = restored.stacks.iter();
+        let resumed = resumed.filter_map(|(id, wanted)| Some((id.clone(), Operation::resumed(id, wanted)?)));
+        let operations = resumed.collect();
         let this = Self {
             known: restored,
             view: BTreeMap::new(),
             resolving: BTreeMap::new(),
-            operations: BTreeMap::new(),
+            operations,
             waiting: BTreeSet::new(),
             failures: BTreeMap::new(),
             ahead: BTreeMap::new(),
@@ -125,25 +129,33 @@ impl ClusterLoop {
     /// Ends operations that are over.
     fn judge(&mut self, now: &Now, effects: &mut Vec<Effect>) {
         let mut wake = None;
-        let (specs, view) = (&self.known.specs, &self.view);
-        let (waiting, failures) = (&self.waiting, &self.failures);
-        self.operations.retain(|stack, operation| {
-            let standing = match failures.get(stack) {
+        let mut over = Vec::new();
+        for (stack, operation) in &self.operations {
+            let standing = match self.failures.get(stack) {
                 Some(failures) => Standing::Failed(failures.clone()),
-                None if waiting.contains(stack) => return true,
-                None => verdict::standing(&operation.goal, specs, view, &now.moment),
+                None if self.waiting.contains(stack) => continue,
+                None => verdict::standing(&operation.goal, &self.known.specs, &self.view, &now.moment),
             };
-            let outcome = match standing {
-                Standing::Converged => Outcome::Converged,
-                Standing::Failed(failures) => Outcome::Failed(failures),
-                Standing::Pending(_, until) => {
-                    wake = sooner(wake.take(), until);
-                    return true;
-                }
-            };
-            effects.push(operation.verdict(outcome));
-            false
-        });
+            match standing {
+                Standing::Converged => over.push((stack.clone(), Outcome::Converged)),
+                Standing::Failed(failures) => over.push((stack.clone(), Outcome::Failed(failures))),
+                Standing::Pending(_, until) => wake = sooner(wake.take(), until),
+            }
+        }
+        for (stack, outcome) in over {
+            self.end(&stack, outcome, effects);
+        }
         effects.extend(wake.map(Effect::WakeAt));
+    }
+
+    /// Ends an operation. What history says of it is stored before anybody hears the verdict.
+    fn end(&mut self, stack: &StackId, outcome: Outcome, effects: &mut Vec<Effect>) {
+        let Some(operation) = self.operations.remove(stack) else { return };
+        if operation.revision.is_some_and(|revision| self.write_down(stack, revision, &outcome)) {
+            let wanted = self.known.stacks.get(stack).cloned().map(Box::new);
+            let stacks = BTreeMap::from([(stack.clone(), wanted)]);
+            send(StoreChange { stacks, ..StoreChange::default() }, effects);
+        }
+        effects.push(operation.verdict(outcome));
     }
 }

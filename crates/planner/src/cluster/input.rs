@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hoist_model::{
-    Endpoints, EventKind, Failure, Generation, HostId, HostReport, HostSpec, ImageSource, Moment, PullPolicy,
-    ResolvedImage, Revision, ServiceName, Stack, StackId, WantedStack,
+    Author, Endpoints, EventKind, Failure, Generation, HostId, HostReport, HostSpec, ImageSource, Moment,
+    PullPolicy, ResolvedImage, Revision, ServiceName, Stack, StackId, WantedStack,
 };
 
 use super::intent::UpOptions;
@@ -110,6 +110,17 @@ pub enum Request {
         /// See `Down`.
         timeout: Option<Duration>,
     },
+    /// `rollback`.
+    Rollback {
+        /// The stack.
+        stack: StackId,
+        /// The revision to go back to; the last that succeeded before the present one when none.
+        to: Option<Revision>,
+        /// Who asks.
+        by: Author,
+        /// The verdict waits for health.
+        wait: bool,
+    },
 }
 
 /// `up`.
@@ -125,6 +136,8 @@ pub struct UpRequest {
     pub files: Vec<PathBuf>,
     /// Refuse when the stack's newest revision is another.
     pub expected: Option<Revision>,
+    /// Who asks.
+    pub by: Author,
 }
 
 /// An image to settle.

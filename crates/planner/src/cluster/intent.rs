@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::{
-    HostId, HostReport, InstanceReport, InstanceUid, Intent, Phase, Removal, Revision, RunIntent,
+    Condition, HostId, HostReport, InstanceReport, InstanceUid, Intent, Phase, Removal, Revision, RunIntent,
     ServiceName, StackId, Subject, WantedStack,
 };
 
@@ -172,12 +172,29 @@ pub(super) fn is_done_step(
     name: &ServiceName,
     view: &View,
 ) -> bool {
+    is_step(wanted, revision, name) && has_completed(wanted, revision, name, view)
+}
+
+/// Whether others of its revision wait for its success, and it has had that: `up` runs it again when its definition has
+/// changed, not each time.
+pub(super) fn is_done_once(
+    wanted: &WantedStack,
+    revision: Revision,
+    name: &ServiceName,
+    view: &View,
+) -> bool {
+    let services = wanted.revisions.get(&revision).into_iter().flat_map(|one| one.stack.services.values());
+    let mut needs = services.filter_map(|service| service.depends_on.get(name));
+    needs.any(|need| need.condition == Condition::ServiceCompletedSuccessfully)
+        && has_completed(wanted, revision, name, view)
+}
+
+fn has_completed(wanted: &WantedStack, revision: Revision, name: &ServiceName, view: &View) -> bool {
     let Some(stack) = wanted.revisions.get(&revision).map(|revision| &revision.stack.id) else {
         return false;
     };
     let mut runs = reports(view, stack).filter(|(_, seen)| seen.slot.service == *name).peekable();
-    is_step(wanted, revision, name)
-        && runs.peek().is_some()
+    runs.peek().is_some()
         && runs
             .all(|(_, seen)| seen.phase == Phase::Exited && seen.exit.is_some_and(hoist_model::Exit::success))
 }

@@ -2,11 +2,13 @@
 //! operation has ended ([`verdict`]), and the orchestrator's loop ([`ClusterLoop`]).
 
 mod addresses;
+mod changes;
 mod classify;
 mod conflict;
 mod control;
 pub mod events;
 mod guards;
+mod history;
 mod host;
 mod input;
 pub mod intent;
@@ -21,12 +23,14 @@ mod publish;
 mod rebuild;
 mod removal;
 mod requests;
+mod rollback;
 mod template;
 mod up;
 pub mod verdict;
 mod volumes;
 
 pub use control::ClusterLoop;
+pub use history::Asked;
 pub use input::{
     Effect, ImageWanted, Input, OpId, Refusal, RefusalKind, Request, Restored, StoreChange, UpRequest,
 };
@@ -36,3 +40,4 @@ pub use pool::Pool;
 pub(crate) use pool::overlap;
 pub use rebuild::{Accepted, rebuilt};
 pub use removal::unnamed_volumes;
+pub use rollback::{content, foresee, last_good, rollback};

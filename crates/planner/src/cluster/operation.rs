@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use hoist_model::{EventKind, Failure, NetworkId, Outcome, StackId, Subject, Verdict, VolumeId, WantedStack};
+use hoist_model::{
+    EventKind, Failure, NetworkId, Outcome, Revision, RevisionVerdict, StackId, Subject, Verdict, VolumeId,
+    WantedStack,
+};
 
 use super::verdict::Goal;
 use super::{Effect, OpId, events};
@@ -17,14 +20,42 @@ pub(super) struct Operation {
     pub(super) volumes: BTreeSet<VolumeId>,
     /// What has changed since it began.
     pub(super) changed: BTreeSet<Subject>,
+    /// The revision of which history tells how this ended.
+    pub(super) revision: Option<Revision>,
 }
+
+/// An operation that nobody follows: it was under way when the orchestrator ended, and history waits for its verdict.
+const UNHEARD: OpId = OpId(0);
 
 impl Operation {
     pub(super) fn new(op: OpId, goal: Goal, wanted: &WantedStack) -> Self {
         let stacks = || wanted.revisions.values().map(|revision| &revision.stack);
         let networks = stacks().flat_map(|stack| stack.networks.values()).map(|network| network.id.clone());
         let volumes = stacks().flat_map(|stack| stack.volumes.values()).map(|volume| volume.id.clone());
-        Self { op, goal, networks: networks.collect(), volumes: volumes.collect(), changed: BTreeSet::new() }
+        Self {
+            op,
+            goal,
+            networks: networks.collect(),
+            volumes: volumes.collect(),
+            changed: BTreeSet::new(),
+            revision: None,
+        }
+    }
+
+    pub(super) fn judging(self, revision: Option<Revision>) -> Self {
+        Self { revision, ..self }
+    }
+
+    /// Goes on with what history says is under way.
+    pub(super) fn resumed(stack: &StackId, wanted: &WantedStack) -> Option<Self> {
+        let (number, entry) = wanted.history.last_key_value()?;
+        if entry.verdict != RevisionVerdict::UnderWay || wanted.removal.is_some() {
+            return None;
+        }
+        let moved = wanted.intents.iter().filter(|(_, intent)| intent.revision == *number);
+        let services = moved.map(|(name, _)| name.clone()).collect();
+        let goal = Goal { stack: stack.clone(), services, wait: false, removal: false };
+        Some(Self::new(UNHEARD, goal, wanted).judging(Some(*number)))
     }
 
     /// Passes on what is about the stack, and counts what the operation changed.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use hoist_model::{EventKind, HostReport, HostSpec, Intent, Outcome, RunIntent, Severity, StackId};
+use hoist_model::{EventKind, HostReport, HostSpec, Intent, Outcome, Revision, RunIntent, Severity, StackId};
 
 use super::control::{ClusterLoop, Turn};
 use super::intent::Applied;
 use super::operation::{Operation, refused_for};
 use super::verdict::Goal;
-use super::{ClusterPlan, Effect, OpId, PlanInput, Restored, StoreChange, overlaps, plan};
+use super::{ClusterPlan, Effect, OpId, PlanInput, Restored, StoreChange, history, overlaps, plan, up};
 
 /// A request applied, on its way.
 #[derive(Debug)]
@@ -40,13 +40,26 @@ impl ClusterLoop {
         let wanted = &self.known.stacks[&stack];
         let changed = (before.as_ref() != Some(wanted)).then(|| stack.clone());
         let goal = Goal { stack: stack.clone(), services, wait: wish.wait, removal: wish.removal };
-        let operation = Operation::new(op, goal, wanted);
+        let operation = Operation::new(op, goal, wanted).judging(wish.judged.then(|| up::newest(wanted)));
         let overlaps = if wish.removal { Vec::new() } else { self.overlaps(&operation.goal.stack) };
         turn.effects.extend(warnings.into_iter().chain(overlaps).map(|text| operation.emit(warning(text))));
-        if let Some(older) = self.operations.insert(stack, operation) {
+        let revision = operation.revision;
+        let older = self.operations.insert(stack.clone(), operation);
+        let mut changed = changed;
+        if let Some(older) = &older {
             turn.effects.push(older.verdict(Outcome::Superseded));
+            let left = older.revision.filter(|_| revision.is_none());
+            if left.is_some_and(|left| self.write_down(&stack, left, &Outcome::Superseded)) {
+                changed = Some(stack);
+            }
         }
         self.adopt(turn, next, changed);
+    }
+
+    /// Writes into the history how a revision ended. Whether that changed anything.
+    pub(super) fn write_down(&mut self, stack: &StackId, revision: Revision, outcome: &Outcome) -> bool {
+        let wanted = self.known.stacks.get_mut(stack);
+        wanted.is_some_and(|wanted| history::judge(wanted, revision, outcome))
     }
 
     /// What to tell of a stack's networks.
@@ -125,6 +138,8 @@ impl ClusterLoop {
 pub(super) struct Wish {
     pub(super) wait: bool,
     pub(super) removal: bool,
+    /// History tells how the newest revision ended.
+    pub(super) judged: bool,
 }
 
 fn differing<K: Ord + Clone, V: PartialEq>(known: &BTreeMap<K, V>, next: BTreeMap<K, V>) -> BTreeMap<K, V> {

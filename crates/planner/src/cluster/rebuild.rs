@@ -51,6 +51,7 @@ fn stack(spec: &HostSpec, id: &StackId) -> WantedStack {
     }
     let mut wanted = WantedStack {
         revisions: BTreeMap::new(),
+        history: BTreeMap::new(),
         past_images: Vec::new(),
         intents: newest.iter().map(|(name, one)| ((*name).clone(), intent(one, counts[name]))).collect(),
         project_dir: PathBuf::new(),

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hoist_model::{EventKind, Failure, Outcome, ResolvedImage, ServiceName, StackId, Verdict, WantedStack};
+use hoist_model::{
+    Author, EventKind, Failure, Outcome, ResolvedImage, Revision, ServiceName, StackId, Verdict, WantedStack,
+};
 
 use super::control::{ClusterLoop, Turn};
 use super::intent::{self, Applied, Put};
 use super::operation::refused_for;
 use super::publish::{Change, Wish, warning};
-use super::{Effect, OpId, Refusal, RefusalKind, Request, UpRequest};
+use super::{Asked, Effect, OpId, Refusal, RefusalKind, Request, UpRequest, rollback};
 
 impl ClusterLoop {
     pub(super) fn request(&mut self, turn: &mut Turn<'_>, op: OpId, request: Request) {
@@ -41,7 +43,23 @@ impl ClusterLoop {
                     self.apply(&stack, |wanted, _| intent::restart(wanted, &stack, &services, no_deps));
                 self.conclude(turn, op, stack, ending_within(applied, timeout), plain);
             }
+            Request::Rollback { stack, to, by, wait } => {
+                let applied = self.go_back(turn, &stack, to, by);
+                self.conclude(turn, op, stack, applied, Wish { wait, judged: true, ..plain });
+            }
         }
+    }
+
+    fn go_back(
+        &self,
+        turn: &Turn<'_>,
+        stack: &StackId,
+        to: Option<Revision>,
+        by: Author,
+    ) -> Result<Applied, Refusal> {
+        let command = to.map_or_else(|| "rollback".to_owned(), |to| format!("rollback {}", to.0));
+        let asked = Asked { created: turn.now.wall, by, command };
+        self.apply(stack, |wanted, view| rollback(wanted, stack, to, None, asked, view))
     }
 
     fn conclude(
@@ -110,9 +128,9 @@ impl ClusterLoop {
             return turn.effects.push(refused_for(op, &stack, failures));
         }
         let images = images.into_iter().filter_map(|(name, image)| Some((name, image.ok()?))).collect();
-        let UpRequest { stack: lowered, options, project_dir, files, .. } = up;
-        let put = Put { stack: lowered, images, project_dir, files, created: turn.now.wall };
-        let wish = Wish { wait: options.wait, ..Wish::default() };
+        let UpRequest { stack: lowered, options, project_dir, files, by, .. } = up;
+        let put = Put { stack: lowered, images, project_dir, files, created: turn.now.wall, by };
+        let wish = Wish { wait: options.wait, judged: true, ..Wish::default() };
         let applied = intent::up(self.known.stacks.get(&stack), put, &options, &self.view);
         self.conclude(turn, op, stack, applied, wish);
     }

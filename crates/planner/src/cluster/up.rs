@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hoist_model::{
-    Intent, PullPolicy, ResolvedImage, Revision, RunIntent, ServiceName, Stack, StackId, StackRevision,
-    WallTime, WantedStack,
+    Author, Intent, PullPolicy, ResolvedImage, Revision, RunIntent, ServiceName, Stack, StackId,
+    StackRevision, WallTime, WantedStack,
 };
 
+use super::history::{self, Asked};
 use super::intent::{
-    Applied, View, epoch, has_ended, has_failed, instances_of, is_done_step, no_such_service, travel,
+    Applied, View, epoch, has_ended, has_failed, instances_of, is_done_once, is_done_step, no_such_service,
+    travel,
 };
 use super::template::define;
 use super::{Refusal, guards};
@@ -39,6 +41,25 @@ pub struct UpOptions {
     pub pull: Option<PullPolicy>,
 }
 
+impl UpOptions {
+    /// The command that has these options, as history tells it.
+    fn command(&self) -> String {
+        let flags = [
+            (self.no_deps, "--no-deps"),
+            (self.remove_orphans, "--remove-orphans"),
+            (self.force_recreate, "--force-recreate"),
+            (self.refresh_guards, "--refresh-guards"),
+            (self.no_start, "--no-start"),
+        ];
+        let mut words = vec!["up".to_owned()];
+        words.extend(self.services.iter().map(ToString::to_string));
+        words.extend(flags.iter().filter(|(given, _)| *given).map(|(_, flag)| (*flag).to_owned()));
+        words.extend(self.scale.iter().map(|(service, count)| format!("--scale {service}={count}")));
+        words.extend(self.pull.map(|_| "--pull".to_owned()));
+        words.join(" ")
+    }
+}
+
 /// A file as `up` hands it over, its images settled.
 #[derive(Debug, Clone)]
 pub struct Put {
@@ -52,6 +73,8 @@ pub struct Put {
     pub files: Vec<PathBuf>,
     /// Now.
     pub created: WallTime,
+    /// Who asked.
+    pub by: Author,
 }
 
 /// The services that an `up` moves: all, or the named ones with what they depend on.
@@ -85,12 +108,15 @@ pub fn up(
 ) -> Result<Applied, Refusal> {
     let services = moved(&put.stack, options)?;
     let id = put.stack.id.clone();
+    let asked = Asked { created: put.created, by: put.by.clone(), command: options.command() };
     let before = current.cloned();
     let mut wanted = with_revision(current, put, &services);
     let number = newest(&wanted);
     for name in &services {
         let known = before.as_ref().and_then(|before| before.intents.get(name));
-        let done = is_done_step(&wanted, number, name, view);
+        // Who names it wants it to run.
+        let once = !options.services.contains(name) && is_done_once(&wanted, number, name, view);
+        let done = once || is_done_step(&wanted, number, name, view);
         let intent = up_one(known, &id, name, options, view, done);
         wanted.intents.insert(name.clone(), Intent { revision: number, ..intent });
     }
@@ -112,7 +138,8 @@ pub fn up(
     services.extend(removed(before.as_ref(), &wanted));
     wanted.removal = None;
     wanted.stop_grace = None;
-    prune(&mut wanted);
+    history::note(before.as_ref(), &mut wanted, asked);
+    history::prune(&mut wanted);
     Ok(Applied { wanted, services, retired, warnings })
 }
 
@@ -122,18 +149,10 @@ fn named(options: &UpOptions, moved: &BTreeSet<ServiceName>) -> BTreeSet<Service
 }
 
 fn with_revision(current: Option<&WantedStack>, put: Put, services: &BTreeSet<ServiceName>) -> WantedStack {
-    let Put { stack, images, project_dir, files, created } = put;
+    let Put { stack, images, project_dir, files, created, by: _ } = put;
     let mut wanted = match current {
         Some(current) => WantedStack { project_dir, files, ..current.clone() },
-        None => WantedStack {
-            revisions: BTreeMap::new(),
-            intents: BTreeMap::new(),
-            project_dir,
-            files,
-            removal: None,
-            stop_grace: None,
-            past_images: Vec::new(),
-        },
+        None => WantedStack { project_dir, files, ..WantedStack::default() },
     };
     let last = wanted.revisions.last_key_value().map(|(_, revision)| Arc::clone(revision));
     let same = last.as_ref().is_some_and(|last| {
@@ -162,12 +181,12 @@ fn settled(
     images
 }
 
-fn newest(wanted: &WantedStack) -> Revision {
+pub(super) fn newest(wanted: &WantedStack) -> Revision {
     wanted.revisions.last_key_value().map_or(Revision(0), |(number, _)| *number)
 }
 
-/// `up` starts what exited, once; what runs stays, and so does a `pre_start` step that is done.
-fn up_one(
+/// `up` starts what exited, once; what runs stays, and so does what is to run once and is done.
+pub(super) fn up_one(
     before: Option<&Intent>,
     stack: &StackId,
     name: &ServiceName,
@@ -217,7 +236,7 @@ fn orphans(wanted: &mut WantedStack, number: Revision, remove: bool) -> Vec<Stri
 }
 
 /// Services that were there before and are to be gone now.
-fn removed(before: Option<&WantedStack>, wanted: &WantedStack) -> BTreeSet<ServiceName> {
+pub(super) fn removed(before: Option<&WantedStack>, wanted: &WantedStack) -> BTreeSet<ServiceName> {
     let absent =
         |name: &&ServiceName| wanted.intents.get(*name).is_none_or(|intent| intent.run == RunIntent::Absent);
     let before = before.into_iter().flat_map(|before| &before.intents);
@@ -230,7 +249,7 @@ fn removed(before: Option<&WantedStack>, wanted: &WantedStack) -> BTreeSet<Servi
 }
 
 /// The moved services whose instances will be made anew.
-fn changed(
+pub(super) fn changed(
     before: Option<&WantedStack>,
     after: &WantedStack,
     services: &BTreeSet<ServiceName>,
@@ -243,24 +262,4 @@ fn changed(
     };
     let known = services.iter().filter(|name| before.intents.contains_key(*name));
     known.filter(|name| forced || hash(before, name) != hash(after, name)).cloned().collect()
-}
-
-/// Revisions whose images are kept though they are gone: so a person goes back without pulling.
-const REMEMBERED: usize = 3;
-
-/// Revisions that no intent names are dropped, but never the newest; the images of the last ones are remembered.
-fn prune(wanted: &mut WantedStack) {
-    let newest = newest(wanted);
-    let named: BTreeSet<Revision> = wanted.intents.values().map(|intent| intent.revision).collect();
-    let revisions = std::mem::take(&mut wanted.revisions);
-    let (kept, gone) =
-        revisions.into_iter().partition(|(number, _)| *number == newest || named.contains(number));
-    wanted.revisions = kept;
-    let gone: BTreeMap<Revision, Arc<StackRevision>> = gone;
-    let images = |revision: &Arc<StackRevision>| {
-        revision.images.values().filter_map(|image| image.digest.clone()).collect()
-    };
-    wanted.past_images.extend(gone.values().map(images));
-    let over = wanted.past_images.len().saturating_sub(REMEMBERED);
-    wanted.past_images.drain(..over);
 }

@@ -73,6 +73,7 @@ impl Cluster {
             project_dir: "/srv".into(),
             files: vec!["/srv/stack.yaml".into()],
             created: WallTime(0),
+            by: hoist_model::Author::default(),
         };
         let applied = intent::up(self.wanted.get(&stack.id), put, options, &self.view)
             .expect("the file has every service that is named");

@@ -96,7 +96,9 @@ impl World {
     /// `up`, with these options.
     pub fn up(&mut self, stack: &Stack, options: UpOptions) -> OpId {
         let (project_dir, files) = ("/srv".into(), vec!["/srv/stack.yaml".into()]);
-        self.ask(Request::Up(UpRequest { stack: stack.clone(), options, project_dir, files, expected: None }))
+        let by = hoist_model::Author::default();
+        let stack = stack.clone();
+        self.ask(Request::Up(UpRequest { stack, options, project_dir, files, expected: None, by }))
     }
 
     /// Any request.
