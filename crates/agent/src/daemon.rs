@@ -31,7 +31,7 @@ use crate::instances::answering::Answering;
 use crate::instances::ends::Ends;
 use crate::instances::execs::Execs;
 use crate::instances::health_log::HealthLog;
-use crate::instances::probes::Probes;
+use crate::instances::probes::{About, Probes};
 use crate::instances::watches::Watches;
 use crate::instances::{files, volatile};
 use crate::layout::Layout;
@@ -190,11 +190,13 @@ pub async fn start(ownership: &Ownership, config: Config, loops: &mut Loops) -> 
         host_address: host.fabric.host_address(),
     };
     let (reports, shown) = watch::channel(None);
+    let probes = |about| Probes::new(Arc::new(host.clone()), config.clock.clone(), inbox.clone(), about);
     let acting = HostEffects {
         host: Arc::new(host.clone()),
         inbox: inbox.clone(),
         reports,
-        probes: Probes::new(Arc::new(host.clone()), config.clock.clone(), inbox.clone()),
+        probes: probes(About::Health),
+        liveness: probes(About::Liveness),
         watches: Watches::new(config.clock.clone(), inbox.clone()),
         steps: JoinSet::new(),
     };
@@ -284,8 +286,16 @@ async fn adopted(host: &Host, Kept { processes, launching, unkept }: Kept) -> Ad
         unkept,
         networks: host.fabric.networks(),
         volumes: volumes(&host.layout),
+        memory: memory(),
         routes: host.fabric.routes().await,
     }
+}
+
+/// `MemTotal` of proc_meminfo(5), in bytes.
+fn memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 fn volumes(layout: &Layout) -> Vec<VolumeId> {

@@ -36,6 +36,9 @@ pub struct HostReport {
     pub failures: Vec<Failure>,
     /// When this was seen.
     pub seen_at: Moment,
+    /// Its memory, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
     /// How it guards what is started now.
     #[serde(default)]
     pub guards: Guards,

@@ -140,6 +140,8 @@ impl<'a> Essence<'a> {
             update_order: _,
             rollout: _,
             hooks,
+            liveness: _,
+            restart_pacing: _,
             step_of: _,
             #[cfg(test)]
             deciding,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Attachment, EndpointMode, Hooks, ImageSource, Listener, Mount, NetworkMode, NetworkName, Port,
-    PullPolicy, Resources, Rollout, Seccomp, ServiceName,
+    Attachment, EndpointMode, Hooks, ImageSource, Listener, Liveness, Mount, NativeProbe, NetworkMode,
+    NetworkName, Port, PullPolicy, Resources, Rollout, Seccomp, ServiceName,
 };
 
 /// A service of a stack. Defaults are applied; names of networks are keys of [`crate::Stack::networks`].
@@ -117,6 +117,12 @@ pub struct Service {
     /// `post_start` and `pre_stop`.
     #[serde(skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
+    /// What makes its instances start anew beside their end.
+    #[serde(skip_serializing_if = "Liveness::is_usual")]
+    pub liveness: Liveness,
+    /// The rest of `deploy.restart_policy`.
+    #[serde(skip_serializing_if = "RestartPacing::is_usual")]
+    pub restart_pacing: RestartPacing,
     /// It is a `pre_start` step of this service: it runs to its end before that starts, and again only when it is
     /// another or has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,6 +189,8 @@ impl Default for Service {
             update_order: UpdateOrder::default(),
             rollout: Rollout::default(),
             hooks: Hooks::default(),
+            liveness: Liveness::default(),
+            restart_pacing: RestartPacing::default(),
             step_of: None,
             #[cfg(test)]
             deciding: None,
@@ -262,6 +270,29 @@ pub enum RestartPolicy {
     Always,
 }
 
+/// What `deploy.restart_policy` says of restarts beside `condition`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RestartPacing {
+    /// The pause before each restart; when none, it grows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Duration>,
+    /// A run that lasts so long has succeeded: restarts are counted anew after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Duration>,
+    /// The most restarts that are counted, for conditions other than `on-failure` too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+}
+
+impl RestartPacing {
+    /// Nothing is declared.
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// `healthcheck`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -294,6 +325,8 @@ pub enum HealthTest {
     Exec(Vec<String>),
     /// A command line for the image's shell.
     Shell(String),
+    /// Nothing inside: Hoist looks itself.
+    Native(NativeProbe),
 }
 
 impl Healthcheck {

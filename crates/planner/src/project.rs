@@ -153,6 +153,7 @@ impl Projector<'_> {
                 | Effect::SpecRefused(_)
                 | Effect::PublishZone(_)
                 | Effect::Warn(_)
+                | Effect::ProbeLiveness(_)
                 | Effect::Report(_) => {}
             }
         }

@@ -44,6 +44,9 @@ pub struct Handover {
     pub drain: Duration,
     /// Tells its program that nothing new will come.
     pub drain_signal: Option<String>,
+    /// What it is given of memory, bytes: reserved for it, else its limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
 }
 
 impl Default for Handover {
@@ -62,6 +65,7 @@ impl Default for Handover {
             ready,
             drain,
             drain_signal,
+            memory: None,
         }
     }
 }
@@ -84,6 +88,7 @@ impl Handover {
             ready,
             drain,
             drain_signal,
+            memory: service.resources.memory_reservation.or(service.resources.memory),
         }
     }
 
@@ -179,6 +184,8 @@ pub enum Reason {
     HostNetwork,
     /// It shares its network with a service.
     SharedNetwork(ServiceName),
+    /// Both don't fit into the host's memory: what they are given together, and what there is, in bytes.
+    Memory(u64, u64),
     /// Nobody connects to it, so that two at once would help nobody, and might do the same work twice.
     Unreached,
 }
@@ -190,6 +197,12 @@ impl fmt::Display for Reason {
             Reason::Claim(what) => write!(f, "old and new would both have {what}"),
             Reason::HostNetwork => f.write_str("it uses the host's network"),
             Reason::SharedNetwork(service) => write!(f, "it shares its network with {service}"),
+            Reason::Memory(both, all) => write!(
+                f,
+                "old and new are given {} MiB together, and the host has {} MiB",
+                both >> 20,
+                all >> 20
+            ),
             Reason::Unreached => f.write_str("nobody connects to it"),
         }
     }
@@ -213,6 +226,14 @@ pub fn stop_first(old: Side<'_>, new: Side<'_>) -> Vec<Reason> {
         }
     }
     reasons
+}
+
+/// That two instances don't fit into the host's memory side by side, unless the file says that they may overlap.
+#[must_use]
+pub fn too_large(old: &Handover, new: &Handover, all: Option<u64>) -> Option<Reason> {
+    let both = old.memory?.saturating_add(new.memory?);
+    let all = all?;
+    (new.order == UpdateOrder::Safe && both > all).then_some(Reason::Memory(both, all))
 }
 
 /// What no declaration helps against.

@@ -69,6 +69,7 @@ fn handover() -> Handover {
         ready: Duration::from_secs(2),
         drain: Duration::from_secs(20),
         drain_signal: Some("SIGWINCH".to_owned()),
+        memory: None,
     }
 }
 
@@ -103,6 +104,8 @@ fn instance(life: Life) -> Instance {
         come_up: true,
         listening: BTreeSet::from([Listener { port: 80, protocol: Protocol::Tcp }]),
         draining: Some(Draining { since: moment(), signalled: true, idle: true }),
+        unfit: false,
+        ran: Duration::ZERO,
         hooks: HooksRun::default(),
     }
 }

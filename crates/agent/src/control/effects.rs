@@ -31,6 +31,9 @@ pub trait Effects {
     /// Probes exactly these runs.
     fn probe(&mut self, runs: BTreeMap<InstanceUid, Probing>, control: &HostLoop);
 
+    /// Probes exactly these runs for whether they are to start anew.
+    fn probe_liveness(&mut self, runs: BTreeMap<InstanceUid, Probing>, control: &HostLoop);
+
     /// Looks at the sockets of exactly these runs.
     fn watch(&mut self, runs: BTreeMap<InstanceUid, Watching>);
 
@@ -53,6 +56,7 @@ pub(crate) struct HostEffects {
     pub(crate) inbox: Inbox,
     pub(crate) reports: watch::Sender<Option<Arc<HostReport>>>,
     pub(crate) probes: Probes,
+    pub(crate) liveness: Probes,
     pub(crate) watches: Watches,
     /// Steps under way.
     pub(crate) steps: JoinSet<()>,
@@ -88,6 +92,10 @@ impl Effects for HostEffects {
 
     fn probe(&mut self, runs: BTreeMap<InstanceUid, Probing>, control: &HostLoop) {
         self.probes.set(runs, control);
+    }
+
+    fn probe_liveness(&mut self, runs: BTreeMap<InstanceUid, Probing>, control: &HostLoop) {
+        self.liveness.set(runs, control);
     }
 
     fn watch(&mut self, runs: BTreeMap<InstanceUid, Watching>) {

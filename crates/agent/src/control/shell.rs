@@ -134,6 +134,7 @@ impl<E: Effects> Shell<E> {
             Effect::ApplyFabric { number, wanted } => self.effects.apply_fabric(number, *wanted),
             Effect::Probe(runs) => self.effects.probe(runs, &self.control),
             Effect::Warn(text) => self.effects.warn(&text),
+            Effect::ProbeLiveness(runs) => self.effects.probe_liveness(runs, &self.control),
             Effect::Watch(runs) => self.effects.watch(runs),
             Effect::Report(report) => self.effects.report(*report),
             Effect::WakeAt(moment) => self.wake = Some(moment),

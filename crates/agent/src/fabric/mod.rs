@@ -201,6 +201,22 @@ impl FabricLink {
         self.inner.close(&mut state).await
     }
 
+    /// A TCP socket in the fabric's namespace, for a connection to an instance.
+    pub(crate) async fn socket(&self, to: IpAddr) -> std::io::Result<std::net::TcpStream> {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+        let fabric = lock(&self.inner.handle).clone();
+        let fabric = fabric.ok_or_else(|| std::io::Error::other("the fabric is not there"))?;
+        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let open = move || {
+            fabric
+                .enter(move || socket_with(family, SocketType::STREAM, flags, None))
+                .map_err(std::io::Error::other)
+        };
+        let socket = tokio::task::spawn_blocking(open).await.map_err(std::io::Error::other)??;
+        Ok(socket?.into())
+    }
+
     /// Ends the flows to and from an instance that is gone, so that whoever talks to it notices at once.
     pub(crate) fn forget(&self, addresses: impl IntoIterator<Item = IpAddr>) {
         lock(&self.inner.gone).extend(addresses);

@@ -13,6 +13,7 @@ pub(crate) mod files;
 pub(crate) mod groups;
 pub(crate) mod health_log;
 pub(crate) mod logs;
+pub(crate) mod native_probe;
 pub mod oci;
 pub(crate) mod probe_run;
 pub(crate) mod probes;

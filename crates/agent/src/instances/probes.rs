@@ -1,11 +1,11 @@
-//! Health checks: one task for each run that has one. When to probe and what a result means is `planner`'s
+//! Health checks and liveness probes: one task for each run that has one. When to probe and what a result means is `planner`'s
 //! [`Prober`]; this only waits, runs the test and passes changes of health on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hoist_model::{Health, HealthTest, InstanceUid, ProbeRecord};
+use hoist_model::{Health, HealthTest, InstanceUid, NativeProbe, ProbeRecord};
 use hoist_planner::Now;
 use hoist_planner::host::{HostLoop, Input, Prober, Probing};
 use tokio::task::JoinHandle;
@@ -13,27 +13,36 @@ use tokio::task::JoinHandle;
 use crate::control::clock::Clock;
 use crate::control::inbox::{Inbox, Message};
 use crate::host::Host;
+use crate::instances::native_probe;
 use crate::instances::probe_run::{self, Probed};
+
+/// What probes say something of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// Health, which decides traffic.
+    Health,
+    /// Whether the run is to start anew.
+    Liveness,
+}
 
 /// The probe tasks, by run.
 pub(crate) struct Probes {
     host: Arc<Host>,
     clock: Clock,
     inbox: Inbox,
-    tasks: BTreeMap<(InstanceUid, u32), JoinHandle<()>>,
+    about: About,
+    tasks: BTreeMap<(InstanceUid, u32), (Probing, JoinHandle<()>)>,
 }
 
 impl Probes {
-    pub(crate) fn new(host: Arc<Host>, clock: Clock, inbox: Inbox) -> Self {
-        Self { host, clock, inbox, tasks: BTreeMap::new() }
+    pub(crate) fn new(host: Arc<Host>, clock: Clock, inbox: Inbox, about: About) -> Self {
+        Self { host, clock, inbox, about, tasks: BTreeMap::new() }
     }
 
     /// Probes exactly these runs: begins what is new, ends what is missing.
     pub(crate) fn set(&mut self, runs: BTreeMap<InstanceUid, Probing>, control: &HostLoop) {
-        let wanted =
-            |(uid, attempt): &(InstanceUid, u32)| runs.get(uid).is_some_and(|run| run.attempt == *attempt);
-        self.tasks.retain(|run, task| {
-            let keep = wanted(run);
+        self.tasks.retain(|(uid, _), (probing, task)| {
+            let keep = runs.get(uid) == Some(probing);
             if !keep {
                 task.abort();
             }
@@ -41,8 +50,12 @@ impl Probes {
         });
         self.host.health_log.keep(|uid| control.observed().instances.contains_key(&uid));
         for (uid, run) in runs {
-            let known =
-                control.observed().instances.get(&uid).map_or(Health::None, |instance| instance.health);
+            let known = match self.about {
+                About::Health => {
+                    control.observed().instances.get(&uid).map_or(Health::None, |instance| instance.health)
+                }
+                About::Liveness => Health::None,
+            };
             let key = (uid, run.attempt);
             self.tasks.entry(key).or_insert_with(|| {
                 let task = ProbeTask {
@@ -51,10 +64,11 @@ impl Probes {
                     inbox: self.inbox.clone(),
                     uid,
                     attempt: run.attempt,
+                    about: self.about,
                     test: run.check.test.clone(),
-                    prober: Prober::new(run.check, run.since, known),
+                    prober: Prober::new(run.check.clone(), run.since.clone(), known),
                 };
-                tokio::spawn(task.run())
+                (run, tokio::spawn(task.run()))
             });
         }
     }
@@ -66,17 +80,21 @@ struct ProbeTask {
     inbox: Inbox,
     uid: InstanceUid,
     attempt: u32,
+    about: About,
     test: HealthTest,
     prober: Prober,
 }
 
 impl ProbeTask {
     async fn run(mut self) {
-        let Some(command) = command(&self.test) else { return };
+        let Some(check) = check(&self.test) else { return };
         loop {
             let began = self.until_due().await;
             let timeout = self.prober.timeout(&began.moment);
-            let probed = probe_run::run(&self.host, self.uid, command.clone(), timeout).await;
+            let probed = match &check {
+                Check::Command(words) => probe_run::run(&self.host, self.uid, words.clone(), timeout).await,
+                Check::Native(probe) => native_probe::run(&self.host, self.uid, probe, timeout).await,
+            };
             if !self.take(probed, &began) {
                 return;
             }
@@ -110,11 +128,16 @@ impl ProbeTask {
             }
         };
         let passed = record.as_ref().is_some_and(ProbeRecord::passed);
-        if let Some(record) = record.clone() {
+        if let Some(record) = record.clone().filter(|_| self.about == About::Health) {
             self.host.health_log.add(self.uid, self.attempt, record);
         }
         let Some(health) = self.prober.probed(passed, &began.moment, &ended.moment) else { return true };
-        let input = Input::Probed { uid: self.uid, attempt: self.attempt, health, probe: record };
+        let (uid, attempt) = (self.uid, self.attempt);
+        let input = match (self.about, health) {
+            (About::Health, health) => Input::Probed { uid, attempt, health, probe: record },
+            (About::Liveness, Health::Unhealthy) => Input::Unfit { uid, attempt, probe: record },
+            (About::Liveness, _) => return true,
+        };
         self.inbox.send(Message::Input(input)).is_ok()
     }
 }
@@ -132,10 +155,18 @@ fn told(probed: Probed, timeout: Duration) -> (i32, String) {
     }
 }
 
-fn command(test: &HealthTest) -> Option<Vec<String>> {
+enum Check {
+    Command(Vec<String>),
+    Native(NativeProbe),
+}
+
+fn check(test: &HealthTest) -> Option<Check> {
     match test {
-        HealthTest::Exec(words) => Some(words.clone()),
-        HealthTest::Shell(line) => Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()]),
+        HealthTest::Exec(words) => Some(Check::Command(words.clone())),
+        HealthTest::Shell(line) => {
+            Some(Check::Command(vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()]))
+        }
+        HealthTest::Native(probe) => Some(Check::Native(probe.clone())),
         HealthTest::Image | HealthTest::Disabled => None,
     }
 }

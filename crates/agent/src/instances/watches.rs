@@ -153,7 +153,7 @@ impl Watch {
     }
 }
 
-fn open(pid: i32) -> Result<Sockets, String> {
+pub(crate) fn open(pid: i32) -> Result<Sockets, String> {
     let pid = Pid::from_raw(pid).ok_or_else(|| "it has no process".to_owned())?;
     let netns = sandbox::network_namespace_of(pid).map_err(|error| chain(&error))?;
     Sockets::of(netns.as_fd()).map_err(|error| chain(&error))

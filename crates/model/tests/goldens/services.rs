@@ -94,6 +94,8 @@ pub(crate) fn full() -> Service {
         update_order: UpdateOrder::StartFirst,
         rollout: Rollout::default(),
         hooks: hoist_model::Hooks::default(),
+        liveness: hoist_model::Liveness::default(),
+        restart_pacing: hoist_model::RestartPacing::default(),
         step_of: None,
     }
 }

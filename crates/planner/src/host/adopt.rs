@@ -10,7 +10,7 @@ use crate::Now;
 impl HostLoop {
     /// Compares the journal with what exists. What the keeper doesn't list has ended, nobody knows how.
     pub(super) fn adopt(&mut self, now: &Now, adopted: Adopted) {
-        let Adopted { mut processes, launching, unkept, networks, volumes, routes } = adopted;
+        let Adopted { mut processes, launching, unkept, networks, volumes, memory, routes } = adopted;
         let uids: Vec<InstanceUid> = self.observed.instances.keys().copied().collect();
         for uid in uids {
             let under_way = launching.contains(&uid) || self.is_starting(uid);
@@ -25,6 +25,7 @@ impl HostLoop {
         self.observed.unkept = unkept;
         self.observed.networks = networks;
         self.observed.volumes = volumes.into_iter().collect();
+        self.observed.memory = memory;
         self.observed.routes = routes;
         self.observed.keeper = true;
         self.adopted = true;

@@ -59,8 +59,10 @@ impl HostLoop {
         else {
             return;
         };
-        match restart::due(spec, instance, self.observed.epoch, &now.moment) {
-            Due::Now(StartCause::Policy) => instance.restarts += 1,
+        let template = self.spec.templates.get(&spec.template);
+        let pacing = template.map(|template| template.service.restart_pacing).unwrap_or_default();
+        match restart::due(spec, pacing, instance, self.observed.epoch, &now.moment) {
+            Due::Now(StartCause::Policy) => instance.restarts = restart::counted(pacing, instance) + 1,
             // The next try of a launch that failed belongs to the same restart.
             Due::Now(StartCause::First) => {}
             Due::Now(StartCause::Start | StartCause::Restart | StartCause::Daemon | StartCause::Network)

@@ -39,6 +39,7 @@ pub(super) struct Shown {
     pub(super) fabric: Option<FabricWanted>,
     zone: Option<Zone>,
     probing: Option<BTreeMap<InstanceUid, Probing>>,
+    living: Option<BTreeMap<InstanceUid, Probing>>,
     watching: Option<BTreeMap<InstanceUid, Watching>>,
     report: Option<HostReport>,
     pub(super) wake: Option<Moment>,
@@ -168,6 +169,10 @@ impl HostLoop {
         if self.shown.probing.as_ref() != Some(&self.plan.probing) {
             self.shown.probing = Some(self.plan.probing.clone());
             effects.push(Effect::Probe(self.plan.probing.clone()));
+        }
+        if self.shown.living.as_ref() != Some(&self.plan.living) {
+            self.shown.living = Some(self.plan.living.clone());
+            effects.push(Effect::ProbeLiveness(self.plan.living.clone()));
         }
         if self.shown.watching.as_ref() != Some(&self.plan.watching) {
             self.shown.watching = Some(self.plan.watching.clone());

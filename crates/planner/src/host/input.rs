@@ -81,6 +81,15 @@ pub enum Input {
         /// The probe that changed it, where it is known.
         probe: Option<ProbeRecord>,
     },
+    /// A liveness probe says that a run is to start anew.
+    Unfit {
+        /// The instance.
+        uid: InstanceUid,
+        /// The start that was probed.
+        attempt: u32,
+        /// The probe that said so, where it is known.
+        probe: Option<ProbeRecord>,
+    },
     /// Where a run listens for others has changed.
     Listens {
         /// The instance.
@@ -119,6 +128,8 @@ pub struct Adopted {
     pub networks: BTreeMap<NetworkId, NetworkReport>,
     /// Volumes on disk.
     pub volumes: Vec<VolumeId>,
+    /// The host's memory, bytes, where it is known.
+    pub memory: Option<u64>,
     /// See [`super::Observed::routes`].
     pub routes: Vec<IpNetwork>,
 }
@@ -205,6 +216,8 @@ pub enum Effect {
     PublishZone(Box<Zone>),
     /// Probe exactly these runs: begin what is new, end what is missing.
     Probe(BTreeMap<InstanceUid, Probing>),
+    /// The same for liveness, told by [`Input::Unfit`].
+    ProbeLiveness(BTreeMap<InstanceUid, Probing>),
     /// Tell the operator, in the agent's log.
     Warn(String),
     /// Look at the sockets of exactly these runs: begin what is new, end what is missing.

@@ -58,6 +58,8 @@ impl Instance {
             come_up: false,
             listening: BTreeSet::new(),
             draining: None,
+            unfit: false,
+            ran: Duration::ZERO,
             hooks: HooksRun::default(),
             guards: Guards::UNKNOWN,
         }
@@ -75,6 +77,7 @@ impl Instance {
         self.come_up = false;
         self.listening.clear();
         self.draining = None;
+        self.unfit = false;
         self.hooks = HooksRun::default();
     }
 
@@ -87,7 +90,8 @@ impl Instance {
         if let Life::Ended { exit, .. } = &life {
             self.exit = Some(*exit);
         }
-        self.pause = restart::pause(self.pause, since.unwrap_or_default());
+        self.ran = since.unwrap_or_default();
+        self.pause = restart::pause(self.pause, self.ran);
         self.life = life;
         self.starts = attempt;
         self.started = self.started.or(Some(now.wall));

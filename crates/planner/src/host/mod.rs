@@ -27,6 +27,7 @@ mod shared;
 mod step;
 mod traffic;
 mod transition;
+mod unfit;
 mod view;
 mod zone;
 

@@ -31,6 +31,8 @@ pub struct Observed {
     pub networks: BTreeMap<NetworkId, NetworkReport>,
     /// Volumes that exist.
     pub volumes: BTreeSet<VolumeId>,
+    /// The host's memory, bytes, where it is known.
+    pub memory: Option<u64>,
     /// How far the fabric is behind what was planned.
     pub fabric: FabricProgress,
     /// Instances that get no new traffic because they are about to be told to end, and since when.
@@ -125,6 +127,12 @@ pub struct Instance {
     /// Its traffic was taken over by another instance, or its place is to go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<Draining>,
+    /// Its probes say that it is to start anew; kept until it has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfit: bool,
+    /// How long the last run took; none before the first end.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    pub ran: Duration,
     /// How far the hooks of the current run are.
     #[serde(default, skip_serializing_if = "HooksRun::is_fresh")]
     pub hooks: HooksRun,

@@ -148,7 +148,8 @@ pub(super) fn reasons(
         shared_by,
     };
     let is = Side { handover: &birth.handover, addresses: &spec.addresses, listening: &nothing, shared_by };
-    rollout::stop_first(was, is)
+    let large = rollout::too_large(was.handover, is.handover, view.observed.memory);
+    rollout::stop_first(was, is).into_iter().chain(large).collect()
 }
 
 /// A service that lives in the network namespace of the slot's service, in the spec or still.

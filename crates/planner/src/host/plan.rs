@@ -9,7 +9,7 @@ use super::order::StopOrder;
 use super::traffic::Traffic;
 use super::view::View;
 use super::{FabricWanted, Observed, Planned, Step, Watching, Zone};
-use super::{fabric, hooks, life, parting, phases, ready, resources, zone};
+use super::{fabric, hooks, life, parting, phases, ready, resources, unfit, zone};
 use crate::time::sooner;
 
 /// Everything a host's plan depends on.
@@ -46,6 +46,8 @@ pub struct HostPlan {
     pub zone: Zone,
     /// Runs to probe.
     pub probing: BTreeMap<InstanceUid, Probing>,
+    /// Runs to probe for whether they are to start anew.
+    pub living: BTreeMap<InstanceUid, Probing>,
     /// Runs whose sockets to look at.
     pub watching: BTreeMap<InstanceUid, Watching>,
     /// What running instances of the spec lack to be fit for traffic.
@@ -92,6 +94,7 @@ pub fn plan(input: &HostInput<'_>) -> HostPlan {
     plan.fabric = fabric::wanted(&view, &traffic);
     plan.zone = zone::wanted(&view, &traffic);
     plan.probing = phases::probing(&view);
+    plan.living = unfit::living(&view);
     plan.watching = ready::watching(&view);
     phases::fill(&view, &mut plan);
     plan.settled = settled(&view, &plan);

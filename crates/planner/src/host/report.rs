@@ -22,6 +22,7 @@ pub(super) fn report(host: &HostId, observed: &Observed, plan: &HostPlan, now: &
         volumes: observed.volumes.iter().cloned().collect(),
         routes: observed.routes.clone(),
         failures: plan.failures.clone(),
+        memory: observed.memory,
         seen_at: now.moment.clone(),
         guards: hoist_model::Guards::default(),
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hoist_model::{InstanceSpec, Moment, RestartPolicy, WantedRun};
+use hoist_model::{InstanceSpec, Moment, RestartPacing, RestartPolicy, WantedRun};
 
 use super::{EndedBy, Instance, Life};
 
@@ -72,7 +72,13 @@ pub(super) fn wanted(spec: &InstanceSpec, instance: Option<&Instance>, epoch: u6
 
 /// What should become of an instance that is wanted and doesn't run. The first rule that matches decides.
 #[must_use]
-pub(super) fn due(spec: &InstanceSpec, instance: &Instance, epoch: u64, now: &Moment) -> Due {
+pub(super) fn due(
+    spec: &InstanceSpec,
+    pacing: RestartPacing,
+    instance: &Instance,
+    epoch: u64,
+    now: &Moment,
+) -> Due {
     let asked = spec.start_nonce > instance.start_nonce;
     let restart_asked = spec.restart_nonce > instance.restart_nonce;
     match &instance.life {
@@ -83,34 +89,49 @@ pub(super) fn due(spec: &InstanceSpec, instance: &Instance, epoch: u64, now: &Mo
         // A launch that failed is tried again, or not, as its fault says; see `plan`.
         Life::Created => Due::Now(StartCause::First),
         Life::Ended { .. } if asked => Due::Now(StartCause::Start),
-        Life::Ended { epoch: ended, .. } if *ended < epoch => at_daemon_start(spec, instance),
+        // It was told to end so that it starts again, whatever the policy says of ends.
+        Life::Ended { at, .. } if instance.unfit => after_pause(at.as_ref(), pacing, instance, now),
+        Life::Ended { epoch: ended, .. } if *ended < epoch => at_daemon_start(spec, pacing, instance),
         // We ended it on purpose: only a person starts it again in this epoch.
         Life::Ended { by: EndedBy::Hoist, .. } => Due::Stay,
-        Life::Ended { at, .. } if applies(spec.restart, instance) => {
-            let due = at.as_ref().unwrap_or(now).after(instance.pause);
-            if due.boot != now.boot || due.since_boot <= now.since_boot {
-                Due::Now(StartCause::Policy)
-            } else {
-                Due::At(due)
-            }
+        Life::Ended { at, .. } if applies(spec.restart, pacing, instance) => {
+            after_pause(at.as_ref(), pacing, instance, now)
         }
         Life::Ended { .. } => Due::Stay,
     }
 }
 
-fn at_daemon_start(spec: &InstanceSpec, instance: &Instance) -> Due {
-    if applies(spec.restart, instance) { Due::Now(StartCause::Daemon) } else { Due::Stay }
+/// A pause that is declared is the same each time.
+fn after_pause(at: Option<&Moment>, pacing: RestartPacing, instance: &Instance, now: &Moment) -> Due {
+    let due = at.unwrap_or(now).after(pacing.delay.unwrap_or(instance.pause));
+    if due.boot != now.boot || due.since_boot <= now.since_boot {
+        Due::Now(StartCause::Policy)
+    } else {
+        Due::At(due)
+    }
+}
+
+/// Restarts that count against a maximum: a run as long as the window has succeeded, and counting begins anew.
+#[must_use]
+pub(super) fn counted(pacing: RestartPacing, instance: &Instance) -> u32 {
+    let succeeded = pacing.window.is_some_and(|window| instance.ran >= window);
+    if succeeded { 0 } else { instance.restarts }
+}
+
+fn at_daemon_start(spec: &InstanceSpec, pacing: RestartPacing, instance: &Instance) -> Due {
+    if applies(spec.restart, pacing, instance) { Due::Now(StartCause::Daemon) } else { Due::Stay }
 }
 
 /// What the policy says of the last end. A person's stop is dealt with in [`wanted`].
-fn applies(policy: RestartPolicy, instance: &Instance) -> bool {
+fn applies(policy: RestartPolicy, pacing: RestartPacing, instance: &Instance) -> bool {
+    let counted = counted(pacing, instance);
     let failed = instance.exit.is_none_or(|exit| !exit.success());
     match policy {
         RestartPolicy::No => false,
         // As in Docker, a maximum of 0 is none.
         RestartPolicy::OnFailure { max: None | Some(0) } => failed,
-        RestartPolicy::OnFailure { max: Some(max) } => failed && instance.restarts < max,
-        RestartPolicy::UnlessStopped | RestartPolicy::Always => true,
+        RestartPolicy::OnFailure { max: Some(max) } => failed && counted < max,
+        RestartPolicy::UnlessStopped | RestartPolicy::Always => pacing.max.is_none_or(|max| counted < max),
     }
 }
 

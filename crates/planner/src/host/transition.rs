@@ -46,6 +46,7 @@ pub(super) fn restored(restored: Restored) -> HostLoop {
         instances,
         networks: BTreeMap::new(),
         volumes: BTreeSet::new(),
+        memory: None,
         fabric: FabricProgress::default(),
         withdrawn: BTreeMap::new(),
         published: BTreeMap::new(),
@@ -97,6 +98,7 @@ fn went_down(instance: &mut Instance, epoch: u64) {
     instance.stopping = None;
     instance.draining = None;
     instance.come_up = false;
+    instance.unfit = false;
     instance.health = Health::None;
     instance.probe = None;
 }
@@ -118,6 +120,7 @@ impl HostLoop {
                 self.exited(now, uid, attempt, exit, oom_killed);
             }
             Input::Probed { uid, attempt, health, probe } => self.probed(uid, attempt, health, probe),
+            Input::Unfit { uid, attempt, probe } => self.is_unfit(uid, attempt, probe),
             Input::Listens { uid, attempt, ports } => self.listens(uid, attempt, ports),
             Input::Idle { uid, attempt } => self.is_idle(uid, attempt),
             Input::FabricApplied(seen) => self.fabric_applied(now, seen),
@@ -188,9 +191,11 @@ impl HostLoop {
     }
 
     fn probed(&mut self, uid: InstanceUid, attempt: u32, health: Health, probe: Option<ProbeRecord>) {
+        let restarts = self.restarts_unhealthy(uid);
         let Some(instance) = self.observed.instances.get_mut(&uid) else { return };
         let current = matches!(instance.life, Life::Running { .. }) && instance.starts == attempt;
         if current && instance.health != health {
+            instance.unfit |= health == Health::Unhealthy && restarts;
             instance.health = health;
             instance.probe = probe.filter(|_| health == Health::Unhealthy);
             self.touched.insert(uid);

@@ -150,6 +150,7 @@ impl<'a> View<'a> {
             Some(spec) if shared::is_left_behind(self, spec, instance) => {
                 Some("the network that it shares is another now")
             }
+            Some(_) if instance.unfit => Some("its probe says that it is to start anew"),
             Some(_) => None,
         }
     }
@@ -172,7 +173,9 @@ impl<'a> View<'a> {
     pub(super) fn due(&self, uid: InstanceUid) -> Due {
         match (self.spec.instances.get(&uid), self.instance(uid)) {
             (Some(spec), Some(instance)) if self.wanted(uid) => {
-                match restart::due(spec, instance, self.observed.epoch, self.now) {
+                let pacing = self.template(spec).map(|template| template.service.restart_pacing);
+                match restart::due(spec, pacing.unwrap_or_default(), instance, self.observed.epoch, self.now)
+                {
                     Due::Stay if shared::follows(self, spec, instance) => Due::Now(StartCause::Network),
                     due => due,
                 }

@@ -179,7 +179,7 @@ const RESOURCES: &[(&str, Effect)] = &[
     ),
 ];
 const RESTART: &[(&str, Effect)] =
-    &[("condition", Acts), ("max_attempts", Acts), ("delay", Later), ("window", Later)];
+    &[("condition", Acts), ("max_attempts", Acts), ("delay", Acts), ("window", Acts)];
 const ATTACHMENT: &[(&str, Effect)] = &[
     ("aliases", Acts),
     ("driver_opts", Later),

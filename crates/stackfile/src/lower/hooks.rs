@@ -93,6 +93,8 @@ fn step(at: &mut Attributes<'_, '_>, of: &ServiceName, service: &Service, node: 
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         hooks: Hooks::default(),
+        liveness: hoist_model::Liveness::default(),
+        restart_pacing: hoist_model::RestartPacing::default(),
         rollout: Rollout::default(),
         update_order: UpdateOrder::Safe,
         stop_signal: None,

@@ -11,6 +11,7 @@ mod image;
 mod isolation;
 mod mounts;
 mod networks;
+mod probe;
 mod process;
 mod propagation;
 mod resources;
@@ -144,6 +145,8 @@ impl<'a> Lowering<'a> {
         let expose = rollout::expose(&mut at);
         let security = security::security(&mut at, self.project, self.reader);
         let network_mode = networks::mode(&mut at);
+        let (healthcheck, liveness) = probe::probes(&mut at, healthcheck, &network_mode);
+        let restart_pacing = process::restart_pacing(&mut at);
         let attachments = networks::attachments(&mut at);
         let service = Service {
             pull_policy: process::pull_policy(&mut at),
@@ -184,6 +187,8 @@ impl<'a> Lowering<'a> {
             update_order: rollout::update_order(&at),
             rollout,
             hooks,
+            liveness,
+            restart_pacing,
             step_of: None,
             expose,
             mounts: Vec::new(),

@@ -5,7 +5,9 @@ use crate::node::{Node, Value};
 use crate::source::Span;
 use crate::syntax::{bytes, duration};
 use crate::trail::Action;
-use hoist_model::{Condition, EnvValue, HealthTest, Healthcheck, LogPolicy, PullPolicy, RestartPolicy};
+use hoist_model::{
+    Condition, EnvValue, HealthTest, Healthcheck, LogPolicy, PullPolicy, RestartPacing, RestartPolicy,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -137,6 +139,20 @@ pub(super) fn restart(at: &mut Attributes<'_, '_>) -> RestartPolicy {
             );
             RestartPolicy::No
         }
+    }
+}
+
+/// What `deploy.restart_policy` says beside its condition. `restart` alone has nothing of it.
+pub(super) fn restart_pacing(at: &mut Attributes<'_, '_>) -> RestartPacing {
+    if at.get("restart").is_some() {
+        return RestartPacing::default();
+    }
+    let max = at.int("deploy.restart_policy.max_attempts").and_then(|max| u32::try_from(max).ok());
+    let time = |key: &str| at.duration(key).filter(|time| !time.is_zero());
+    RestartPacing {
+        delay: time("deploy.restart_policy.delay"),
+        window: time("deploy.restart_policy.window"),
+        max: max.filter(|max| *max > 0),
     }
 }
 

@@ -27,9 +27,54 @@ static SERVICE: Record = record(
         field("expose", Shape::Either(&[one_of!(&["public", "local"]), TEXTS])),
         field("drain", Shape::Either(&[TEXT, Shape::Record(&DRAIN)])),
         field("drain-signal", TEXT),
+        field("probe", Shape::Record(&PROBES)),
         field("ready", TEXT),
         field("shared-writes", FLAG),
     ],
+);
+
+const PORT: Shape = Shape::Either(&[INTEGER, Shape::Record(&PORT_ONLY)]);
+static PORT_ONLY: Record = record("a probe's port", &[field("port", INTEGER)]);
+static HTTP: Record = record(
+    "an HTTP probe",
+    &[
+        field("port", INTEGER),
+        field("path", TEXT),
+        field("headers", TEXT_MAP),
+        field("status", Shape::Either(&[INTEGER, list!(&INTEGER)])),
+    ],
+);
+const HTTP_PROBE: Shape = Shape::Either(&[INTEGER, Shape::Record(&HTTP)]);
+
+// A macro, since fields are not copied: both kinds of records have these.
+macro_rules! probe {
+    ($what:literal $(, $more:expr)*) => {
+        record(
+            $what,
+            &[
+                field("http", HTTP_PROBE),
+                field("tcp", PORT),
+                field("unix", TEXT),
+                field("listen", PORT),
+                // Known elsewhere; refused with what to do instead.
+                field("https", Shape::Any),
+                field("grpc", Shape::Any),
+                field("notify", Shape::Any),
+                field("interval", TEXT),
+                field("timeout", TEXT),
+                field("retries", INTEGER),
+                field("start_period", TEXT),
+                $($more),*
+            ],
+        )
+    };
+}
+static PROBE: Record = probe!("a probe");
+static PROBES: Record = probe!(
+    "x-hoist.probe",
+    field("ready", Shape::Record(&PROBE)),
+    field("live", Shape::Record(&PROBE)),
+    field("restart", FLAG)
 );
 
 static DRAIN: Record =

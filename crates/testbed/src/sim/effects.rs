@@ -31,6 +31,8 @@ impl World {
                 host::Effect::PublishZone(_) => {}
                 host::Effect::Warn(text) => self.note(text),
                 host::Effect::Probe(wanted) => self.probe(&wanted),
+                // Nothing that is simulated hangs.
+                host::Effect::ProbeLiveness(_) => {}
                 host::Effect::Watch(wanted) => self.watch(wanted),
                 host::Effect::Report(report) => self.send_report(report),
                 host::Effect::WakeAt(moment) => self.wake_host(moment),

@@ -65,6 +65,7 @@ impl Kernel {
             unkept: self.alive().map(|(uid, _)| uid).filter(|uid| self.unkept.contains(uid)).collect(),
             networks: self.networks.clone(),
             volumes: self.volumes.iter().cloned().collect(),
+            memory: None,
             routes: Vec::new(),
         }
     }
