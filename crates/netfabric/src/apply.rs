@@ -1,8 +1,7 @@
 //! Carrying operations out, in order. No decisions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
 
 use netlink_packet_netfilter::NetfilterMessage;
 
@@ -13,11 +12,11 @@ use crate::netlink::rtnl::{Change, Rtnl};
 use crate::netlink::{KernelError, Request, neighbour, rule};
 use crate::nft::element::{self, SetRef};
 use crate::observed::{Observed, RouteObserved};
-use crate::op::{Flows, Op};
-use crate::place::{Place, Sockets};
-use crate::side::{Side, UPLINK};
+use crate::op::Op;
+use crate::place::Place;
+use crate::side::{HELD, RELEASED, RELEASED_MAC, Side, UPLINK};
 use crate::spec::FabricConfig;
-use crate::{conntrack, foreign, netns, nft, observe, rules, sysctl};
+use crate::{foreign, netns, nft, rules, sysctl};
 
 /// The operation that failed; those before it are done, those after it are not.
 #[derive(Debug, thiserror::Error)]
@@ -43,13 +42,12 @@ pub(crate) struct Places<'a> {
 pub(crate) fn apply(places: Places<'_>, ops: &[Op], observed: &mut Observed) -> Result<(), ApplyError> {
     let mut rest = ops;
     while let Some(first) = rest.first() {
-        // Neighbouring changes of one side's rules are one transaction, and flows are looked for once.
+        // Neighbouring changes of one side's rules are one transaction.
         let kind = Kind::of(first);
         let count = rest.iter().take_while(|op| kind != Kind::Single && Kind::of(op) == kind).count().max(1);
         let (now, later) = rest.split_at(count);
         let outcome = match kind {
             Kind::Rules(side) => places.commit(side, now),
-            Kind::Flows => places.forget(now),
             Kind::Ip(side) => change_ip(&mut places.place(side).sockets().route, now),
             Kind::Single => places.carry_out(first),
         };
@@ -65,8 +63,6 @@ pub(crate) fn apply(places: Places<'_>, ops: &[Op], observed: &mut Observed) -> 
 enum Kind {
     /// Together, as one transaction.
     Rules(Side),
-    /// Together, in one search.
-    Flows,
     /// Together, in one burst: addresses, routes and neighbours of a side.
     Ip(Side),
     /// One by one.
@@ -77,7 +73,6 @@ impl Kind {
     fn of(op: &Op) -> Self {
         match (op.nft_side(), op) {
             (Some(side), _) => Self::Rules(side),
-            (None, Op::ForgetFlows(_)) => Self::Flows,
             (
                 None,
                 Op::AddAddress { side, .. }
@@ -114,6 +109,21 @@ impl Places<'_> {
                 let peer = Peer { name: UPLINK, netns: self.fabric.netns(), mac: None };
                 self.host.sockets().route.change(link::veth(veth, peer))
             }
+            Op::AddHeld { mtu } => {
+                let veth = Veth { name: HELD, mtu: *mtu };
+                let netns = self.fabric.netns();
+                let peer = Peer { name: RELEASED, netns, mac: Some(RELEASED_MAC) };
+                self.fabric.sockets().route.change(link::veth(veth, peer))
+            }
+            Op::Release { address } => {
+                let rtnl = &mut self.fabric.sockets().route;
+                let link = link::index(rtnl, HELD)?;
+                // Known for a moment, in which the kernel sends all that waits; then unknown again, for the next time.
+                rtnl.changes(vec![
+                    neighbour::answer(link, *address, RELEASED_MAC),
+                    neighbour::remove(link, *address),
+                ])
+            }
             Op::AddBridge { name, mac, mtu } => {
                 self.fabric.sockets().route.change(link::bridge(name, *mac, *mtu))
             }
@@ -142,53 +152,6 @@ impl Places<'_> {
             }
             _ => Ok(()),
         }
-    }
-
-    fn forget(&self, ops: &[Op]) -> Result<(), KernelError> {
-        for side in [Side::Fabric, Side::Host] {
-            forget(side, &mut self.place(side).sockets(), &flows(ops))?;
-        }
-        Ok(())
-    }
-}
-
-/// The flows that operations forget.
-pub(crate) fn flows(ops: &[Op]) -> Vec<Flows> {
-    let flows = ops.iter().filter_map(|op| match op {
-        Op::ForgetFlows(flows) => Some(*flows),
-        _ => None,
-    });
-    flows.collect()
-}
-
-/// Deletes those of the flows that are on a side.
-pub(crate) fn forget(side: Side, sockets: &mut Sockets, flows: &[Flows]) -> Result<(), KernelError> {
-    let here: Vec<Flows> = flows.iter().filter(|flows| flows.sides().contains(&side)).copied().collect();
-    if here.is_empty() {
-        return Ok(());
-    }
-    let local = local_addresses(side, sockets)?;
-    conntrack::forget(&mut sockets.nft, |flow| here.iter().any(|flows| flows.contain(flow, &local)))
-}
-
-/// Deletes UDP flows that lead elsewhere than the rules do.
-pub(crate) fn forget_strays(places: Places<'_>, observed: &Observed) -> Result<(), KernelError> {
-    for side in [Side::Fabric, Side::Host] {
-        let mut sockets = places.place(side).sockets();
-        let state = observed.side(side);
-        if !state.services.is_empty() || !state.entries.is_empty() {
-            let local = local_addresses(side, &mut sockets)?;
-            conntrack::forget(&mut sockets.nft, |flow| conntrack::is_stray(flow, state, &local))?;
-        }
-    }
-    Ok(())
-}
-
-/// The host's own addresses; the fabric's don't matter to flows.
-fn local_addresses(side: Side, sockets: &mut Sockets) -> Result<BTreeSet<IpAddr>, KernelError> {
-    match side {
-        Side::Host => observe::local_addresses(&mut sockets.route),
-        Side::Fabric => Ok(BTreeSet::new()),
     }
 }
 

@@ -3,24 +3,15 @@
 //! A flow's original tuple is what the client sent; its reply tuple is what answers look like before
 //! they are translated back, so its source is who really answers.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use netlink_packet_core::{DefaultNla, Nla};
-use netlink_packet_netfilter::conntrack::{
-    ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol as TrackedProtocol, Tuple,
-};
+use netlink_packet_netfilter::conntrack::{ConntrackAttribute, ConntrackMessage, IPTuple, Tuple};
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
 };
 
-use crate::entry::Entry;
-use crate::family::Family;
 use crate::netlink::{KernelError, Request, Socket};
-use crate::observed::SideObserved;
-use crate::op::Flows;
-use crate::side::Side;
-use crate::spec::Protocol;
 
 /// `CTA_ID`: tells a flow from a later one with the same tuple.
 const ID: u16 = 12;
@@ -31,46 +22,10 @@ const GLOBAL_ENTRIES: u16 = 1;
 /// What matters of a flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
-    pub(crate) udp: bool,
     /// Who began it.
     pub(crate) from: IpAddr,
-    /// Whom it addressed.
-    pub(crate) to: SocketAddr,
     /// Who answers.
-    pub(crate) answered_by: SocketAddr,
-}
-
-impl Flow {
-    fn translated(&self) -> bool {
-        self.to.ip() != self.answered_by.ip()
-    }
-}
-
-impl Flows {
-    /// The sides on which these flows are.
-    pub(crate) fn sides(&self) -> &'static [Side] {
-        match self {
-            Self::UdpToBackend { .. } | Self::UdpToNobody { .. } => &[Side::Fabric],
-            Self::UdpToPort { .. } => &[Side::Host],
-            Self::Instance { .. } => &[Side::Fabric, Side::Host],
-        }
-    }
-
-    /// Whether a flow is one of these. `local` are the addresses of the side's own.
-    pub(crate) fn contain(&self, flow: &Flow, local: &BTreeSet<IpAddr>) -> bool {
-        match self {
-            Self::UdpToBackend { service, backend } => {
-                flow.udp && flow.to.ip() == *service && flow.answered_by.ip() == *backend
-            }
-            Self::UdpToNobody { service } => flow.udp && flow.to.ip() == *service && !flow.translated(),
-            Self::UdpToPort { at, was } => {
-                let addressed = at.address.map_or(local.contains(&flow.to.ip()), |ip| ip == flow.to.ip());
-                let led = was.map_or(!flow.translated(), |was| was == flow.answered_by);
-                flow.udp && flow.to.port() == at.port && addressed && led
-            }
-            Self::Instance { address } => flow.answered_by.ip() == *address || flow.from == *address,
-        }
-    }
+    pub(crate) answered_by: IpAddr,
 }
 
 /// Deletes the tracked flows of one namespace that `doomed` picks.
@@ -93,22 +48,6 @@ pub(crate) fn forget(socket: &mut Socket, doomed: impl Fn(&Flow) -> bool) -> Res
         }
     }
     Ok(())
-}
-
-/// Whether a UDP flow leads elsewhere than the rules of its side lead now: what a process that died
-/// between changing rules and forgetting flows leaves behind.
-pub(crate) fn is_stray(flow: &Flow, side: &SideObserved, local: &BTreeSet<IpAddr>) -> bool {
-    let backends = side.services.get(&flow.to.ip());
-    let strays = backends.is_some_and(|slots| !slots.backends().contains(&flow.answered_by.ip()));
-    let misled = side.entries.iter().any(|entry| match entry {
-        Entry::Port { at, target } => {
-            let addressed = at.address.map_or(local.contains(&flow.to.ip()), |ip| ip == flow.to.ip());
-            let udp = at.protocol == Protocol::Udp && at.family == Family::of(flow.to.ip());
-            udp && at.port == flow.to.port() && addressed && flow.answered_by != *target
-        }
-        _ => false,
-    });
-    flow.udp && (strays || misled)
 }
 
 fn delete(
@@ -149,6 +88,7 @@ fn message(family: NetfilterProtoFamily, inner: ConntrackMessage) -> NetfilterMe
     NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), inner)
 }
 
+/// Its tuple with the zone that it is in, and the kernel's number for it.
 fn identity(attributes: &[ConntrackAttribute]) -> Vec<ConntrackAttribute> {
     let names = |attribute: &&ConntrackAttribute| match attribute {
         ConntrackAttribute::CtaTupleOrig(_) => true,
@@ -158,59 +98,27 @@ fn identity(attributes: &[ConntrackAttribute]) -> Vec<ConntrackAttribute> {
     attributes.iter().filter(names).cloned().collect()
 }
 
-/// One direction of a flow.
-#[derive(Default)]
-struct Direction {
-    source: Option<IpAddr>,
-    source_port: u16,
-    destination: Option<IpAddr>,
-    destination_port: u16,
-    udp: bool,
-}
-
 fn read(attributes: &[ConntrackAttribute]) -> Option<Flow> {
-    let mut original = Direction::default();
-    let mut reply = Direction::default();
+    let mut original = None;
+    let mut reply = None;
     for attribute in attributes {
         match attribute {
-            ConntrackAttribute::CtaTupleOrig(tuple) => original = direction(tuple),
-            ConntrackAttribute::CtaTupleReply(tuple) => reply = direction(tuple),
+            ConntrackAttribute::CtaTupleOrig(tuple) => original = source(tuple),
+            ConntrackAttribute::CtaTupleReply(tuple) => reply = source(tuple),
             _ => {}
         }
     }
-    Some(Flow {
-        udp: original.udp,
-        from: original.source?,
-        to: SocketAddr::new(original.destination?, original.destination_port),
-        answered_by: SocketAddr::new(reply.source?, reply.source_port),
-    })
+    Some(Flow { from: original?, answered_by: reply? })
 }
 
-fn direction(tuple: &[Tuple]) -> Direction {
-    let mut direction = Direction::default();
-    for part in tuple {
-        match part {
-            Tuple::Ip(addresses) => {
-                for address in addresses {
-                    match address {
-                        IPTuple::SourceAddress(address) => direction.source = Some(*address),
-                        IPTuple::DestinationAddress(address) => direction.destination = Some(*address),
-                        _ => {}
-                    }
-                }
-            }
-            Tuple::Proto(fields) => {
-                for field in fields {
-                    match field {
-                        ProtoTuple::Protocol(protocol) => direction.udp = *protocol == TrackedProtocol::Udp,
-                        ProtoTuple::SourcePort(port) => direction.source_port = *port,
-                        ProtoTuple::DestinationPort(port) => direction.destination_port = *port,
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    direction
+/// Who sends in one direction of a flow.
+fn source(tuple: &[Tuple]) -> Option<IpAddr> {
+    let addresses = tuple.iter().filter_map(|part| match part {
+        Tuple::Ip(addresses) => Some(addresses),
+        _ => None,
+    });
+    addresses.flatten().find_map(|address| match address {
+        IPTuple::SourceAddress(address) => Some(*address),
+        _ => None,
+    })
 }

@@ -29,6 +29,13 @@ pub enum Entry {
         /// The address.
         address: IpAddr,
     },
+    /// New connections from a link wait for a service address.
+    Held {
+        /// The link they come in by.
+        from: String,
+        /// The service address.
+        service: IpAddr,
+    },
     /// A published port.
     Port {
         /// Where.
@@ -62,7 +69,7 @@ impl Entry {
     /// The side on which it is.
     pub(crate) fn side(&self) -> Side {
         match self {
-            Self::Pass { .. } | Self::Own { .. } | Self::Source { .. } => Side::Fabric,
+            Self::Pass { .. } | Self::Own { .. } | Self::Held { .. } | Self::Source { .. } => Side::Fabric,
             Self::Port { .. } => Side::Host,
         }
     }
@@ -71,7 +78,7 @@ impl Entry {
     pub(crate) fn family(&self) -> TableFamily {
         match self {
             Self::Pass { family, .. } => (*family).into(),
-            Self::Own { address } => Family::of(*address).into(),
+            Self::Own { address: of } | Self::Held { service: of, .. } => Family::of(*of).into(),
             Self::Port { at, .. } => at.family.into(),
             Self::Source { .. } => Allowed::TABLE,
         }
@@ -82,6 +89,7 @@ impl Entry {
         match self {
             Self::Pass { .. } => rules::LINKS,
             Self::Own { .. } => rules::OWN,
+            Self::Held { .. } => rules::HELD_FROM,
             Self::Port { at: PortKey { address: None, .. }, .. } => rules::PORTS,
             Self::Port { .. } => rules::PORTS_AT,
             Self::Source { allowed, .. } => allowed.set(),
@@ -92,7 +100,7 @@ impl Entry {
     pub(crate) fn sets(side: Side, family: TableFamily) -> &'static [&'static str] {
         match (side, family) {
             (Side::Fabric, TableFamily::Bridge) => Allowed::SETS,
-            (Side::Fabric, TableFamily::Ip(_)) => &[rules::LINKS, rules::OWN],
+            (Side::Fabric, TableFamily::Ip(_)) => &[rules::LINKS, rules::OWN, rules::HELD_FROM],
             (Side::Host, _) => &[rules::PORTS, rules::PORTS_AT],
         }
     }
@@ -101,6 +109,9 @@ impl Entry {
     pub(crate) fn raw(&self) -> Raw {
         match self {
             Self::Pass { from, to, .. } => Raw { key: [link_name(from), link_name(to)].concat(), data: None },
+            Self::Held { from, service } => {
+                Raw { key: [link_name(from), octets(*service)].concat(), data: None }
+            }
             Self::Own { address } => Raw { key: [octets(*address), octets(*address)].concat(), data: None },
             Self::Source { port, allowed } => allowed.raw(port),
             Self::Port { at, target } => {
@@ -125,6 +136,10 @@ impl Entry {
                 let (from, to) = raw.key.split_at_checked(16)?;
                 Some(Self::Pass { family, from: read_link_name(from)?, to: read_link_name(to)? })
             }
+            rules::HELD_FROM => {
+                let (from, service) = raw.key.split_at_checked(16)?;
+                Some(Self::Held { from: read_link_name(from)?, service: from_octets(service)? })
+            }
             rules::OWN => Some(Self::Own { address: from_octets(raw.key.get(..family.address_len())?)? }),
             rules::PORTS | rules::PORTS_AT => read_port(family, set == rules::PORTS_AT, raw),
             _ => None,
@@ -137,6 +152,7 @@ impl fmt::Display for Entry {
         match self {
             Self::Pass { family, from, to } => write!(f, "pass {family} from {from} to {to}"),
             Self::Own { address } => write!(f, "pass {address} to itself"),
+            Self::Held { from, service } => write!(f, "hold connections from {from} to {service}"),
             Self::Port { at, target } => write!(f, "publish {at} to {target}"),
             Self::Source { port, allowed } => write!(f, "take {allowed} from {port}"),
         }
@@ -260,6 +276,8 @@ mod tests {
             Entry::Pass { family: Family::V6, from: "br-a".into(), to: "uplink".into() },
             Entry::Own { address: "10.1.1.2".parse().unwrap() },
             Entry::Own { address: "fd00::2".parse().unwrap() },
+            Entry::Held { from: "br-a".into(), service: "10.214.0.1".parse().unwrap() },
+            Entry::Held { from: "uplink".into(), service: "fd14::1".parse().unwrap() },
             Entry::Source { port: "i1.0".into(), allowed: Allowed::Mac([2, 0, 0, 0, 0, 1]) },
             Entry::Source { port: "i1.0".into(), allowed: Allowed::Anything },
             Entry::Port { at: at(None, Family::V4), target: "10.9.0.1:80".parse().unwrap() },

@@ -6,16 +6,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::apply::{self, ApplyError, Places};
+use crate::conntrack::{self, Flow};
 use crate::entry::Entry;
 use crate::netlink::{KernelError, link};
 use crate::netns::{self, NetnsError};
 use crate::notice::{Notice, notices};
 use crate::observe::{self, ObserveError};
 use crate::observed::{LinkObserved, NeighbourObserved, Observed, RouteObserved};
-use crate::op::{Flows, Op};
+use crate::op::Op;
 use crate::place::{Place, Sockets};
 use crate::plan::plan;
-use crate::second_look::SecondLook;
 use crate::side::Side;
 use crate::spec::{FabricConfig, FabricSpec, HostEnd, SpecError};
 use crate::watch::Watch;
@@ -36,7 +36,6 @@ pub struct Fabric {
     attaching: RwLock<()>,
     /// Ports that were attached since the state was last looked at or changed.
     attached: Mutex<Vec<Port>>,
-    second_look: SecondLook,
 }
 
 /// The kernel's state when we last looked or changed it, and the spec that it was brought to.
@@ -91,9 +90,6 @@ pub enum ConvergeError {
     /// The kernel refused something; what came before it is done.
     #[error("the network couldn't be changed")]
     Apply(#[from] ApplyError),
-    /// The network is as asked for, but flows may be left that lead elsewhere.
-    #[error("stray flows couldn't be ended")]
-    Strays(#[source] KernelError),
 }
 
 /// Why something of a fabric is still there. Everything that could be removed is.
@@ -139,7 +135,6 @@ impl Fabric {
             seen: Mutex::default(),
             attaching: RwLock::default(),
             attached: Mutex::default(),
-            second_look: SecondLook::default(),
         })
     }
 
@@ -254,7 +249,6 @@ impl Fabric {
         let attached = self.take_attached();
         // Taken out: after a failure the state isn't known.
         let known = seen.observed.take();
-        let first_round = known.is_none();
         let mut observed = match known {
             Some(mut observed) => {
                 attached.into_iter().for_each(|port| port.project(&mut observed));
@@ -269,9 +263,6 @@ impl Fabric {
         let ops = plan(&self.config, spec, &observed);
         let notices = notices(&self.config, &observed, &ops);
         self.apply(&ops, &mut observed)?;
-        if first_round {
-            apply::forget_strays(self.places(), &observed).map_err(ConvergeError::Strays)?;
-        }
         seen.observed = Some(observed);
         Ok(Converged { ops, notices })
     }
@@ -299,18 +290,15 @@ impl Fabric {
     /// Carries operations out in order, and brings `observed` up to date. Neighbouring changes of one
     /// side's rules are one atomic transaction. After an error the caller observes anew.
     pub fn apply(&self, ops: &[Op], observed: &mut Observed) -> Result<(), ApplyError> {
-        apply::apply(self.places(), ops, observed)?;
-        self.second_look.later(&self.host, &self.fabric, apply::flows(ops));
-        Ok(())
+        apply::apply(self.places(), ops, observed)
     }
 
     /// Ends every flow to and from instances that are gone, so that clients notice with their next packet.
     /// One call for several costs what one for one does: up to some 10 ms.
     pub fn forget_instance(&self, addresses: &[IpAddr]) -> Result<(), KernelError> {
-        let flows: Vec<Flows> =
-            addresses.iter().map(|address| Flows::Instance { address: *address }).collect();
-        for (side, place) in [(Side::Fabric, &self.fabric), (Side::Host, &self.host)] {
-            apply::forget(side, &mut place.sockets(), &flows)?;
+        let of_them = |flow: &Flow| addresses.contains(&flow.answered_by) || addresses.contains(&flow.from);
+        for place in [&self.fabric, &self.host] {
+            conntrack::forget(&mut place.sockets().nft, of_them)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Reading the kernel's state.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
@@ -251,9 +251,4 @@ fn are_each_others(ends: &BTreeMap<Side, Option<Listed>>) -> bool {
         (Some(host), Some(fabric)) => host.peer == Some(fabric.index) && fabric.peer == Some(host.index),
         _ => false,
     }
-}
-
-/// The addresses of a namespace's own.
-pub(crate) fn local_addresses(route: &mut Rtnl) -> Result<BTreeSet<IpAddr>, KernelError> {
-    Ok(route::addresses(route)?.into_iter().map(|listed| listed.address.ip()).collect())
 }

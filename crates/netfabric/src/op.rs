@@ -1,16 +1,16 @@
 //! Operations: values that say one change each, in words, and what is true after it.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use crate::entry::{Entry, PortKey, Slots};
+use crate::entry::{Entry, Slots};
 use crate::family::TableFamily;
 use crate::observed::{
     ForeignChain, LinkObserved, NeighbourObserved, Observed, RouteObserved, RuleObserved, TableObserved,
 };
-use crate::side::{Side, UPLINK};
+use crate::side::{HELD, RELEASED, Side, UPLINK};
 
 /// One change of the kernel's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,16 @@ pub enum Op {
         name: String,
         /// MTU of both ends.
         mtu: u32,
+    },
+    /// Makes the pair of links behind which connections wait.
+    AddHeld {
+        /// MTU of both ends.
+        mtu: u32,
+    },
+    /// Sends the connections that wait for an address on their way, by the rules as they are now.
+    Release {
+        /// The address.
+        address: IpAddr,
     },
     /// Makes a bridge in the fabric.
     AddBridge {
@@ -153,38 +163,6 @@ pub enum Op {
         /// Our link.
         link: String,
     },
-    /// Deletes connection tracking entries.
-    ForgetFlows(Flows),
-}
-
-/// Which connection tracking entries to delete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flows {
-    /// UDP to a service address that this backend answers. A client that keeps its port would be led
-    /// to it for as long as it keeps sending.
-    UdpToBackend {
-        /// The service address.
-        service: IpAddr,
-        /// The backend that is one no longer.
-        backend: IpAddr,
-    },
-    /// UDP to a service address that was sent while it had no backend, and isn't translated.
-    UdpToNobody {
-        /// The service address.
-        service: IpAddr,
-    },
-    /// UDP to a published port that led elsewhere, or nowhere.
-    UdpToPort {
-        /// The port.
-        at: PortKey,
-        /// Where it led.
-        was: Option<SocketAddr>,
-    },
-    /// Everything that an instance answered or began, on both sides.
-    Instance {
-        /// Its address.
-        address: IpAddr,
-    },
 }
 
 impl Op {
@@ -211,6 +189,12 @@ impl Op {
                 observed.host.links.insert(name.clone(), link(true));
                 observed.fabric.links.insert(UPLINK.to_owned(), link(false));
                 observed.joined = true;
+            }
+            Self::AddHeld { mtu } => {
+                for (name, up) in [(HELD, true), (RELEASED, false)] {
+                    let link = LinkObserved { bridge: false, up, mtu: *mtu, master: None, guard: None };
+                    observed.fabric.links.insert(name.to_owned(), link);
+                }
             }
             Self::AddBridge { name, mtu, .. } => {
                 let link = LinkObserved { bridge: true, up: true, mtu: *mtu, master: None, guard: None };
@@ -303,6 +287,10 @@ fn project_removal(observed: &mut Observed, side: Side, name: &str) {
         observed.loopback = false;
     }
     observed.side_mut(side).forget_link(name);
+    if side == Side::Fabric && [HELD, RELEASED].contains(&name) {
+        [HELD, RELEASED].iter().for_each(|end| observed.fabric.forget_link(end));
+        return;
+    }
     let other_end = match side {
         Side::Host => Some((Side::Fabric, UPLINK.to_owned())),
         Side::Fabric if name == UPLINK => {
@@ -325,6 +313,8 @@ impl fmt::Display for Op {
             Self::AddUplink { name, mtu } => {
                 write!(f, "host: join {name} to the fabric's {UPLINK}, mtu {mtu}")
             }
+            Self::AddHeld { .. } => write!(f, "fabric: join {HELD} to {RELEASED}"),
+            Self::Release { address } => write!(f, "fabric: release what waits for {address}"),
             Self::AddBridge { name, mtu, .. } => write!(f, "fabric: add bridge {name}, mtu {mtu}"),
             Self::SetLink { side, name, mtu } => write!(f, "{side}: set {name} up, mtu {mtu}"),
             Self::AddAddress { side, link, address } => write!(f, "{side}: add {address} to {link}"),
@@ -362,7 +352,6 @@ impl Op {
                 write!(f, "fabric: lead {address} to {} instead of {}", Backends(to), Backends(from))
             }
             Self::AllowForward { chain, link } => write!(f, "host: let {link} pass {chain}"),
-            Self::ForgetFlows(flows) => write!(f, "{flows}"),
             _ => Ok(()),
         }
     }
@@ -373,22 +362,6 @@ impl fmt::Display for RouteObserved {
         match self.via {
             Some(via) => write!(f, "{} by {via} on {}", self.to, self.link),
             None => write!(f, "{} on {}", self.to, self.link),
-        }
-    }
-}
-
-impl fmt::Display for Flows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UdpToBackend { service, backend } => {
-                write!(f, "fabric: forget udp flows to {service} that {backend} answers")
-            }
-            Self::UdpToNobody { service } => {
-                write!(f, "fabric: forget udp flows to {service} that nobody answers")
-            }
-            Self::UdpToPort { at, was: Some(was) } => write!(f, "host: forget flows of {at} to {was}"),
-            Self::UdpToPort { at, was: None } => write!(f, "host: forget flows of {at} to nobody"),
-            Self::Instance { address } => write!(f, "host, fabric: forget every flow of {address}"),
         }
     }
 }

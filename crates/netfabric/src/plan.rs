@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::entry::{Entry, Slots};
 use crate::family::Family;
 use crate::observed::{LinkObserved, NeighbourObserved, Observed, RouteObserved, TableObserved};
-use crate::op::{Flows, Op};
-use crate::side::{Side, UPLINK};
-use crate::spec::{FabricConfig, FabricSpec, HostEnd, LinkName, Network, Protocol};
+use crate::op::Op;
+use crate::side::{HELD, RELEASED, Side, UPLINK};
+use crate::spec::{FabricConfig, FabricSpec, HostEnd, LinkName, Network};
 use crate::{rules, wanted};
 
 /// Ports that the kernel gives a bridge (`BR_MAX_PORTS`, less the number that is none).
@@ -27,6 +26,7 @@ pub fn plan(config: &FabricConfig, spec: &FabricSpec, observed: &Observed) -> Ve
     plan.stale_bridges();
     plan.uplink();
     plan.bridges();
+    plan.held_link();
     plan.ports();
     plan.policy();
     for side in [Side::Fabric, Side::Host] {
@@ -39,9 +39,9 @@ pub fn plan(config: &FabricConfig, spec: &FabricSpec, observed: &Observed) -> Ve
     for side in [Side::Fabric, Side::Host] {
         plan.rules(side);
     }
+    // After the rules, by which what waited is led.
+    plan.release();
     plan.foreign_chains();
-    // Flows after the rules, which decide where the next packet of a flow goes.
-    plan.flows(observed);
     // The host forwards for everybody once it does, so only when our own guard is up.
     plan.host_forwarding();
     plan.ops
@@ -115,6 +115,44 @@ impl<'a> Plan<'a> {
                 self.push(Op::AddBridge { name: name.to_owned(), mac, mtu: network.mtu });
             }
             self.set_link(Side::Fabric, name, network.mtu);
+        }
+    }
+
+    /// Made when it is needed first, and kept.
+    fn held_link(&mut self) {
+        let there = [HELD, RELEASED].iter().all(|name| self.observed.fabric.links.contains_key(*name));
+        let needed = !wanted::held(self.spec, &self.observed).is_empty();
+        let mtu = self.config.mtu;
+        if needed && !there {
+            for name in [HELD, RELEASED] {
+                if self.observed.fabric.links.contains_key(name) {
+                    self.push(Op::RemoveLink { side: Side::Fabric, name: name.to_owned() });
+                }
+            }
+            self.push(Op::AddHeld { mtu });
+            for (family, key, value) in wanted::held_link() {
+                if self.has(family) {
+                    self.push(Op::SetSysctl { side: Side::Fabric, key, value: value.to_owned() });
+                }
+            }
+        }
+        for name in [HELD, RELEASED] {
+            self.set_link(Side::Fabric, name, mtu);
+        }
+    }
+
+    /// What waits is released once rules lead it somewhere, or refuse it; the route that led it there goes before, so that
+    /// nothing new follows.
+    fn release(&mut self) {
+        let wanted = wanted::held(self.spec, &self.observed);
+        let routes = self.observed.fabric.routes.iter();
+        let over = routes.filter(|route| route.link == HELD && !wanted.contains_key(&route.to.ip()));
+        let over: Vec<RouteObserved> = over.cloned().collect();
+        for route in &over {
+            self.push(Op::RemoveRoute { side: Side::Fabric, route: route.clone() });
+        }
+        for route in over {
+            self.push(Op::Release { address: route.to.ip() });
         }
     }
 
@@ -220,7 +258,8 @@ impl<'a> Plan<'a> {
         let wanted = wanted::routes(self.config, self.spec, &self.observed, side);
         let found = self.observed.side(side).routes.clone();
         let replaced = |route: &RouteObserved| wanted.iter().any(|other| other.to == route.to);
-        for route in found.difference(&wanted).filter(|route| !replaced(route)).cloned() {
+        let gone = found.difference(&wanted).filter(|route| !replaced(route) && route.link != HELD);
+        for route in gone.cloned() {
             self.push(Op::RemoveRoute { side, route });
         }
         for route in wanted.difference(&found).cloned() {
@@ -296,44 +335,6 @@ impl<'a> Plan<'a> {
             self.observed.foreign.iter().filter(|chain| chain.drops && !chain.ours).cloned().collect();
         for chain in closed {
             self.push(Op::AllowForward { chain, link: self.config.tag.name() });
-        }
-    }
-
-    fn flows(&mut self, before: &Observed) {
-        let services: Vec<Op> =
-            self.ops.iter().filter(|op| matches!(op, Op::FillService { .. })).cloned().collect();
-        for op in services {
-            let Op::FillService { address, to, .. } = op else { continue };
-            // A replaced table had its slots emptied on the way; what counts is what was there before.
-            let from = before.fabric.services.get(&address).cloned().unwrap_or_default();
-            self.service_flows(address, &from, &to);
-        }
-        let old: Vec<Entry> = before.host.entries.difference(&self.observed.host.entries).cloned().collect();
-        let new: Vec<Entry> = self.observed.host.entries.difference(&before.host.entries).cloned().collect();
-        let mut flows = Vec::new();
-        for entry in &old {
-            if let Entry::Port { at, target } = entry {
-                flows.push(Flows::UdpToPort { at: *at, was: Some(*target) });
-            }
-        }
-        for entry in &new {
-            if let Entry::Port { at, .. } = entry {
-                flows.push(Flows::UdpToPort { at: *at, was: None });
-            }
-        }
-        for flows in flows {
-            if matches!(flows, Flows::UdpToPort { at, .. } if at.protocol == Protocol::Udp) {
-                self.push(Op::ForgetFlows(flows));
-            }
-        }
-    }
-
-    fn service_flows(&mut self, service: IpAddr, from: &Slots, to: &Slots) {
-        for backend in from.backends().difference(&to.backends()) {
-            self.push(Op::ForgetFlows(Flows::UdpToBackend { service, backend: *backend }));
-        }
-        if from.backends().is_empty() {
-            self.push(Op::ForgetFlows(Flows::UdpToNobody { service }));
         }
     }
 

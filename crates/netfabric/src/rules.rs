@@ -12,7 +12,7 @@ use netlink_packet_netfilter::nftables::InetHookNumber;
 use crate::family::{Family, TableFamily, octets, with_prefix};
 use crate::nft::expr::{Ct, Expr, Field, Meta, link_name};
 use crate::nft::table::{Chain, ChainKind, Datatype, Set, Table};
-use crate::side::Side;
+use crate::side::{HELD, Side};
 use crate::spec::FabricConfig;
 
 pub(crate) mod sources;
@@ -24,6 +24,8 @@ pub(crate) const SLOTS: u32 = 64;
 pub(crate) const LINKS: &str = "links";
 /// Pairs of an instance's address with itself.
 pub(crate) const OWN: &str = "own";
+/// Links and the service addresses for which connections from them wait.
+pub(crate) const HELD_FROM: &str = "held_from";
 /// Service address and slot to backend.
 pub(crate) const SERVICES: &str = "services";
 /// Protocol and port, at every address of the host, to a target.
@@ -40,6 +42,12 @@ const SRCNAT: i32 = 100;
 /// Registers: addresses and names are loaded at 0, what a map gives at 8, behind the longest key.
 const DATA: u32 = 8;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
+/// Flags of TCP, RFC 9293, section 3.1.
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
 /// `RTN_LOCAL`, linux/rtnetlink.h.
 const LOCAL: u32 = 2;
 
@@ -55,13 +63,20 @@ pub(crate) fn table(config: &FabricConfig, side: Side, family: TableFamily) -> O
 
 fn fabric(config: &FabricConfig, family: Family) -> Table {
     let service_range = config.services().into_iter().find(|range| Family::of(range.ip()) == family);
-    let (links, own, services) = fabric_sets(family);
+    let (links, own, held, services) = fabric_sets(family);
     Table {
         family: family.into(),
         name: config.tag.name(),
-        sets: vec![links, own, services],
+        sets: vec![links, own, held, services],
         chains: vec![
-            chain("prerouting", ChainKind::Nat, InetHookNumber::PreRouting, DSTNAT, vec![to_backend(family)]),
+            chain(
+                "untracked",
+                ChainKind::Filter,
+                InetHookNumber::PreRouting,
+                RAW,
+                vec![zone_of_backend(family), hold(family)],
+            ),
+            chain("prerouting", ChainKind::Nat, InetHookNumber::PreRouting, DSTNAT, to_backend(family)),
             chain(
                 "forward",
                 ChainKind::Filter,
@@ -81,30 +96,97 @@ fn fabric(config: &FabricConfig, family: Family) -> Table {
     }
 }
 
-fn fabric_sets(family: Family) -> (Set, Set, Set) {
+fn fabric_sets(family: Family) -> (Set, Set, Set, Set) {
     let links = Set { name: LINKS, key: &[Datatype::LinkName, Datatype::LinkName], data: &[] };
     match family {
         Family::V4 => (
             links,
             Set { name: OWN, key: &[Datatype::Ipv4, Datatype::Ipv4], data: &[] },
+            Set { name: HELD_FROM, key: &[Datatype::LinkName, Datatype::Ipv4], data: &[] },
             Set { name: SERVICES, key: &[Datatype::Ipv4, Datatype::Number], data: &[Datatype::Ipv4] },
         ),
         Family::V6 => (
             links,
             Set { name: OWN, key: &[Datatype::Ipv6, Datatype::Ipv6], data: &[] },
+            Set { name: HELD_FROM, key: &[Datatype::LinkName, Datatype::Ipv6], data: &[] },
             Set { name: SERVICES, key: &[Datatype::Ipv6, Datatype::Number], data: &[Datatype::Ipv6] },
         ),
     }
 }
 
-/// A connection to a service address goes to the backend in the next slot.
-fn to_backend(family: Family) -> Vec<Expr> {
-    vec![
+/// A connection to a service address goes to the backend in a slot taken at random; all datagrams of one socket go to
+/// that in the slot which follows from their source, as long as it is there (see [`zone_of_backend`]).
+fn to_backend(family: Family) -> Vec<Vec<Expr>> {
+    let mut datagrams = slot_of_source(family);
+    datagrams.push(Expr::Dnat { family, address: DATA, port: None });
+    let connections = vec![
         Expr::Load { field: Field::destination(family), to: 0 },
         Expr::Random { modulus: SLOTS, to: registers(family) },
         Expr::Lookup { set: SERVICES, key: 0, data: Some(DATA) },
         Expr::Dnat { family, address: DATA, port: None },
+    ];
+    vec![datagrams, connections]
+}
+
+/// Every datagram is tracked in a zone of the backend that it goes to now. When a service gets another backend, the next
+/// datagram of a socket begins a flow in another zone, to the new one; the flow to the old one is left as it is, so that
+/// answers which are still to come are translated back (decision 0023).
+fn zone_of_backend(family: Family) -> Vec<Expr> {
+    let mut rule = slot_of_source(family);
+    rule.extend(zone_of_address(family));
+    rule
+}
+
+/// UDP alone. Loads the backend in the slot of the packet's source at [`DATA`].
+fn slot_of_source(family: Family) -> Vec<Expr> {
+    let width = registers(family);
+    vec![
+        Expr::Meta { key: Meta::Protocol, to: 0 },
+        equal(vec![UDP]),
+        Expr::Load { field: Field::source(family), to: DATA },
+        Expr::Load { field: Field::SOURCE_PORT, to: DATA + width },
+        Expr::Hash { from: DATA, len: 4 * (width + 1), modulus: SLOTS, to: width },
+        Expr::Load { field: Field::destination(family), to: 0 },
+        Expr::Lookup { set: SERVICES, key: 0, data: Some(DATA) },
     ]
+}
+
+/// The zone of the address at [`DATA`]: the number that its last two bytes make. Backends of one service are in one
+/// network, in which no two have the same when it is no larger than 65,536 addresses.
+fn zone_of_address(family: Family) -> [Expr; 2] {
+    let last = DATA + registers(family) - 1;
+    [Expr::SecondHalf { register: last }, Expr::Zone { register: last }]
+}
+
+/// What opens a connection to a service address that is held isn't tracked, and so not translated, until it has waited:
+/// when it comes back, it is new (decision 0024).
+fn hold(family: Family) -> Vec<Expr> {
+    let mut rule = opens_held(family);
+    rule.push(Expr::NoTrack);
+    rule
+}
+
+fn opens_held(family: Family) -> Vec<Expr> {
+    vec![
+        Expr::Meta { key: Meta::Protocol, to: 0 },
+        equal(vec![TCP]),
+        Expr::Load { field: Field::TCP_FLAGS, to: 0 },
+        Expr::Mask { register: 0, mask: vec![SYN | ACK | RST | FIN] },
+        equal(vec![SYN]),
+        Expr::Meta { key: Meta::InName, to: 0 },
+        Expr::Load { field: Field::destination(family), to: 4 },
+        Expr::Lookup { set: HELD_FROM, key: 0, data: None },
+    ]
+}
+
+/// What goes to where connections wait. Rules change between two hooks of a packet's way, so two kinds of packets are
+/// treated as before the change: one that was told to wait, and is held no more, waits all the same, and is released in a
+/// moment; one that was tracked although it is held now can't wait, and is dropped: its client sends it again.
+fn to_held(family: Family) -> [Vec<Expr>; 2] {
+    let there = || [Expr::Meta { key: Meta::OutName, to: 0 }, equal(link_name(HELD))];
+    let waits = there().into_iter().chain(tracked(Ct::State, Ct::UNTRACKED, Expr::Accept));
+    let tracked = there().into_iter().chain(opens_held(family)).chain([Expr::Drop]);
+    [waits.collect(), tracked.collect()]
 }
 
 fn forward(family: Family, service_range: Option<IpNetwork>) -> Vec<Vec<Expr>> {
@@ -114,6 +196,7 @@ fn forward(family: Family, service_range: Option<IpNetwork>) -> Vec<Vec<Expr>> {
         // an address it never asked.
         tracked(Ct::State, Ct::INVALID, Expr::Drop),
     ];
+    rules.extend(to_held(family));
     // Still addressed to a service: it has no backend.
     if let Some(range) = service_range {
         let mut reset = within(Field::destination(family), range);
@@ -163,6 +246,8 @@ fn host(config: &FabricConfig, family: Family) -> Table {
     let link = config.tag.name();
     let (ports, ports_at) = host_sets(family);
     let mut chains = vec![
+        chain("zones", ChainKind::Filter, InetHookNumber::PreRouting, RAW, zone_of_target(family)),
+        chain("own_zones", ChainKind::Filter, InetHookNumber::LocalOut, RAW, zone_of_target(family)),
         chain("prerouting", ChainKind::Nat, InetHookNumber::PreRouting, DSTNAT, publish(family)),
         chain("output", ChainKind::Nat, InetHookNumber::LocalOut, DSTNAT, publish(family)),
         chain("forward", ChainKind::Filter, InetHookNumber::Forward, FILTER, keep_out(&link)),
@@ -190,6 +275,24 @@ fn host_sets(family: Family) -> (Set, Set) {
 
 /// Published ports: first those of one address, then those of every address.
 fn publish(family: Family) -> Vec<Vec<Expr>> {
+    let translate = |mut rule: Vec<Expr>| {
+        rule.push(Expr::Dnat { family, address: DATA, port: Some(DATA + registers(family)) });
+        rule
+    };
+    target_of_port(family).map(translate).into()
+}
+
+/// As in the fabric ([`zone_of_backend`]), for ports that lead to another target or to one at all.
+fn zone_of_target(family: Family) -> Vec<Vec<Expr>> {
+    let rule = |to_target: Vec<Expr>| {
+        let udp = [Expr::Meta { key: Meta::Protocol, to: 0 }, equal(vec![UDP])];
+        udp.into_iter().chain(to_target).chain(zone_of_address(family)).chain([Expr::Accept]).collect()
+    };
+    target_of_port(family).map(rule).into()
+}
+
+/// Loads where a published port leads at [`DATA`].
+fn target_of_port(family: Family) -> [Vec<Expr>; 2] {
     let width = registers(family);
     let to_host = vec![Expr::DestinationType { to: 0 }, equal(LOCAL.to_ne_bytes().to_vec())];
     let port_after = |register: u32| {
@@ -198,20 +301,15 @@ fn publish(family: Family) -> Vec<Vec<Expr>> {
             Expr::Load { field: Field::DESTINATION_PORT, to: register + 1 },
         ]
     };
-    let to_target = |set| {
-        [
-            Expr::Lookup { set, key: 0, data: Some(DATA) },
-            Expr::Dnat { family, address: DATA, port: Some(DATA + width) },
-        ]
-    };
+    let to_target = |set| Expr::Lookup { set, key: 0, data: Some(DATA) };
     let mut at_address = to_host.clone();
     at_address.push(Expr::Load { field: Field::destination(family), to: 0 });
     at_address.extend(port_after(width));
-    at_address.extend(to_target(PORTS_AT));
+    at_address.push(to_target(PORTS_AT));
     let mut everywhere = to_host;
     everywhere.extend(port_after(0));
-    everywhere.extend(to_target(PORTS));
-    vec![at_address, everywhere]
+    everywhere.push(to_target(PORTS));
+    [at_address, everywhere]
 }
 
 /// Only what is published enters from other machines, whatever routes they have.

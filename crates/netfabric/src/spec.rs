@@ -111,7 +111,7 @@ pub struct Range {
 /// An address that stands for the ready backends behind it.
 ///
 /// New connections are spread over `backends`; established ones stay where they are. Without a
-/// backend they are refused at once.
+/// backend they are refused at once, or wait for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAddress {
     /// The network from which it can be reached, and in which the backends are.
@@ -120,6 +120,9 @@ pub struct ServiceAddress {
     pub addresses: Vec<IpAddr>,
     /// Ready backends of both families; each service address takes those of its own family.
     pub backends: Vec<IpAddr>,
+    /// Without a backend, new TCP connections wait until there is one again, or until this is taken back; datagrams are
+    /// refused all the same. The kernel keeps them, so they wait also when every process of ours has died.
+    pub held: bool,
 }
 
 /// Transport protocols that can be published.

@@ -9,7 +9,7 @@ use crate::entry::{Entry, PortKey, Slots};
 use crate::family::{Family, TableFamily, canonical, octets, with_prefix};
 use crate::guard::{Allowed, Guard};
 use crate::observed::{LinkObserved, NeighbourObserved, Observed, RouteObserved, RuleObserved};
-use crate::side::{Side, UPLINK};
+use crate::side::{HELD, RELEASED, Side, UPLINK};
 use crate::spec::{FabricConfig, FabricSpec, LinkName, Network};
 
 /// A kernel parameter that must have a value.
@@ -141,6 +141,37 @@ pub(crate) fn bridges<'a>(
     std::iter::once(&network.bridge).chain(network.further.iter().filter(there))
 }
 
+/// Parameters of the link behind which connections wait.
+pub(crate) fn held_link() -> Vec<(Family, String, &'static str)> {
+    let families = [(Family::V4, "ipv4"), (Family::V6, "ipv6")];
+    let all = families.into_iter().flat_map(|(family, name)| {
+        [
+            // Once a second it is asked who is there; nobody ever answers. After the last time those who wait would be
+            // told that there is nobody.
+            (family, format!("net/{name}/neigh/{HELD}/mcast_solicit"), "1000000"),
+            // Room for about 10,000 connections to one address; the oldest goes first.
+            (family, format!("net/{name}/neigh/{HELD}/unres_qlen_bytes"), "16777216"),
+        ]
+    });
+    all.collect()
+}
+
+/// Service addresses to which connections wait, with their networks.
+pub(crate) fn held<'a>(spec: &'a FabricSpec, observed: &Observed) -> BTreeMap<IpAddr, &'a Network> {
+    let mut held = BTreeMap::new();
+    for service in spec.service_addresses.iter().filter(|service| service.held) {
+        let Some(network) = spec.networks.get(&service.network) else { continue };
+        for address in &service.addresses {
+            let family = Family::of(*address);
+            let led = service.backends.iter().any(|backend| Family::of(*backend) == family);
+            if !led && observed.families().any(|known| known == family) {
+                held.insert(*address, network);
+            }
+        }
+    }
+    held
+}
+
 /// Routes of a side: out of the fabric to the host, and from the host to what is in the fabric.
 pub(crate) fn routes(
     config: &FabricConfig,
@@ -149,6 +180,11 @@ pub(crate) fn routes(
     side: Side,
 ) -> BTreeSet<RouteObserved> {
     let mut routes = if side == Side::Fabric { elsewhere(spec, observed) } else { BTreeSet::new() };
+    if side == Side::Fabric {
+        let whole = |address: &IpAddr| with_prefix(*address, Family::of(*address).bits());
+        let held = held(spec, observed).into_keys();
+        routes.extend(held.map(|to| RouteObserved { to: whole(&to), via: None, link: HELD.to_owned() }));
+    }
     for family in Family::ALL {
         let Some(pair) = config.uplink_pair(family) else { continue };
         if side == Side::Fabric {
@@ -211,6 +247,14 @@ pub(crate) fn entries(config: &FabricConfig, spec: &FabricSpec, observed: &Obser
         let families: Vec<Family> = service.addresses.iter().copied().map(Family::of).collect();
         let own = service.backends.iter().filter(|backend| families.contains(&Family::of(**backend)));
         entries.extend(own.map(|address| Entry::Own { address: *address }));
+    }
+    for (service, network) in held(spec, observed) {
+        let mut from: Vec<String> = Vec::new();
+        if network.icc {
+            from.extend(bridges(network, observed).map(ToString::to_string));
+        }
+        from.extend((!network.internal).then(|| UPLINK.to_owned()));
+        entries.extend(from.into_iter().map(|from| Entry::Held { from, service }));
     }
     entries.extend(ports(config, spec));
     entries.extend(sources(spec, observed));
@@ -294,6 +338,8 @@ fn passes(network: &Network, observed: &Observed, family: Family) -> Vec<Entry> 
         if !network.internal {
             passes.extend([pass(bridge, UPLINK), pass(UPLINK, bridge)]);
         }
+        // Connections that waited were allowed to when they began.
+        passes.extend(observed.fabric.links.contains_key(RELEASED).then(|| pass(RELEASED, bridge)));
     }
     passes
 }

@@ -30,6 +30,14 @@ pub(crate) fn add(link: u32, address: IpAddr, mac: [u8; 6]) -> Change {
     })
 }
 
+/// Says where an address is, for now; what waited for that is sent.
+pub(crate) fn answer(link: u32, address: IpAddr, mac: [u8; 6]) -> Change {
+    Change::new(format!("say where {address} is"), move |handle| {
+        let neighbour = handle.neighbours().add(link, address).link_layer_address(&mac);
+        neighbour.state(NeighbourState::Reachable).replace().execute()
+    })
+}
+
 /// Tells a bridge behind which port a hardware address is. What it doesn't know it sends to every port, and with
 /// more than `net.core.netdev_max_backlog` of them the kernel drops the last copies.
 pub(crate) fn behind(port: u32, mac: [u8; 6]) -> Change {

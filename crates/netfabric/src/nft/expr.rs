@@ -11,6 +11,8 @@ use crate::family::Family;
 
 /// `NFT_REG32_00`: the kernel's number of our register 0.
 const FIRST_REGISTER: u32 = 8;
+/// Of every hash: what two rules make of the same bytes must agree.
+const HASH_SEED: u32 = 0x686f_6973;
 
 /// Where a header field is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +24,12 @@ pub(crate) struct Field {
 }
 
 impl Field {
+    /// The source port of TCP and UDP.
+    pub(crate) const SOURCE_PORT: Self = Self { base: 2, offset: 0, len: 2 };
     /// The destination port of TCP and UDP.
     pub(crate) const DESTINATION_PORT: Self = Self { base: 2, offset: 2, len: 2 };
+    /// The flags of TCP.
+    pub(crate) const TCP_FLAGS: Self = Self { base: 2, offset: 13, len: 1 };
     /// The type of an ICMP or ICMPv6 message.
     pub(crate) const ICMP_TYPE: Self = Self { base: 2, offset: 0, len: 1 };
 
@@ -83,6 +89,7 @@ impl Ct {
     pub(crate) const INVALID: u32 = 1;
     pub(crate) const ESTABLISHED: u32 = 1 << 1;
     pub(crate) const RELATED: u32 = 1 << 2;
+    pub(crate) const UNTRACKED: u32 = 1 << 6;
     /// A bit of [`Ct::Status`]: the destination is translated (`IPS_DST_NAT`).
     pub(crate) const DNAT: u32 = 1 << 5;
 }
@@ -101,6 +108,15 @@ pub(crate) enum Expr {
     /// A random number below `modulus`. A counter would be shared by all service addresses, and steps in time with
     /// whoever asks for two in turn: one of two backends then never gets a connection.
     Random { modulus: u32, to: u32 },
+    /// A number below `modulus` that follows from `len` bytes of registers: the same for the same bytes, in every rule.
+    Hash { from: u32, len: u32, modulus: u32, to: u32 },
+    /// Shifts a register's bits by 16, so that its last two bytes come first.
+    SecondHalf { register: u32 },
+    /// Has what the packet begins tracked in the zone that the first two bytes of a register name. Its answers are found
+    /// without one.
+    Zone { register: u32 },
+    /// Has the packet not tracked.
+    NoTrack,
     /// Keeps the bits of `mask`.
     Mask { register: u32, mask: Vec<u8> },
     /// Goes on when the register holds the value.
@@ -148,6 +164,23 @@ impl Expr {
             Self::DestinationType { to } => ("fib", vec![register(1, *to), word(2, 3), word(3, 2)]),
             // NFT_NG_RANDOM.
             Self::Random { modulus, to } => ("numgen", vec![register(1, *to), word(2, *modulus), word(3, 1)]),
+            Self::Hash { from, len, modulus, to } => (
+                "hash",
+                // Without a seed given, the kernel takes another one for each rule.
+                vec![
+                    register(1, *from),
+                    register(2, *to),
+                    word(3, *len),
+                    word(4, *modulus),
+                    word(5, HASH_SEED),
+                ],
+            ),
+            Self::NoTrack => ("notrack", Vec::new()),
+            Self::SecondHalf { register: reg } => ("bitwise", encode_shift(*reg)),
+            // NFT_CT_ZONE, IP_CT_DIR_ORIGINAL.
+            Self::Zone { register: reg } => {
+                ("ct", vec![word(2, 17), DefaultNla::new(3, vec![0]), register(4, *reg)])
+            }
             Self::Mask { register: reg, mask } => ("bitwise", encode_mask(*reg, mask)),
             Self::Equal { register: reg, value } => ("cmp", encode_cmp(*reg, 0, value)),
             Self::NotEqual { register: reg, value } => ("cmp", encode_cmp(*reg, 1, value)),
@@ -203,6 +236,12 @@ fn encode_mask(reg: u32, mask: &[u8]) -> Vec<DefaultNla> {
         nested(4, &[DefaultNla::new(1, mask.to_vec())]),
         nested(5, &[DefaultNla::new(1, vec![0; mask.len()])]),
     ]
+}
+
+fn encode_shift(reg: u32) -> Vec<DefaultNla> {
+    // NFT_BITWISE_RSHIFT; the number of bits is in the host's order.
+    let bits = nested(7, &[DefaultNla::new(1, 16_u32.to_ne_bytes().to_vec())]);
+    vec![register(1, reg), register(2, reg), word(3, 4), word(6, 2), bits]
 }
 
 fn encode_cmp(reg: u32, operator: u32, value: &[u8]) -> Vec<DefaultNla> {

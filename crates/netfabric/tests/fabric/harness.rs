@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hoist_netfabric::{
-    AttachRequest, Attachment, Converged, Fabric, FabricConfig, FabricSpec, LinkName, Network, NetworkId,
-    PublishedPort, Range, ServiceAddress, Tag,
+    AttachRequest, Attachment, Converged, Fabric, FabricConfig, FabricSpec, HostEnd, LinkName, Network,
+    NetworkId, PublishedPort, Range, ServiceAddress, Tag,
 };
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
@@ -271,6 +271,7 @@ pub(crate) struct World {
 /// An instance that is only a namespace.
 pub(crate) struct Instance {
     pub(crate) ns: Ns,
+    end: HostEnd,
     pub(crate) v4: String,
     pub(crate) v6: String,
 }
@@ -297,11 +298,21 @@ impl World {
     /// The same for one that routes ranges.
     pub(crate) fn router(&mut self, network: &str, sources: &[&str]) -> Instance {
         self.instances += 1;
+        self.attached(network, self.instances + 1, sources)
+    }
+
+    /// Starts an instance `10.1.<network>.<number>`, which may be an address that one before it had.
+    pub(crate) fn instance_at(&mut self, network: &str, number: u32) -> Instance {
+        self.instances += 1;
+        self.attached(network, number, &[])
+    }
+
+    fn attached(&self, network: &str, number: u32, sources: &[&str]) -> Instance {
         let ns = Ns::new();
         let range4 = range(&self.spec.networks[&NetworkId::new(network)], true);
         let range6 = range(&self.spec.networks[&NetworkId::new(network)], false);
-        let v4 = nth(range4.subnet.network(), self.instances + 1);
-        let v6 = nth(range6.subnet.network(), self.instances + 1);
+        let v4 = nth(range4.subnet.network(), number);
+        let v6 = nth(range6.subnet.network(), number);
         let attachments = [Attachment {
             network: NetworkId::new(network),
             ifname: LinkName::new("eth0").unwrap(),
@@ -317,7 +328,16 @@ impl World {
             attachments: &attachments,
         };
         self.fabric.attach(&request).unwrap();
-        Instance { ns, v4: v4.to_string(), v6: v6.to_string() }
+        let end = HostEnd::new(&format!("i{}", self.instances), 0).unwrap();
+        Instance { ns, end, v4: v4.to_string(), v6: v6.to_string() }
+    }
+
+    /// An instance is gone with its link, and its flows are ended: others may have its addresses.
+    pub(crate) fn remove(&self, instance: Instance) {
+        self.fabric.detach(&instance.end).unwrap();
+        let addresses = [&instance.v4, &instance.v6].map(|address| address.parse().unwrap());
+        drop(instance);
+        self.fabric.forget_instance(&addresses).unwrap();
     }
 
     /// Switches a network's check of sources.
@@ -350,6 +370,7 @@ impl World {
                 .iter()
                 .flat_map(|instance| [instance.v4.parse().unwrap(), instance.v6.parse().unwrap()])
                 .collect(),
+            held: false,
         });
         self.converge();
         service

@@ -6,7 +6,7 @@ use hoist_netfabric::{
     Fabric, FabricSpec, Observed, Op, Protocol, PublishedPort, ServiceAddress, plan, remove,
 };
 
-use crate::harness::{Host, World, datagram, eventually, ready, spec};
+use crate::harness::{Host, World, eventually, ready, spec};
 
 /// A spec with something of everything.
 fn full(fabric: &Fabric) -> FabricSpec {
@@ -15,7 +15,7 @@ fn full(fabric: &Fabric) -> FabricSpec {
     let addresses = network.ranges.iter().map(|range| range.services.unwrap().network()).collect::<Vec<_>>();
     let backends = ["10.1.1.2", "10.1.1.3", "fd01:1::2"].map(|address| address.parse().unwrap()).to_vec();
     let targets = addresses.iter().map(|address| (*address, 80).into()).collect::<Vec<_>>();
-    spec.service_addresses.push(ServiceAddress { network: id.clone(), addresses, backends });
+    spec.service_addresses.push(ServiceAddress { network: id.clone(), addresses, backends, held: false });
     for (host_port, protocol) in [(8080, Protocol::Tcp), (5353, Protocol::Udp)] {
         spec.ports.push(PublishedPort { host_ip: None, host_port, protocol, targets: targets.clone() });
     }
@@ -179,35 +179,4 @@ fn two_fabrics_live_side_by_side() {
     other.remove().unwrap();
     assert_eq!(world.host.ns.run("nft list ruleset; ip route"), before);
     assert!(world.host.outside.ask("198.51.100.1:8080").is_ok());
-}
-
-#[test]
-fn flows_left_by_a_death_are_ended_by_the_next_process() {
-    if !ready("flows_left_by_a_death_are_ended_by_the_next_process", &["ip"]) {
-        return;
-    }
-    let mut world = World::new();
-    let (client, old, new) = (world.instance("a"), world.instance("a"), world.instance("a"));
-    old.ns.serve_udp("old", "0.0.0.0:53");
-    new.ns.serve_udp("new", "0.0.0.0:53");
-    let service = world.service("a", 1, &[&old]);
-    let targets = vec![format!("{}:53", service.v4).parse().unwrap()];
-    world.publish(PublishedPort { host_ip: None, host_port: 5353, protocol: Protocol::Udp, targets });
-    let inside = client.ns.udp(&format!("{}:53", service.v4));
-    let outside = world.host.outside.udp("198.51.100.1:5353");
-    for socket in [&inside, &outside] {
-        assert!(datagram(socket).unwrap().starts_with("old "));
-    }
-    // Dies after the rules, before the flows.
-    world.spec.service_addresses[0].backends = vec![new.v4.parse().unwrap(), new.v6.parse().unwrap()];
-    let (ops, mut observed) = plan_of(&world.fabric, &world.spec);
-    let rules = ops.iter().take_while(|op| !matches!(op, Op::ForgetFlows(_))).count();
-    assert!(rules < ops.len());
-    world.fabric.apply(&ops[..rules], &mut observed).unwrap();
-    assert!(datagram(&inside).unwrap().starts_with("old "));
-    let again = Fabric::open(world.fabric.config().clone()).unwrap();
-    assert_eq!(again.converge(&world.spec).unwrap().ops, []);
-    for socket in [&inside, &outside] {
-        assert!(datagram(socket).unwrap().starts_with("new "));
-    }
 }

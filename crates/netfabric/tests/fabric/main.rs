@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says where it failed by panicking there")]
 
+mod flips;
 mod foreign;
 mod frames;
 mod harness;
+mod holding;
 mod isolation;
 mod lifecycle;
+mod load;
 mod mending;
 mod ports;
 mod scale;
