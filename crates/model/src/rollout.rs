@@ -19,6 +19,16 @@ pub struct Rollout {
     pub ready: Duration,
     /// `x-hoist.shared-writes`: old and new may write to the same volumes at the same time.
     pub shared_writes: bool,
+    /// `x-hoist.hold`: how long new connections may wait while nobody is there because Hoist made it so; at zero they are
+    /// refused.
+    #[serde(skip_serializing_if = "is_usual_hold")]
+    pub hold: Duration,
+}
+
+const HOLD: Duration = Duration::from_secs(30);
+
+fn is_usual_hold(hold: &Duration) -> bool {
+    *hold == HOLD
 }
 
 impl Default for Rollout {
@@ -28,6 +38,7 @@ impl Default for Rollout {
             drain_signal: None,
             ready: Duration::from_secs(1),
             shared_writes: false,
+            hold: HOLD,
         }
     }
 }

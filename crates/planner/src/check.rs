@@ -234,8 +234,9 @@ fn meets(seen: &Instance, condition: Condition) -> bool {
     }
 }
 
-/// Everything wrong with where traffic goes by a plan made of this: ready instances get it all; while none is ready and
-/// one runs that was not told to end nor is about to be, somebody gets it.
+/// Everything wrong with where traffic goes by a plan made of this: in each network, ready instances that are in it get it
+/// all; while none is ready and one runs that was not told to end nor is about to be, somebody gets it, or connections
+/// are held.
 #[must_use]
 pub fn traffic(endpoints: &Endpoints, observed: &Observed, plan: &HostPlan) -> BTreeSet<Problem> {
     let mut problems = BTreeSet::new();
@@ -258,11 +259,17 @@ pub fn traffic(endpoints: &Endpoints, observed: &Observed, plan: &HostPlan) -> B
         let (may, must) = (at(&running), at(&ready));
         let tasks = names.names.get(&format!("tasks.{}", key.service));
         let named: BTreeSet<IpAddr> = tasks.into_iter().flat_map(|tasks| tasks.addresses.clone()).collect();
-        let backends = plan.fabric.services.get(key).map(|service| service.backends.clone());
+        let wanted = plan.fabric.services.get(key);
+        if wanted.is_some_and(|wanted| wanted.held && !(wanted.backends.is_empty() && must.is_empty())) {
+            let what = format!("connections wait although {must:?} are ready");
+            let service = format!("{} in {}", key.service, key.network);
+            problems.insert(Problem::Misled { service, what });
+        }
+        let led = wanted.filter(|wanted| !wanted.held);
+        let backends = led.map(|service| service.backends.clone());
         for given in backends.into_iter().chain([named]) {
             let right = if must.is_empty() {
-                // One that is ready and isn't in this network has the traffic of the service all the same.
-                given.is_subset(&may) && (!ready.is_empty() || given.is_empty() == may.is_empty())
+                given.is_subset(&may) && given.is_empty() == may.is_empty()
             } else {
                 given == must
             };

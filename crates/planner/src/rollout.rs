@@ -52,7 +52,7 @@ pub struct Handover {
 impl Default for Handover {
     /// What is assumed of an instance made by a version that didn't note it: nobody may run beside it.
     fn default() -> Self {
-        let Rollout { drain, drain_signal, ready, shared_writes } = Rollout::default();
+        let Rollout { drain, drain_signal, ready, shared_writes, hold: _ } = Rollout::default();
         Self {
             order: UpdateOrder::StopFirst,
             shared_writes,
@@ -75,7 +75,7 @@ impl Handover {
     #[must_use]
     pub fn of(template: &Template) -> Self {
         let service = &template.service;
-        let Rollout { drain, drain_signal, ready, shared_writes } = service.rollout.clone();
+        let Rollout { drain, drain_signal, ready, shared_writes, hold: _ } = service.rollout.clone();
         Self {
             order: service.update_order,
             shared_writes,

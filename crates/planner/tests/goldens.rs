@@ -103,6 +103,7 @@ fn instance(life: Life) -> Instance {
         guards: Guards(1),
         come_up: true,
         listening: BTreeSet::from([Listener { port: 80, protocol: Protocol::Tcp }]),
+        gap: None,
         draining: Some(Draining { since: moment(), signalled: true, idle: true }),
         unfit: false,
         ran: Duration::ZERO,

@@ -110,7 +110,7 @@ fn build(drawings: &[Drawn]) -> Stack {
 struct Drawing<'a> {
     drawings: &'a [Drawn],
     problems: Vec<String>,
-    /// Services that had somebody to answer, and must never be without.
+    /// Services that had somebody who was ready to answer, and must never be without.
     answered: BTreeSet<ServiceKey>,
 }
 
@@ -131,8 +131,12 @@ impl Drawing<'_> {
                 UpdateOrder::StartFirst => drawn.port,
                 UpdateOrder::StopFirst => false,
             };
+            let instances = host.observed().instances.values();
+            let mut of_service = instances.filter(|seen| seen.birth.slot.service == key.service);
             if !service.backends.is_empty() {
-                self.answered.insert(key.clone());
+                if of_service.any(hoist_planner::host::Instance::ready) {
+                    self.answered.insert(key.clone());
+                }
             } else if well && overlaps && self.answered.contains(key) {
                 self.problems.push(format!("nobody answers for {}", key.service));
             }

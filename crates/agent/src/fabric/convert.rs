@@ -70,7 +70,7 @@ pub(super) fn spec(
                 network: network_id(&key.network),
                 addresses: service.addresses.clone(),
                 backends: service.backends.iter().copied().collect(),
-                held: false,
+                held: service.held,
             })
             .collect(),
         ports: wanted

@@ -128,6 +128,7 @@ impl HostLoop {
         for step in &steps {
             self.begin(now, step);
         }
+        self.note_gaps();
         self.journal(effects);
         self.show_network(effects);
         effects.extend(self.plan.warnings.iter().cloned().map(Effect::Warn));

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use hoist_model::{
-    InstanceSpec, InstanceUid, NetworkId, Port, ServiceAddress, ServiceKey, ServiceName, StackId, Template,
+    InstanceSpec, InstanceUid, Moment, NetworkId, Port, ServiceAddress, ServiceKey, ServiceName, StackId,
+    Template,
 };
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::traffic::Traffic;
 use super::view::View;
-use super::{Instance, Life};
+use super::{Instance, Life, gap};
 use crate::claims;
 
 /// The fabric as wanted, whole. The shell applies the difference to what it applied last.
@@ -48,6 +49,8 @@ pub struct ServiceWanted {
     pub addresses: Vec<IpAddr>,
     /// Addresses of the instances that get its traffic, here and on other hosts.
     pub backends: BTreeSet<IpAddr>,
+    /// Nobody is there, because Hoist made it so: new connections wait. Only without backends.
+    pub held: bool,
 }
 
 /// A port to publish. A declared port belongs to the service and leads to all its instances that get traffic; one that
@@ -85,7 +88,11 @@ impl FabricWanted {
 }
 
 /// The fabric as this plan wants it.
-pub(super) fn wanted(view: &View<'_>, traffic: &Traffic<'_>) -> FabricWanted {
+pub(super) fn wanted(
+    view: &View<'_>,
+    traffic: &Traffic<'_>,
+    gaps: &BTreeMap<InstanceUid, Moment>,
+) -> FabricWanted {
     let networks = networks(view);
     let services = view
         .endpoints
@@ -94,7 +101,10 @@ pub(super) fn wanted(view: &View<'_>, traffic: &Traffic<'_>) -> FabricWanted {
         .filter(|(key, service)| !service.addresses.is_empty() && networks.contains_key(&key.network));
     FabricWanted {
         services: services
-            .map(|(key, service)| (key.clone(), with_backends(traffic, key, service)))
+            .map(|(key, service)| {
+                let held = gap::is_held(view, gaps, key);
+                (key.clone(), with_backends(traffic, key, service, held))
+            })
             .collect(),
         published: published(view, traffic),
         attached: attached(view),
@@ -122,20 +132,26 @@ fn networks(view: &View<'_>) -> BTreeMap<NetworkId, NetworkWanted> {
         .collect()
 }
 
-fn with_backends(traffic: &Traffic<'_>, key: &ServiceKey, service: &ServiceAddress) -> ServiceWanted {
-    let here = backends(traffic, key, service);
-    let backends = here.chain(service.remote.iter().copied()).collect();
-    ServiceWanted { addresses: service.addresses.clone(), backends }
+/// While connections are held, only who is ready gets them.
+fn with_backends(
+    traffic: &Traffic<'_>,
+    key: &ServiceKey,
+    service: &ServiceAddress,
+    held: bool,
+) -> ServiceWanted {
+    let here = traffic.serving(key, held || !service.remote.is_empty()).flatten().copied();
+    let backends: BTreeSet<IpAddr> = here.chain(service.remote.iter().copied()).collect();
+    let held = held && backends.is_empty();
+    ServiceWanted { addresses: service.addresses.clone(), backends, held }
 }
 
 /// Addresses on this host that get a service's traffic in one network.
-pub(super) fn backends<'t>(
-    traffic: &'t Traffic<'_>,
-    key: &'t ServiceKey,
+pub(super) fn backends(
+    traffic: &Traffic<'_>,
+    key: &ServiceKey,
     service: &ServiceAddress,
-) -> impl Iterator<Item = IpAddr> + 't {
-    let serving = traffic.serving(&key.stack, &key.service, !service.remote.is_empty());
-    serving.iter().filter_map(|(_, instance)| instance.birth.addresses.get(&key.network)).flatten().copied()
+) -> impl Iterator<Item = IpAddr> {
+    traffic.serving(key, !service.remote.is_empty()).flatten().copied()
 }
 
 fn published(view: &View<'_>, traffic: &Traffic<'_>) -> BTreeMap<PublishKey, PublishWanted> {
@@ -243,9 +259,6 @@ fn shared<'a>(
     let service =
         ServiceKey { stack: key.stack.clone(), service: key.service.clone(), network: network.clone() };
     let addresses = view.endpoints.services.get(&service).map(|service| service.addresses.as_slice());
-    let first = || {
-        let serving = traffic.serving(&key.stack, &key.service, false);
-        serving.iter().find_map(|(_, instance)| instance.birth.addresses.get(network)).map(Vec::as_slice)
-    };
+    let first = || traffic.serving(&service, false).next();
     addresses.filter(|addresses| !addresses.is_empty()).or_else(first)
 }

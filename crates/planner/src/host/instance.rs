@@ -61,6 +61,7 @@ impl Instance {
             unfit: false,
             ran: Duration::ZERO,
             hooks: HooksRun::default(),
+            gap: None,
             guards: Guards::UNKNOWN,
         }
     }

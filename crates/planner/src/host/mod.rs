@@ -8,6 +8,7 @@ mod begun;
 mod control;
 mod fabric;
 mod flip;
+mod gap;
 mod gates;
 mod health;
 mod hooks;

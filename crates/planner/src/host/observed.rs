@@ -136,6 +136,9 @@ pub struct Instance {
     /// How far the hooks of the current run are.
     #[serde(default, skip_serializing_if = "HooksRun::is_fresh")]
     pub hooks: HooksRun,
+    /// Hoist has told the one before it, or its own last run, to end, then; it takes the place, and isn't ready yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Moment>,
 }
 
 /// An instance that gets nothing new and finishes what it has.

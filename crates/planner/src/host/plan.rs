@@ -9,7 +9,7 @@ use super::order::StopOrder;
 use super::traffic::Traffic;
 use super::view::View;
 use super::{FabricWanted, Observed, Planned, Step, Watching, Zone};
-use super::{fabric, hooks, life, parting, phases, ready, resources, unfit, zone};
+use super::{fabric, gap, hooks, life, parting, phases, ready, resources, unfit, zone};
 use crate::time::sooner;
 
 /// Everything a host's plan depends on.
@@ -34,6 +34,8 @@ pub struct HostPlan {
     pub waiting: BTreeMap<InstanceUid, Waiting>,
     /// Instances that get no new traffic from now on, because they are about to be told to end.
     pub withdrawn: BTreeSet<InstanceUid>,
+    /// Instances that end a gap which Hoist has made, and since when it is there.
+    pub gaps: BTreeMap<InstanceUid, Moment>,
     /// What the operator should know of these steps, as sentences.
     pub warnings: Vec<String>,
     /// Where each existing instance stands, once the steps have begun.
@@ -89,9 +91,10 @@ pub fn plan(input: &HostInput<'_>) -> HostPlan {
     life::start(&mut draft);
     hooks::after_start(&mut draft);
     ready::note(&mut draft);
+    gap::note(&mut draft);
     let Draft { view, mut plan } = draft;
     let traffic = Traffic::of(&view);
-    plan.fabric = fabric::wanted(&view, &traffic);
+    plan.fabric = fabric::wanted(&view, &traffic, &plan.gaps);
     plan.zone = zone::wanted(&view, &traffic);
     plan.probing = phases::probing(&view);
     plan.living = unfit::living(&view);

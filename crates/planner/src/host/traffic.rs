@@ -1,14 +1,15 @@
 //! Who gets a service's traffic: one rule for its published ports, its service addresses and its names.
 //!
-//! Ready instances; when none is ready, running ones. An instance that takes its time to get healthy, or that is unhealthy
+//! Ready instances; when none is ready, connections are held where Hoist has made the gap (see `gap`); else running ones. An instance that takes its time to get healthy, or that is unhealthy
 //! and alone, answers better than nobody: it is what Docker does, and members of a cluster that check each other
 //! would never come up otherwise. An instance that was told to end gets nothing new, and the network must have changed
 //! before it is told: see `flip`. One that drains gets something only when nobody else is there. Names of single instances
 //! are no part of this: they resolve while the instance runs.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use hoist_model::{InstanceUid, ServiceName, StackId};
+use hoist_model::{InstanceUid, ServiceKey, ServiceName, StackId};
 
 use super::view::View;
 use super::{Instance, Life};
@@ -24,17 +25,10 @@ enum Class {
     Leaving,
 }
 
-/// The instances that get a service's traffic, by service.
+/// The instances that may get a service's traffic, by service.
 #[derive(Debug, Default)]
 pub(super) struct Traffic<'a> {
-    stacks: BTreeMap<&'a StackId, BTreeMap<&'a ServiceName, Serving<'a>>>,
-}
-
-/// Who serves for one service on this host.
-#[derive(Debug)]
-pub(super) struct Serving<'a> {
-    class: Class,
-    instances: Vec<(InstanceUid, &'a Instance)>,
+    stacks: BTreeMap<&'a StackId, BTreeMap<&'a ServiceName, Vec<(Class, &'a Instance)>>>,
 }
 
 impl<'a> Traffic<'a> {
@@ -45,38 +39,30 @@ impl<'a> Traffic<'a> {
             if let Some(class) = class(view, *uid, instance) {
                 let slot = &instance.birth.slot;
                 let services = traffic.stacks.entry(&slot.stack).or_default();
-                let serving = services.entry(&slot.service);
-                serving
-                    .or_insert_with(|| Serving { class, instances: Vec::new() })
-                    .add(class, *uid, instance);
+                services.entry(&slot.service).or_default().push((class, instance));
             }
         }
         traffic
     }
 
-    /// Who serves for a service. Backends on other hosts are ready ones: beside them, only ready ones here count.
+    /// Who serves for a service in one network: the best of those that are in it. One that is fitter, and in other
+    /// networks alone, helps nobody there. Backends on other hosts are ready ones: beside them, only ready ones here
+    /// count.
     pub(super) fn serving(
         &self,
-        stack: &StackId,
-        service: &ServiceName,
+        key: &ServiceKey,
         ready_elsewhere: bool,
-    ) -> &[(InstanceUid, &'a Instance)] {
-        match self.stacks.get(stack).and_then(|services| services.get(service)) {
-            Some(serving) if !ready_elsewhere || serving.class == Class::Ready => &serving.instances,
-            _ => &[],
-        }
-    }
-}
-
-impl<'a> Serving<'a> {
-    fn add(&mut self, class: Class, uid: InstanceUid, instance: &'a Instance) {
-        if class < self.class {
-            self.class = class;
-            self.instances.clear();
-        }
-        if class == self.class {
-            self.instances.push((uid, instance));
-        }
+    ) -> impl Iterator<Item = &'a [IpAddr]> {
+        let of_stack = self.stacks.get(&key.stack);
+        let running = of_stack.and_then(|services| services.get(&key.service)).into_iter().flatten();
+        let here = running.filter_map(|(class, instance)| {
+            let addresses = instance.birth.addresses.get(&key.network)?;
+            (!addresses.is_empty()).then_some((*class, addresses.as_slice()))
+        });
+        let here: Vec<(Class, &[IpAddr])> = here.collect();
+        let best = here.iter().map(|(class, _)| *class).min();
+        let best = best.filter(|class| !ready_elsewhere || *class == Class::Ready);
+        here.into_iter().filter(move |(class, _)| Some(*class) == best).map(|(_, addresses)| addresses)
     }
 }
 

@@ -97,6 +97,7 @@ fn went_down(instance: &mut Instance, epoch: u64) {
     }
     instance.stopping = None;
     instance.draining = None;
+    instance.gap = None;
     instance.come_up = false;
     instance.unfit = false;
     instance.health = Health::None;

@@ -25,6 +25,7 @@ pub(super) fn rollout(at: &mut Attributes<'_, '_>) -> Rollout {
         drain_signal: at.text("x-hoist.drain-signal").filter(|signal| !signal.is_empty()),
         ready: duration(at, "x-hoist.ready").unwrap_or(usual.ready),
         shared_writes: at.flag("x-hoist.shared-writes"),
+        hold: duration(at, "x-hoist.hold").unwrap_or(usual.hold),
     }
 }
 

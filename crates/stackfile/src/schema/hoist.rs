@@ -30,6 +30,7 @@ static SERVICE: Record = record(
         field("probe", Shape::Record(&PROBES)),
         field("ready", TEXT),
         field("shared-writes", FLAG),
+        field("hold", TEXT),
     ],
 );
 
