@@ -11,6 +11,7 @@ mod routes;
 pub(crate) mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +24,7 @@ use hoist_netfabric::dns::{DnsSockets, bind_sockets};
 use hoist_planner::cluster::Pool;
 use hoist_planner::host::{Application, FabricSeen, FabricWanted, Input, StepError};
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
-use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot, watch};
 
 use crate::chain::chain;
 use crate::control::clock::monotonic;
@@ -45,8 +46,6 @@ const DNS: &str = "dns-sockets";
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How often the links to instances are counted: one question to the kernel.
 const COUNT: Duration = Duration::from_secs(2);
-/// Instances that go within this time have their flows ended together.
-const TOGETHER: Duration = Duration::from_millis(20);
 
 /// A fabric that may be there or not. Cheap to clone.
 #[derive(Clone)]
@@ -70,13 +69,20 @@ struct Inner {
     networks: Mutex<BTreeMap<NetworkId, NetworkSpec>>,
     sockets: watch::Sender<Vec<Arc<OwnedFd>>>,
     link: Mutex<Option<Link>>,
-    /// Addresses of instances that are gone, whose flows are to be ended.
-    gone: Mutex<Vec<IpAddr>>,
+    /// Instances that are gone, whose flows are to be ended.
+    gone: Mutex<Vec<Departure>>,
     departures: Notify,
     /// Something went wrong with the fabric, or may have: it should be looked at anew.
     doubt: Arc<Notify>,
     /// Links to instances are gone, with the instances or without.
     ports: Arc<Notify>,
+}
+
+/// An instance that is gone.
+struct Departure {
+    addresses: Vec<IpAddr>,
+    /// Told, by being dropped, that the flows are ended.
+    _ended: oneshot::Sender<Infallible>,
 }
 
 #[derive(Default)]
@@ -217,10 +223,17 @@ impl FabricLink {
         Ok(socket?.into())
     }
 
-    /// Ends the flows to and from an instance that is gone, so that whoever talks to it notices at once.
-    pub(crate) fn forget(&self, addresses: impl IntoIterator<Item = IpAddr>) {
-        lock(&self.inner.gone).extend(addresses);
+    /// Ends the flows to and from an instance that is gone, so that whoever talks to it notices at once, and waits until
+    /// that is done: the next instance may get the same addresses, and flows are told apart by addresses alone.
+    pub(crate) async fn forget(&self, addresses: impl IntoIterator<Item = IpAddr>) {
+        let addresses: Vec<IpAddr> = addresses.into_iter().collect();
+        if addresses.is_empty() {
+            return;
+        }
+        let (ended, told) = oneshot::channel();
+        lock(&self.inner.gone).push(Departure { addresses, _ended: ended });
         self.inner.departures.notify_one();
+        let _ = told.await;
     }
 
     /// Wires an instance's namespace.
@@ -338,14 +351,15 @@ async fn apply_all(inner: std::sync::Weak<Inner>) {
     }
 }
 
-/// Ends flows to instances that are gone, several at once: looking for flows costs the same for one as for a hundred.
+/// Ends flows to instances that are gone; those that go meanwhile come together in the next turn, since looking for flows
+/// costs the same for one as for a hundred.
 async fn end_flows(inner: std::sync::Weak<Inner>) {
     while let Some(inner) = inner.upgrade() {
         inner.departures.notified().await;
-        tokio::time::sleep(TOGETHER).await;
         let gone = std::mem::take(&mut *lock(&inner.gone));
         let Some(fabric) = lock(&inner.handle).clone() else { continue };
-        let ended = blocking(move || fabric.forget_instance(&gone).map_err(|error| failed(&error)));
+        let addresses: Vec<IpAddr> = gone.iter().flat_map(|one| one.addresses.iter().copied()).collect();
+        let ended = blocking(move || fabric.forget_instance(&addresses).map_err(|error| failed(&error)));
         if let Err(error) = ended.await {
             tracing::debug!("flows to instances that are gone: {}", error.what);
         }

@@ -1,13 +1,17 @@
 //! Follows the host's routes, and tells the loop of what is not ours among them.
 
 use std::sync::Weak;
+use std::time::Duration;
 
 use hoist_netfabric as net;
 use hoist_planner::host::Input;
 use ipnetwork::IpNetwork;
 
-use super::{Inner, TOGETHER, ranges};
+use super::{Inner, ranges};
 use crate::control::inbox::Message;
+
+/// Changes within this time are told together.
+const TOGETHER: Duration = Duration::from_millis(20);
 
 /// Changes of routes come in crowds; the last one counts.
 pub(super) async fn follow(inner: Weak<Inner>) {

@@ -58,7 +58,7 @@ fn redeploys_under_load_lose_no_connection() {
     load.connections(&world.host.ns, "198.51.100.1:8080");
     load.connections(&world.host.outside, "198.51.100.1:8080");
     load.connections(&caller.ns, &format!("{}:80", service.v4));
-    for round in 0..flips(60) {
+    for round in 0..flips(30) {
         let next = world.instance_at("a", 10 + u32::try_from((round + 1) % 2).unwrap());
         let ready = serve(&next);
         world.service("a", 1, &[&next]);
@@ -127,7 +127,7 @@ fn redeploys_under_load_lose_no_datagram() {
     let _held = publish(&mut world, &now, Protocol::Udp);
     let service = world.service("a", 1, &[&now]);
     let load = sockets_everywhere(&world, &service, &[&caller]);
-    for round in 0..flips(50) {
+    for round in 0..flips(30) {
         let next = world.instance_at("a", 10 + u32::try_from((round + 1) % 2).unwrap());
         let ready = echo(&next);
         world.service("a", 1, &[&next]);

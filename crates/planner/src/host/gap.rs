@@ -1,8 +1,8 @@
 //! Gaps that Hoist makes: an instance was told to end so that another run, of it or of its successor, can take its place.
 //! New connections to its service wait meanwhile, for `x-hoist.hold` at most, instead of being refused.
 //!
-//! A gap begins when the one before gets nothing new any more, by a replacement that stops first or by a restart that a
-//! person asked for. It ends when its successor is ready, and when nothing will come any more. What ends by itself makes
+//! A gap begins when the one before gets nothing new any more, by a replacement that stops first, by a restart that
+//! a person asked for or that a liveness probe caused. It ends when its successor is ready, and when nothing will come any more. What ends by itself makes
 //! none: its clients learn of it at once. When a gap began is journalled with the instance that ends it, so that an agent
 //! which starts anew holds no longer than the one before would have.
 

@@ -1,6 +1,7 @@
 //! Removes an instance and everything of it: what may still run, its control group, its files.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,12 +30,17 @@ pub(super) async fn run(host: &Host, uid: InstanceUid) -> Result<(), StepError> 
     drop(turn);
     forget(host, uid).await?;
     host.held.drop_all(uid);
-    if let Some(instance) = host.known().report.as_ref().and_then(|report| report.instances.get(&uid)) {
-        host.fabric.forget(instance.addresses.values().flatten().copied());
-    }
+    // Before the instance is known to be gone: from then on its addresses may be another's.
+    host.fabric.forget(addresses(host, uid)).await;
     let layout = host.layout.instance(&uid);
     let _turn = host.turn().await?;
     blocking(move || [layout.run(), layout.dir()].into_iter().try_for_each(remove)).await
+}
+
+fn addresses(host: &Host, uid: InstanceUid) -> Vec<IpAddr> {
+    let known = host.known();
+    let instance = known.report.as_ref().and_then(|report| report.instances.get(&uid));
+    instance.into_iter().flat_map(|instance| instance.addresses.values().flatten().copied()).collect()
 }
 
 fn remove(dir: &Path) -> Result<(), StepError> {
