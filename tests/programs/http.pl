@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # http.pl PORT: an HTTP/1.1 server that keeps connections. GET / answers with $TEXT, GET /slow after 300 ms, and
-# GET /download a megabyte over 300 ms. USR1: every answer from now on closes its connection. TERM: it listens no more,
-# finishes what it has begun, and ends.
+# GET /download a megabyte over 300 ms. USR1: every answer from now on closes its connection. TERM: it takes whoever has
+# connected already, listens no more, finishes what it has begun, and ends. With $REST it rests for so many seconds before
+# it listens.
 use strict;
 use warnings;
 use IO::Socket::INET;
@@ -14,16 +15,27 @@ $SIG{USR1} = sub { $closing = 1; kill 'USR1', keys %children };
 $SIG{TERM} = sub { $ending = 1; kill 'TERM', keys %children };
 $SIG{CHLD} = sub { while ((my $pid = waitpid -1, POSIX::WNOHANG) > 0) { delete $children{$pid} } };
 
+select undef, undef, undef, $ENV{REST} if $ENV{REST};
 my $server = IO::Socket::INET->new(LocalPort => $port, Listen => 512, ReuseAddr => 1) or die "can't listen: $!\n";
+$server->blocking(0);
 until ($ending) {
-    my $client = $server->accept or next;
-    my $pid = fork // next;
-    if (!$pid) { %children = (); close $server; serve($client); POSIX::_exit(0) }
-    $children{$pid} = 1;
+    my $ready = '';
+    vec($ready, fileno $server, 1) = 1;
+    take() if select($ready, undef, undef, 0.2) > 0;
 }
+take();
 close $server;
 # One that ended before it was noted is still in there.
 select undef, undef, undef, 0.05 while grep { kill 0, $_ } keys %children;
+
+sub take {
+    while (my $client = $server->accept) {
+        $client->blocking(1);
+        my $pid = fork // next;
+        if (!$pid) { %children = (); close $server; serve($client); POSIX::_exit(0) }
+        $children{$pid} = 1;
+    }
+}
 
 sub serve {
     my ($client) = @_;

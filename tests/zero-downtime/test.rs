@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hoist_tests::command::Running;
 use hoist_tests::host::ADDRESS;
-use hoist_tests::{Host, SOON, Stack, eventually};
+use hoist_tests::{Host, LATER, SOON, Stack, eventually};
 
 const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/programs");
 const KINDS: [&str; 4] = ["new", "keep", "slow", "download"];
@@ -216,4 +216,44 @@ fn an_instance_drains_while_somebody_is_connected_and_no_longer_than_it_may() {
     let took = held.finish(Duration::from_secs(5)).took;
     assert!(took > Duration::from_secs(3), "it was cut off after {took:?}");
     stack.down().ok();
+}
+
+/// It stops first, since old and new would write to one volume. Whoever connects meanwhile waits, and is refused nowhere.
+#[test]
+fn connections_wait_while_an_instance_with_a_volume_is_replaced() {
+    let Some(host) = Host::new() else { return };
+    // Half a second without anybody, at least.
+    let stack = host.stack("zero-downtime/volume.yaml").with("REST", "0.5");
+    stack.up(&[]).ok();
+    assert_eq!(host.answer_from_outside(8090), "one\n");
+    let mut load = Load::new(&host);
+    load.everywhere();
+    load.within(&stack);
+    for text in ["two", "three"] {
+        stack.with("TEXT", text).up(&["web"]).ok();
+        assert_eq!(host.get(8090, "/").success().text(), text);
+    }
+    stack.with("TEXT", "three").hoist(&["restart", "web"]).ok();
+    assert_eq!(host.get(8090, "/").success().text(), "three");
+    load.end(&stack);
+    stack.down().ok();
+}
+
+#[test]
+fn connections_wait_no_longer_than_the_file_says() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("zero-downtime/volume.yaml").with("HOLD", "1s");
+    stack.up(&[]).ok();
+    assert_eq!(host.answer_from_outside(8090), "one\n");
+    let next = stack.with("TEXT", "two").with("REST", "6");
+    let up = next.start(&["up", "-d", "web"]);
+    eventually("the old instance to go", SOON, || {
+        stack.ps().iter().filter(|row| row.service == "web").count() == 1
+    });
+    // It waits for a second, and is refused while the new one still rests.
+    let asked = host.shell("bash -c 'exec 3<>/dev/tcp/127.0.0.1/8090' 2>&1");
+    assert!(asked.stdout.contains("refused"), "{asked}");
+    up.finish(LATER).ok();
+    assert_eq!(host.get(8090, "/").success().text(), "two");
+    next.down().ok();
 }
