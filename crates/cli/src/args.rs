@@ -179,6 +179,9 @@ pub struct Up {
     /// Replace instances even if nothing about them changed
     #[arg(long)]
     pub force_recreate: bool,
+    /// Give new instances empty anonymous volumes instead of those of the instances they replace
+    #[arg(short = 'V', long)]
+    pub renew_anon_volumes: bool,
     /// Replace instances started before the last upgrade of Hoist, to apply its new security defaults
     #[arg(long)]
     pub refresh_guards: bool,

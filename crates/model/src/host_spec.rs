@@ -72,6 +72,9 @@ pub struct InstanceSpec {
     /// Raised by a person's `up` or `start`: an ended instance starts once per raise.
     #[serde(default)]
     pub start_nonce: u64,
+    /// It has anonymous volumes of its own, whatever the instance before it had.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renew_volumes: bool,
     /// What must hold on this host before it starts; at boot, after a crash and at redeploy alike.
     #[serde(default)]
     pub gates: Vec<Gate>,

@@ -25,6 +25,9 @@ pub struct Intent {
     /// Raised by `up` and `start` when instances have ended: those are started once per raise, running ones stay.
     #[serde(default)]
     pub start_nonce: u64,
+    /// `-V`: instances that are made now don't take over anonymous volumes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renew_volumes: bool,
 }
 
 /// Whether a service should run.

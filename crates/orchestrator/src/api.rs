@@ -282,6 +282,7 @@ impl ClusterApi for Orchestrator {
             remove_orphans: up.remove_orphans,
             force_recreate: up.force_recreate,
             refresh_guards: up.refresh_guards,
+            renew_volumes: up.renew_volumes,
             no_start: up.no_start,
             wait: up.wait,
             pull: up.pull,

@@ -39,6 +39,8 @@ pub enum Source {
     Volume(VolumeId),
     /// A path of the host.
     Bind(PathBuf),
+    /// The slot's anonymous volume that is mounted there.
+    Anonymous(PathBuf),
 }
 
 impl fmt::Display for Source {
@@ -46,6 +48,7 @@ impl fmt::Display for Source {
         match self {
             Source::Volume(id) => write!(f, "volume {id}"),
             Source::Bind(path) => write!(f, "{}", path.display()),
+            Source::Anonymous(path) => write!(f, "the anonymous volume at {}", path.display()),
         }
     }
 }

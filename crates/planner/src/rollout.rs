@@ -14,6 +14,7 @@ use hoist_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::claims::{Claim, Source, publishes};
+use crate::template;
 
 /// Ports from here on are handed out by the kernel: a program that listens on one has it by chance.
 const BY_CHANCE: u16 = 32768;
@@ -121,7 +122,9 @@ fn writes(template: &Template) -> BTreeSet<Source> {
             None
         }
     });
-    sources.collect()
+    let anonymous = template::anonymous_volumes(template).into_keys();
+    let anonymous = anonymous.filter(|target| template::is_writable(template, target)).map(Source::Anonymous);
+    sources.chain(anonymous).collect()
 }
 
 /// Sockets, and what the kernel offers as files, are made for several users.

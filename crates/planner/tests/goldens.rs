@@ -47,6 +47,7 @@ fn birth() -> Birth {
         volumes: BTreeSet::from([VolumeId::new("shop_data").unwrap()]),
         handover: handover(),
         host_names: BTreeSet::from(["web.example.test".to_owned()]),
+        anonymous: BTreeMap::new(),
         post_start: 0,
         pre_stop: None,
     }
@@ -105,6 +106,7 @@ fn instance(life: Life) -> Instance {
         listening: BTreeSet::from([Listener { port: 80, protocol: Protocol::Tcp }]),
         gap: None,
         draining: Some(Draining { since: moment(), signalled: true, idle: true }),
+        carried: false,
         unfit: false,
         ran: Duration::ZERO,
         hooks: HooksRun::default(),

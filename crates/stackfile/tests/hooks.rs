@@ -53,7 +53,7 @@ fn hooks_are_commands_and_steps_are_services() {
     assert_eq!(warm.environment["C"].value, "3");
     assert_eq!(web.hooks.pre_stop[0].command, ["flush"]);
 
-    let names: Vec<&str> = stack.services.keys().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = stack.services.keys().map(hoist_model::ServiceName::as_str).collect();
     assert_eq!(names, ["db", "web", "web-pre-start-1", "web-pre-start-2"]);
     let (first, second) = (&stack.services["web-pre-start-1"], &stack.services["web-pre-start-2"]);
     assert_eq!(first.command, Command::Given(vec!["./manage.py".to_owned(), "migrate".to_owned()]));

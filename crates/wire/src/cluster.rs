@@ -55,6 +55,8 @@ pub struct Up {
     pub force_recreate: bool,
     /// Recreate what runs with the guards of an earlier release (`--refresh-guards`).
     pub refresh_guards: bool,
+    /// New instances don't take over anonymous volumes (`--renew-anon-volumes`).
+    pub renew_volumes: bool,
     /// Make, don't start.
     pub no_start: bool,
     /// The verdict waits for health and completion (`--wait`), not only for starts.

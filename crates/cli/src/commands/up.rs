@@ -178,6 +178,7 @@ fn options(args: &args::Up, services: &[ServiceName]) -> Result<Up, CommandError
         remove_orphans: args.remove_orphans,
         force_recreate: args.force_recreate,
         refresh_guards: args.refresh_guards,
+        renew_volumes: args.renew_anon_volumes,
         no_start: args.no_start,
         wait: args.wait,
         pull: pull(args.pull),

@@ -46,6 +46,7 @@ fn instance(index: u32, kind: InstanceKind, run: WantedRun) -> InstanceSpec {
         run,
         restart: RestartPolicy::OnFailure { max: Some(5) },
         restart_nonce: 3,
+        renew_volumes: false,
         start_nonce: 4,
         gates: vec![gate],
         addresses: BTreeMap::from([(network(), vec![address()])]),

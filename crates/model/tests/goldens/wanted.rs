@@ -69,8 +69,14 @@ fn lowered() -> Stack {
 }
 
 pub(crate) fn stack() -> WantedStack {
-    let intent =
-        |run| Intent { revision: Revision(2), run, replicas: Some(2), restart_nonce: 3, start_nonce: 4 };
+    let intent = |run| Intent {
+        revision: Revision(2),
+        run,
+        replicas: Some(2),
+        restart_nonce: 3,
+        start_nonce: 4,
+        renew_volumes: false,
+    };
     let revision = StackRevision {
         number: Revision(2),
         stack: lowered(),

@@ -57,6 +57,7 @@ impl Desired<'_> {
             restart: self.service().restart,
             restart_nonce: self.intent.restart_nonce,
             start_nonce: self.intent.start_nonce,
+            renew_volumes: self.intent.renew_volumes,
             gates: gates.collect(),
             addresses: BTreeMap::new(),
         }

@@ -78,6 +78,7 @@ fn intent((instance, template): &(&InstanceSpec, &Arc<Template>), count: u32) ->
         replicas: (count != template.service.replicas).then_some(count),
         restart_nonce: instance.restart_nonce,
         start_nonce: instance.start_nonce,
+        renew_volumes: instance.renew_volumes,
     }
 }
 

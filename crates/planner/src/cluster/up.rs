@@ -33,6 +33,8 @@ pub struct UpOptions {
     pub force_recreate: bool,
     /// Recreate what runs with the guards of an earlier release.
     pub refresh_guards: bool,
+    /// New instances don't take over anonymous volumes.
+    pub renew_volumes: bool,
     /// Make, don't start.
     pub no_start: bool,
     /// The verdict waits for health and completion.
@@ -200,17 +202,20 @@ pub(super) fn up_one(
         replicas: None,
         restart_nonce: 0,
         start_nonce: 0,
+        renew_volumes: false,
     };
     let before = before.unwrap_or(&fresh);
     let replicas = options.scale.get(name).copied();
     if options.no_start && before.run != RunIntent::Running {
-        return Intent { run: RunIntent::Stopped { epoch: epoch(view) }, replicas, ..before.clone() };
+        let run = RunIntent::Stopped { epoch: epoch(view) };
+        return Intent { run, replicas, renew_volumes: options.renew_volumes, ..before.clone() };
     }
     let was_stopped = matches!(before.run, RunIntent::Stopped { .. });
     let again = was_stopped || has_ended(view, stack, name) || has_failed(view, stack, name);
     let start = !options.no_start && again && !done;
     let start_nonce = before.start_nonce + u64::from(start);
-    Intent { run: RunIntent::Running, replicas, start_nonce, ..before.clone() }
+    let renew_volumes = options.renew_volumes;
+    Intent { run: RunIntent::Running, replicas, start_nonce, renew_volumes, ..before.clone() }
 }
 
 /// Services that left the file keep their last revision, unless they are to go.

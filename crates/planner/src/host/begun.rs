@@ -47,6 +47,7 @@ impl HostLoop {
             | Step::DrainInstance { .. }
             | Step::KillInstance(_)
             | Step::ClearInstance(_)
+            | Step::CarryVolumes { .. }
             | Step::RemoveInstance(_) => {}
             Step::RunHook { uid, moment, .. } => self.hook_begins(*uid, *moment),
         }
@@ -147,6 +148,7 @@ impl HostLoop {
             }
             Step::KillInstance(uid) => self.told(now, *uid, true),
             Step::ClearInstance(uid) => drop(self.observed.unkept.remove(uid)),
+            Step::CarryVolumes { to, .. } => self.change(*to, |instance| instance.carried = true),
             Step::AttachInstance(uid) => drop(self.observed.detached.remove(uid)),
         }
     }

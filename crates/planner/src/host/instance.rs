@@ -28,6 +28,7 @@ impl Birth {
             volumes: template.volumes.values().cloned().collect(),
             handover: Handover::of(template),
             host_names: host_names(template),
+            anonymous: crate::template::anonymous_volumes(template),
             post_start: u32::try_from(template.service.hooks.post_start.len()).unwrap_or(u32::MAX),
             pre_stop: pre_stop(template),
         })
@@ -58,6 +59,7 @@ impl Instance {
             come_up: false,
             listening: BTreeSet::new(),
             draining: None,
+            carried: false,
             unfit: false,
             ran: Duration::ZERO,
             hooks: HooksRun::default(),

@@ -10,7 +10,7 @@ use super::plan::Draft;
 use super::resources;
 use super::restart::Due;
 use super::view::View;
-use super::{Instance, Life, PublishSeen, Step, fabric, hooks, parting, shared};
+use super::{Instance, Life, PublishSeen, Step, carry, fabric, hooks, parting, shared};
 use crate::claims::{self, Claim};
 
 /// An instance is told to end at the latest so long after it should have stopped getting new traffic.
@@ -106,7 +106,7 @@ pub(super) fn remove(draft: &mut Draft<'_>, order: &StopOrder<'_>) {
     for uid in draft.uids() {
         let wanted = draft.view.spec.instances.contains_key(&uid);
         let exists = draft.view.instance(uid).is_some();
-        let needed = order.waits_for(&draft.view, uid).is_some();
+        let needed = order.waits_for(&draft.view, uid).is_some() || carry::is_owed(&draft.view, uid);
         if exists && !wanted && !needed && !draft.view.alive(uid) && !draft.view.busy(uid) {
             draft.want(Step::RemoveInstance(uid), "it is no longer wanted");
         }
@@ -142,7 +142,8 @@ pub(super) fn start(draft: &mut Draft<'_>) {
             Due::Now(cause) => match held(draft, *uid, spec) {
                 Held::Back => {}
                 Held::By(waiting) => draft.wait(*uid, waiting),
-                Held::No => launch(draft, *uid, cause.text()),
+                Held::No if carry::before_start(draft, *uid) => launch(draft, *uid, cause.text()),
+                Held::No => {}
             },
         }
     }

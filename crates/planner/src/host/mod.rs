@@ -5,6 +5,7 @@
 
 mod adopt;
 mod begun;
+mod carry;
 mod control;
 mod fabric;
 mod flip;

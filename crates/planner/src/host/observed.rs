@@ -133,6 +133,9 @@ pub struct Instance {
     /// How long the last run took; none before the first end.
     #[serde(default, skip_serializing_if = "Duration::is_zero")]
     pub ran: Duration,
+    /// It has taken over the anonymous volumes of the instance before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub carried: bool,
     /// How far the hooks of the current run are.
     #[serde(default, skip_serializing_if = "HooksRun::is_fresh")]
     pub hooks: HooksRun,
@@ -193,6 +196,9 @@ pub struct Birth {
     /// What it calls itself (`hostname`, `domainname`).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub host_names: BTreeSet<String>,
+    /// Its anonymous volumes by where they are mounted, with their numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub anonymous: BTreeMap<std::path::PathBuf, usize>,
     /// So many `post_start` hooks belong to each start.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub post_start: u32,

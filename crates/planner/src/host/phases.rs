@@ -128,6 +128,7 @@ fn subject(view: &View<'_>, step: &Step) -> Subject {
         | Step::SignalInstance { uid, .. }
         | Step::DrainInstance { uid, .. }
         | Step::RunHook { uid, .. }
+        | Step::CarryVolumes { to: uid, .. }
         | Step::AttachInstance(uid)
         | Step::KillInstance(uid)
         | Step::ClearInstance(uid)

@@ -22,6 +22,13 @@ pub enum Step {
     RemoveVolume(VolumeId),
     /// Lay out an instance: folders, files, root file system; no process.
     CreateInstance(InstanceUid),
+    /// Move anonymous volumes of one instance to another of its slot, which has not started yet.
+    CarryVolumes {
+        /// Who has them.
+        from: InstanceUid,
+        /// Who gets them.
+        to: InstanceUid,
+    },
     /// Launch its process. Done once the process runs, or it can't.
     StartInstance {
         /// The instance.
@@ -74,6 +81,7 @@ impl Step {
             | Step::SignalInstance { uid, .. }
             | Step::DrainInstance { uid, .. }
             | Step::RunHook { uid, .. }
+            | Step::CarryVolumes { to: uid, .. }
             | Step::AttachInstance(uid)
             | Step::KillInstance(uid)
             | Step::ClearInstance(uid)
@@ -95,6 +103,7 @@ impl Step {
             Step::SignalInstance { .. } => "stop",
             Step::DrainInstance { .. } => "drain",
             Step::RunHook { .. } => "run",
+            Step::CarryVolumes { .. } => "carry",
             Step::KillInstance(_) => "kill",
             Step::AttachInstance(_) => "attach",
             Step::ClearInstance(_) => "clear",
@@ -114,6 +123,9 @@ impl fmt::Display for Step {
             | Step::ClearInstance(uid)
             | Step::RemoveInstance(uid) => {
                 write!(f, "instance {}: {verb}", uid.short())
+            }
+            Step::CarryVolumes { from, to } => {
+                write!(f, "instance {}: {verb} volumes of {}", to.short(), from.short())
             }
             Step::RunHook { uid, moment, index, .. } => {
                 write!(f, "instance {}: {verb} {moment} hook {}", uid.short(), index + 1)

@@ -105,6 +105,7 @@ impl Kernel {
             | Step::SignalInstance { .. }
             | Step::DrainInstance { .. }
             | Step::RunHook { .. }
+            | Step::CarryVolumes { .. }
             | Step::KillInstance(_)
             | Step::ClearInstance(_) => {}
         }

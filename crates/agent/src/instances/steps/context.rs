@@ -18,6 +18,8 @@ pub(crate) enum StepContext {
     Network(NetworkSpec),
     /// A volume.
     Volume(VolumeSpec),
+    /// Anonymous volumes to move, by their numbers.
+    Volumes(Vec<(usize, usize)>),
     /// A hook.
     Hook(Box<HookRun>),
     /// The spec has it no more, or the step needs nothing.
@@ -56,6 +58,7 @@ impl StepContext {
                     network_of: control.network_of(*uid),
                 }))
             }
+            Step::CarryVolumes { .. } => Self::Volumes(control.carried(step)),
             Step::RunHook { .. } => control.hook(step).map_or(Self::Nothing, |run| Self::Hook(Box::new(run))),
             _ => Self::Nothing,
         }

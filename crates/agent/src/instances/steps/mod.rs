@@ -1,6 +1,7 @@
 //! What each step of a host's plan does. Every step may find its work half or wholly done, and then completes it.
 
 mod attach;
+mod carry;
 mod clear;
 pub(crate) mod context;
 mod create;
@@ -51,6 +52,9 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
         (Step::SignalInstance { uid, signal } | Step::DrainInstance { uid, signal }, _) => {
             signal::run(host, *uid, signal).await.map(done)
         }
+        (Step::CarryVolumes { from, to }, StepContext::Volumes(pairs)) => {
+            carry::run(host, *from, *to, pairs).await.map(done)
+        }
         (step @ Step::RunHook { .. }, StepContext::Hook(run)) => hook::run(host, step, *run).await.map(done),
         (Step::KillInstance(uid), _) => signal::kill(host, *uid).await.map(done),
         (Step::ClearInstance(uid), _) => clear::run(host, *uid).await.map(done),
@@ -62,6 +66,7 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
             | Step::CreateInstance(_)
             | Step::AttachInstance(_)
             | Step::RunHook { .. }
+            | Step::CarryVolumes { .. }
             | Step::StartInstance { .. },
             _,
         ) => Err(StepError { what: "it is not wanted any more".to_owned(), hint: None, permanent: false }),
