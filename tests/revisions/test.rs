@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hoist_tests::{Host, Outcome, SOON, Stack};
+use hoist_tests::{Host, Outcome, SOON, Stack, eventually};
 use serde_json::Value;
 
 const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/programs");
@@ -17,16 +17,23 @@ struct Sources<'h> {
 }
 
 impl<'h> Sources<'h> {
-    fn new(host: &'h Host) -> Self {
+    fn new(host: &'h Host, name: &str) -> Self {
         let folder = host.folder().join("sources");
         fs::create_dir(&folder).expect("a folder can be made");
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("revisions/stack.yaml");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("revisions").join(name);
         fs::copy(file, folder.join("stack.yaml")).expect("the file can be copied");
         Self { host, folder }
     }
 
     fn stack(&self) -> Stack<'h> {
         self.host.stack_named(&self.folder.join("stack.yaml").display().to_string())
+    }
+
+    /// As editors do: another file takes the place of the one that was there.
+    fn put(&self, name: &str, text: &str) {
+        let beside = self.folder.join("beside");
+        fs::write(&beside, text).expect("a file can be written");
+        fs::rename(&beside, self.folder.join(name)).expect("it can be renamed");
     }
 
     fn write(&self, page: &str, key: &str) {
@@ -82,7 +89,7 @@ fn none_failed(outcome: &Outcome) {
 #[test]
 fn a_rollback_brings_back_file_contents_and_image_without_a_lost_request() {
     let Some(host) = Host::with(&["busybox"]) else { return };
-    let sources = Sources::new(&host);
+    let sources = Sources::new(&host, "stack.yaml");
     let stack = sources.stack();
     sources.image("first");
     sources.write("one", "key-one");
@@ -130,7 +137,7 @@ fn a_rollback_brings_back_file_contents_and_image_without_a_lost_request() {
 #[test]
 fn history_says_why_a_revision_failed_and_the_default_goes_back_before_it() {
     let Some(host) = Host::with(&["busybox"]) else { return };
-    let sources = Sources::new(&host);
+    let sources = Sources::new(&host, "stack.yaml");
     let stack = sources.stack();
     sources.image("first");
     sources.write("one", "key-one");
@@ -149,5 +156,50 @@ fn history_says_why_a_revision_failed_and_the_default_goes_back_before_it() {
     let failed = rows.iter().find(|row| row["revision"] == 2).expect("it is told of");
     assert_eq!((&failed["verdict"], &failed["rolled_back_to"]), (&"rolled-back".into(), &1.into()));
     assert_eq!(host.answer_from_outside(8091).trim(), "one");
+    for _ in 0..2 {
+        let _ = stack.with("TAG", "missing").hoist(&["up", "-d"]).ended_with(1);
+    }
+    let after = history(&stack);
+    assert_eq!(after.len(), rows.len() + 1, "the same again is told of once");
+    assert_eq!((&after[0]["verdict"], &after[0]["kept"]), (&"failed".into(), &false.into()));
+    assert!(after[0]["reason"].as_str().is_some_and(|why| why.contains("app:missing")), "{}", after[0]);
+    stack.down().ok();
+}
+
+#[test]
+fn other_content_makes_anew_or_is_put_in_place_with_a_signal_or_waits() {
+    let Some(host) = Host::new() else { return };
+    let sources = Sources::new(&host, "contents.yaml");
+    let stack = sources.stack();
+    let write = |text: &str| {
+        sources.put("one.txt", &format!("one-{text}"));
+        sources.put("two.txt", &format!("two-{text}"));
+    };
+    let ids = || ["told", "left", "anew"].map(|service| stack.instance(service).id);
+    let read = |service: &str| {
+        stack.hoist(&["exec", "-T", service, "cat", "/etc/one", "/etc/two"]).success().text().to_owned()
+    };
+    write("a");
+    stack.up(&[]).ok();
+    ["told", "left", "anew"].iter().for_each(|service| {
+        eventually("the program traps the signal", SOON, || stack.logs(service).contains("ready"));
+    });
+    let before = ids();
+    stack.up(&[]).ok();
+    assert_eq!(ids(), before, "nothing has changed");
+    write("b");
+    stack.up(&[]).ok();
+    eventually("the program was told", SOON, || stack.logs("told").contains("got one-b two-b"));
+    stack.wait_for_drains();
+    let after = ids();
+    assert_eq!((&after[0], &after[1]), (&before[0], &before[1]));
+    assert_ne!(after[2], before[2]);
+    assert_eq!(["told", "left", "anew"].map(read), ["one-btwo-b", "one-atwo-a", "one-btwo-b"]);
+    write("c");
+    stack.up(&[]).ok();
+    eventually("it was told again", SOON, || stack.logs("told").contains("got one-c two-c"));
+    stack.hoist(&["restart", "left"]).ok();
+    assert_eq!(read("left"), "one-ctwo-c");
+    assert_eq!(stack.logs("told").matches("got").count(), 2, "it is told once for each change");
     stack.down().ok();
 }

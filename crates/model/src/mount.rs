@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::VolumeId;
+use crate::{Digest, VolumeId};
 
 /// One mount, at an absolute path inside the instance.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub enum MountKind {
         /// Of a read-only mount: leave the mounts below it as they are.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         writable_below: bool,
+        /// Of a single file, its content when the stack was put: another content is another definition.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<Digest>,
     },
     /// A named volume.
     Volume {

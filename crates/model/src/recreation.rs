@@ -5,6 +5,7 @@
 //! their order, and writes a constant where a member stood that decides nothing. Whatever is added is written only where
 //! it differs from its default. The same holds for the parts (mounts, ports, …), which are written as they are stored.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Attachment, Command, Dependency, EndpointMode, EnvValue, Healthcheck, Hooks, ImageSource, LogPolicy,
-    Mount, NetworkMode, NetworkName, Port, PullPolicy, Resources, RestartPolicy, Seccomp, Service,
-    ServiceName, TemplateHash, UpdateOrder,
+    Mount, MountKind, NetworkMode, NetworkName, OnChange, Port, PullPolicy, Resources, RestartPolicy,
+    Seccomp, Service, ServiceName, TemplateHash, UpdateOrder,
 };
 
 impl Service {
@@ -53,7 +54,7 @@ struct Essence<'a> {
     dns: &'a [String],
     dns_search: &'a [String],
     dns_opt: &'a [String],
-    mounts: &'a [Mount],
+    mounts: Cow<'a, [Mount]>,
     depends_on: BTreeMap<ServiceName, Dependency>,
     healthcheck: Option<Healthcheck>,
     restart: RestartPolicy,
@@ -138,6 +139,7 @@ impl<'a> Essence<'a> {
             attach: _,
             logs,
             update_order: _,
+            on_change,
             rollout: _,
             hooks,
             liveness: _,
@@ -170,7 +172,7 @@ impl<'a> Essence<'a> {
             dns,
             dns_search,
             dns_opt,
-            mounts,
+            mounts: deciding_mounts(mounts, on_change),
             depends_on: BTreeMap::new(),
             healthcheck: healthcheck.as_ref().map(probed),
             restart: RestartPolicy::No,
@@ -199,6 +201,22 @@ impl<'a> Essence<'a> {
             deciding,
         }
     }
+}
+
+/// Where other content of files recreates nothing, it isn't in the list either.
+fn deciding_mounts<'a>(mounts: &'a [Mount], on_change: &OnChange) -> Cow<'a, [Mount]> {
+    if on_change.is_usual() {
+        return Cow::Borrowed(mounts);
+    }
+    let mut mounts = mounts.to_vec();
+    for mount in &mut mounts {
+        match &mut mount.kind {
+            MountKind::Content { content, .. } => content.clear(),
+            MountKind::Bind { content, .. } => *content = None,
+            MountKind::Volume { .. } | MountKind::Anonymous | MountKind::Tmpfs(_) => {}
+        }
+    }
+    Cow::Owned(mounts)
 }
 
 /// Only how soon a check is probed at the start hangs on whether `start_interval` is declared.
@@ -238,6 +256,28 @@ mod tests {
             let aside = Service { aside: true, ..service.clone() };
             assert_eq!(aside.recreation_hash(), service.recreation_hash());
         }
+    }
+
+    #[test]
+    fn other_content_recreates_unless_it_is_declared_otherwise() {
+        let with = |content: &str, on_change: OnChange| {
+            let config =
+                MountKind::Content { content: content.into(), uid: 0, gid: 0, mode: 0o444, sensitive: false };
+            let file = MountKind::Bind {
+                source: "/srv/conf".into(),
+                create: false,
+                propagation: None,
+                recursive: true,
+                writable_below: false,
+                content: Some(crate::Digest::of(content.as_bytes())),
+            };
+            let mount = |kind| Mount { target: "/conf".into(), kind, read_only: true, options: Vec::new() };
+            Service { mounts: vec![mount(config), mount(file)], on_change, ..Service::default() }
+                .recreation_hash()
+        };
+        assert_ne!(with("1", OnChange::Recreate), with("2", OnChange::Recreate));
+        assert_eq!(with("1", OnChange::None), with("2", OnChange::None));
+        assert_eq!(with("1", OnChange::None), with("1", OnChange::Signal("HUP".to_owned())));
     }
 
     #[test]

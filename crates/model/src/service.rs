@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Attachment, EndpointMode, Hooks, ImageSource, Listener, Liveness, Mount, NativeProbe, NetworkMode,
-    NetworkName, Port, PullPolicy, Resources, Rollout, Seccomp, ServiceName,
+    Attachment, Digest, EndpointMode, Hooks, ImageSource, Listener, Liveness, Mount, MountKind, NativeProbe,
+    NetworkMode, NetworkName, Port, PullPolicy, Resources, Rollout, Seccomp, ServiceName,
 };
 
 /// A service of a stack. Defaults are applied; names of networks are keys of [`crate::Stack::networks`].
@@ -111,6 +111,9 @@ pub struct Service {
     pub logs: LogPolicy,
     /// `deploy.update_config.order`.
     pub update_order: UpdateOrder,
+    /// `x-hoist.on-change`: what other content of configs, secrets and files means.
+    #[serde(skip_serializing_if = "OnChange::is_usual")]
+    pub on_change: OnChange,
     /// What `x-hoist` says about rollouts.
     #[serde(skip_serializing_if = "Rollout::is_usual")]
     pub rollout: Rollout,
@@ -135,6 +138,24 @@ pub struct Service {
     #[cfg(test)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) aside: bool,
+}
+
+impl Service {
+    /// What the files that are given to it have in them, as a digest: configs, secrets, and single files of the host.
+    ///
+    /// # Panics
+    /// Never: mounts hold nothing that JSON can't hold.
+    #[must_use]
+    pub fn contents(&self) -> Digest {
+        let given = self.mounts.iter().filter(|mount| match &mount.kind {
+            MountKind::Content { .. } => true,
+            MountKind::Bind { content, .. } => content.is_some(),
+            MountKind::Volume { .. } | MountKind::Anonymous | MountKind::Tmpfs(_) => false,
+        });
+        let text =
+            serde_json::to_vec(&given.collect::<Vec<_>>()).expect("mounts hold only what JSON can hold");
+        Digest::of(&text)
+    }
 }
 
 impl Default for Service {
@@ -187,6 +208,7 @@ impl Default for Service {
             attach: true,
             logs: LogPolicy::default(),
             update_order: UpdateOrder::default(),
+            on_change: OnChange::default(),
             rollout: Rollout::default(),
             hooks: Hooks::default(),
             liveness: Liveness::default(),
@@ -197,6 +219,28 @@ impl Default for Service {
             #[cfg(test)]
             aside: false,
         }
+    }
+}
+
+/// `x-hoist.on-change`: what `up` does when nothing of a service but the content of its configs, secrets and single files
+/// has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnChange {
+    /// Another content is another definition.
+    #[default]
+    Recreate,
+    /// What runs goes on; the next start has the new content.
+    None,
+    /// What runs gets the new content in place, and then this signal.
+    Signal(String),
+}
+
+impl OnChange {
+    /// Nothing is declared.
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        *self == Self::Recreate
     }
 }
 

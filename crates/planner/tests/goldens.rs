@@ -110,6 +110,7 @@ fn instance(life: Life) -> Instance {
         unfit: false,
         ran: Duration::ZERO,
         hooks: HooksRun::default(),
+        contents: None,
     }
 }
 

@@ -205,6 +205,7 @@ fn bind(source: &str, read_only: bool) -> Mount {
         propagation: None,
         recursive: true,
         writable_below: false,
+        content: None,
     };
     Mount { target: "/there".into(), kind, read_only, options: Vec::new() }
 }

@@ -36,6 +36,12 @@ pub trait FileReader {
     /// The full target of a link; `None` when the path is no link.
     fn link_target(&self, path: &Path) -> Option<PathBuf>;
 
+    /// The content of a regular file, links followed, that is no larger than `most` bytes; none where something else is, and
+    /// where it can't be read.
+    fn small_file(&self, _path: &Path, _most: u64) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Brings a stack file that is elsewhere to this machine, with all that is beside it, and says where it is now. The
     /// same name gives the same answer for as long as one load takes.
     ///
@@ -71,6 +77,10 @@ impl MemoryReader {
 }
 
 impl FileReader for MemoryReader {
+    fn small_file(&self, path: &Path, most: u64) -> Option<Vec<u8>> {
+        self.files.get(path).filter(|content| content.len() as u64 <= most).cloned()
+    }
+
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.files.get(path).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }

@@ -76,7 +76,7 @@ fn a_shop() {
         .collect();
     expect![[r#"
         /data true Volume { id: VolumeId("shop_data"), subpath: None, no_copy: false }
-        /etc/conf false Bind { source: "/p/conf", create: true, propagation: None, recursive: true, writable_below: false }
+        /etc/conf false Bind { source: "/p/conf", create: true, propagation: None, recursive: true, writable_below: false, content: None }
         /anonymous false Anonymous
         /t false Tmpfs(TmpfsOptions { size: Some(1048576), mode: None, uid: None, gid: None, flags: [] })
         /run false Tmpfs(TmpfsOptions { size: Some(65536), mode: Some(493), uid: None, gid: None, flags: [] })
@@ -194,8 +194,8 @@ fn what_a_bind_asks_for_is_done_or_refused() {
     let stack = lower_text(text).unwrap().stack;
     let mounts: Vec<String> = stack.services["a"].mounts.iter().map(|mount| format!("{mount:?}\n")).collect();
     expect![[r#"
-        Mount { target: "/a", kind: Bind { source: "/srv", create: true, propagation: None, recursive: true, writable_below: false }, read_only: true, options: ["noexec", "nosuid"] }
-        Mount { target: "/b", kind: Bind { source: "/srv", create: true, propagation: None, recursive: true, writable_below: true }, read_only: true, options: [] }
-        Mount { target: "/c", kind: Bind { source: "/srv", create: true, propagation: None, recursive: false, writable_below: false }, read_only: false, options: [] }
+        Mount { target: "/a", kind: Bind { source: "/srv", create: true, propagation: None, recursive: true, writable_below: false, content: None }, read_only: true, options: ["noexec", "nosuid"] }
+        Mount { target: "/b", kind: Bind { source: "/srv", create: true, propagation: None, recursive: true, writable_below: true, content: None }, read_only: true, options: [] }
+        Mount { target: "/c", kind: Bind { source: "/srv", create: true, propagation: None, recursive: false, writable_below: false, content: None }, read_only: false, options: [] }
     "#]].assert_eq(&mounts.concat());
 }

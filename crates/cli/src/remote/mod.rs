@@ -134,6 +134,10 @@ impl FileReader for Files<'_> {
         Disk.kind(path)
     }
 
+    fn small_file(&self, path: &Path, most: u64) -> Option<Vec<u8>> {
+        Disk.small_file(path, most)
+    }
+
     fn link_target(&self, path: &Path) -> Option<PathBuf> {
         Disk.link_target(path)
     }

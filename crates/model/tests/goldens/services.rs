@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hoist_model::{
     Attachment, Command, Condition, Dependency, EndpointMode, EnvValue, HealthTest, Healthcheck, ImageSource,
-    LogPolicy, Mount, MountKind, NetworkMode, NetworkName, Port, Protocol, PullPolicy, Resources,
+    LogPolicy, Mount, MountKind, NetworkMode, NetworkName, OnChange, Port, Protocol, PullPolicy, Resources,
     RestartPolicy, Rollout, Seccomp, SeccompAction, SeccompArchitecture, SeccompArgument, SeccompConditions,
     SeccompFlag, SeccompOperator, SeccompProfile, SeccompRule, Service, ServiceName, TmpfsOptions, Ulimit,
     UpdateOrder, VolumeId,
@@ -92,6 +92,7 @@ pub(crate) fn full() -> Service {
         attach: false,
         logs: LogPolicy { disabled: true, max_size: Some(1 << 20), max_files: Some(2) },
         update_order: UpdateOrder::StartFirst,
+        on_change: OnChange::default(),
         rollout: Rollout::default(),
         hooks: hoist_model::Hooks::default(),
         liveness: hoist_model::Liveness::default(),
@@ -161,6 +162,7 @@ fn mounts() -> Vec<Mount> {
         propagation: Some("rshared".into()),
         recursive: true,
         writable_below: true,
+        content: None,
     };
     let volume = MountKind::Volume {
         id: VolumeId::new("shop_data").unwrap(),

@@ -30,9 +30,10 @@ pub struct Asked {
 /// again.
 pub(super) fn note(before: Option<&WantedStack>, wanted: &mut WantedStack, asked: Asked) {
     let number = newest(wanted);
-    let earlier = wanted.history.range_mut(..number).next_back();
-    if let Some((_, earlier)) = earlier.filter(|(_, earlier)| earlier.verdict == RevisionVerdict::UnderWay) {
-        earlier.verdict = RevisionVerdict::Superseded { by: Some(number) };
+    for (_, earlier) in wanted.history.range_mut(..number) {
+        if earlier.verdict == RevisionVerdict::UnderWay {
+            earlier.verdict = RevisionVerdict::Superseded { by: Some(number) };
+        }
     }
     if !wanted.history.contains_key(&number) {
         let Asked { created, by, command } = asked;
@@ -80,6 +81,25 @@ pub(super) fn judge(wanted: &mut WantedStack, number: Revision, outcome: &Outcom
     true
 }
 
+/// The number of the next revision: one that history tells of is never given again.
+pub(super) fn next(wanted: &WantedStack) -> Revision {
+    let told = wanted.history.last_key_value().map_or(0, |(number, _)| number.0);
+    Revision(newest(wanted).0.max(told) + 1)
+}
+
+/// Writes down what failed before anything was changed: it has a number and no content.
+pub(super) fn note_refused(wanted: &mut WantedStack, entry: HistoryEntry, failures: &[Failure]) {
+    let verdict = RevisionVerdict::Failed { why: why(failures) };
+    let last = wanted.history.last_entry().filter(|last| {
+        let same = last.get().command == entry.command && last.get().verdict == verdict;
+        same && !wanted.revisions.contains_key(last.key())
+    });
+    // Whoever tries the same again and again is told of once.
+    let number = last.map(|last| *last.key()).unwrap_or_else(|| next(wanted));
+    wanted.history.insert(number, HistoryEntry { verdict, of: None, changes: Vec::new(), ..entry });
+    forget(wanted, &wanted.revisions.keys().copied().collect());
+}
+
 /// The first failure as a sentence.
 pub(super) fn why(failures: &[Failure]) -> String {
     failures.first().map(|first| format!("{}: {}", first.subject, first.what)).unwrap_or_default()
@@ -99,8 +119,13 @@ pub(super) fn prune(wanted: &mut WantedStack) {
     let stood: BTreeSet<Revision> = stood.flat_map(|entry| entry.elsewhere.values().copied()).collect();
     kept.extend(stood);
     wanted.revisions.retain(|number, _| kept.contains(number));
-    let told: BTreeSet<Revision> = wanted.history.keys().rev().take(TOLD).copied().collect();
-    wanted.history.retain(|number, _| told.contains(number) || kept.contains(number));
+    forget(wanted, &kept);
     // Their revisions are kept whole now.
     wanted.past_images.clear();
+}
+
+/// Drops the oldest entries of revisions that are not kept.
+fn forget(wanted: &mut WantedStack, kept: &BTreeSet<Revision>) {
+    let told: BTreeSet<Revision> = wanted.history.keys().rev().take(TOLD).copied().collect();
+    wanted.history.retain(|number, _| told.contains(number) || kept.contains(number));
 }

@@ -7,6 +7,7 @@ use hoist_model::{
     WantedStack,
 };
 
+use super::up::newest;
 use super::verdict::Goal;
 use super::{Effect, OpId, events};
 
@@ -48,14 +49,15 @@ impl Operation {
 
     /// Goes on with what history says is under way.
     pub(super) fn resumed(stack: &StackId, wanted: &WantedStack) -> Option<Self> {
-        let (number, entry) = wanted.history.last_key_value()?;
+        let number = newest(wanted);
+        let entry = wanted.history.get(&number)?;
         if entry.verdict != RevisionVerdict::UnderWay || wanted.removal.is_some() {
             return None;
         }
-        let moved = wanted.intents.iter().filter(|(_, intent)| intent.revision == *number);
+        let moved = wanted.intents.iter().filter(|(_, intent)| intent.revision == number);
         let services = moved.map(|(name, _)| name.clone()).collect();
         let goal = Goal { stack: stack.clone(), services, wait: false, removal: false };
-        Some(Self::new(UNHEARD, goal, wanted).judging(Some(*number)))
+        Some(Self::new(UNHEARD, goal, wanted).judging(Some(number)))
     }
 
     /// Passes on what is about the stack, and counts what the operation changed.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use hoist_model::{EventKind, HostReport, HostSpec, Intent, Outcome, Revision, RunIntent, Severity, StackId};
+use hoist_model::{
+    EventKind, Failure, HostReport, HostSpec, Intent, Outcome, Revision, RunIntent, Severity, StackId,
+    WantedStack,
+};
 
 use super::control::{ClusterLoop, Turn};
 use super::intent::Applied;
@@ -29,12 +32,9 @@ impl ClusterLoop {
         self.known.record.retired.extend(retired);
         let next = self.plan(turn);
         if let Some(failures) = next.failures.get(&stack) {
-            turn.effects.push(refused_for(op, &stack, failures.clone()));
-            match before {
-                Some(before) => drop(self.known.stacks.insert(stack, before)),
-                None => drop(self.known.stacks.remove(&stack)),
-            }
             self.known.record = record;
+            self.take_back(turn, &stack, before, wish.judged, failures);
+            turn.effects.push(refused_for(op, &stack, failures.clone()));
             return;
         }
         let wanted = &self.known.stacks[&stack];
@@ -54,6 +54,25 @@ impl ClusterLoop {
             }
         }
         self.adopt(turn, next, changed);
+    }
+
+    /// Makes what was wanted before wanted again; of a new revision, history tells why it came to nothing.
+    fn take_back(
+        &mut self,
+        turn: &mut Turn<'_>,
+        stack: &StackId,
+        before: Option<WantedStack>,
+        judged: bool,
+        failures: &[Failure],
+    ) {
+        let tried = self.known.stacks.remove(stack);
+        let Some(before) = before else { return };
+        let entry = tried.filter(|_| judged).and_then(|mut tried| tried.history.pop_last());
+        let entry = entry.filter(|(number, _)| !before.history.contains_key(number));
+        self.known.stacks.insert(stack.clone(), before);
+        if let Some((_, entry)) = entry {
+            self.refuse(turn, stack, entry, failures);
+        }
     }
 
     /// Writes into the history how a revision ended. Whether that changed anything.

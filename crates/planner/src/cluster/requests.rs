@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hoist_model::{
-    Author, EventKind, Failure, Outcome, ResolvedImage, Revision, ServiceName, StackId, Verdict, WantedStack,
+    Author, EventKind, Failure, HistoryEntry, Outcome, ResolvedImage, Revision, ServiceName, StackId,
+    Verdict, WallTime, WantedStack,
 };
 
 use super::control::{ClusterLoop, Turn};
 use super::intent::{self, Applied, Put};
 use super::operation::refused_for;
-use super::publish::{Change, Wish, warning};
-use super::{Asked, Effect, OpId, Refusal, RefusalKind, Request, UpRequest, rollback};
+use super::publish::{Change, Wish, send, warning};
+use super::{Asked, Effect, OpId, Refusal, RefusalKind, Request, StoreChange, UpRequest, history, rollback};
 
 impl ClusterLoop {
     pub(super) fn request(&mut self, turn: &mut Turn<'_>, op: OpId, request: Request) {
@@ -48,6 +49,20 @@ impl ClusterLoop {
                 self.conclude(turn, op, stack, applied, Wish { wait, judged: true, ..plain });
             }
         }
+    }
+
+    /// What failed before anything was changed is told of all the same, where there is a stack to tell it of.
+    pub(super) fn refuse(
+        &mut self,
+        turn: &mut Turn<'_>,
+        stack: &StackId,
+        entry: HistoryEntry,
+        failures: &[Failure],
+    ) {
+        let Some(wanted) = self.known.stacks.get_mut(stack) else { return };
+        history::note_refused(wanted, entry, failures);
+        let stacks = BTreeMap::from([(stack.clone(), Some(Box::new(wanted.clone())))]);
+        send(StoreChange { stacks, ..StoreChange::default() }, &mut turn.effects);
     }
 
     fn go_back(
@@ -125,6 +140,8 @@ impl ClusterLoop {
         let failures: Vec<Failure> =
             images.values().filter_map(|image| image.as_ref().err()).cloned().collect();
         if !failures.is_empty() {
+            let entry = up.entry(turn.now.wall);
+            self.refuse(turn, &stack, entry, &failures);
             return turn.effects.push(refused_for(op, &stack, failures));
         }
         let images = images.into_iter().filter_map(|(name, image)| Some((name, image.ok()?))).collect();
@@ -133,6 +150,17 @@ impl ClusterLoop {
         let wish = Wish { wait: options.wait, judged: true, ..Wish::default() };
         let applied = intent::up(self.known.stacks.get(&stack), put, &options, &self.view);
         self.conclude(turn, op, stack, applied, wish);
+    }
+}
+
+impl UpRequest {
+    fn entry(&self, created: WallTime) -> HistoryEntry {
+        HistoryEntry {
+            created,
+            by: self.by.clone(),
+            command: self.options.command(),
+            ..HistoryEntry::default()
+        }
     }
 }
 

@@ -145,7 +145,7 @@ fn put_back(wanted: &mut WantedStack, content: &StackRevision, asked: &Asked) ->
     if wanted.revisions.get(&present).is_some_and(|newest| same(newest, content)) {
         return present;
     }
-    let number = Revision(present.0 + 1);
+    let number = history::next(wanted);
     let revision = StackRevision { number, created: asked.created, ..content.clone() };
     wanted.revisions.insert(number, Arc::new(revision));
     number

@@ -45,7 +45,7 @@ pub struct UpOptions {
 
 impl UpOptions {
     /// The command that has these options, as history tells it.
-    fn command(&self) -> String {
+    pub(super) fn command(&self) -> String {
         let flags = [
             (self.no_deps, "--no-deps"),
             (self.remove_orphans, "--remove-orphans"),
@@ -161,7 +161,7 @@ fn with_revision(current: Option<&WantedStack>, put: Put, services: &BTreeSet<Se
         last.stack == stack && services.iter().all(|name| last.images.get(name) == images.get(name))
     });
     if !same {
-        let number = Revision(last.as_ref().map_or(0, |last| last.number.0) + 1);
+        let number = history::next(&wanted);
         let images = settled(last.as_deref(), &stack, images);
         wanted.revisions.insert(number, Arc::new(StackRevision { number, stack, images, created }));
     }

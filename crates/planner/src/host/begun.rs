@@ -45,6 +45,7 @@ impl HostLoop {
             | Step::AttachInstance(_)
             | Step::SignalInstance { .. }
             | Step::DrainInstance { .. }
+            | Step::RenewContents { .. }
             | Step::KillInstance(_)
             | Step::ClearInstance(_)
             | Step::CarryVolumes { .. }
@@ -55,6 +56,7 @@ impl HostLoop {
 
     fn launch(&mut self, now: &Now, uid: InstanceUid) {
         let joined = self.joins(now, uid);
+        let contents = self.contents_of(uid);
         let (Some(spec), Some(instance)) =
             (self.spec.instances.get(&uid), self.observed.instances.get_mut(&uid))
         else {
@@ -76,6 +78,7 @@ impl HostLoop {
         instance.life = Life::Launching;
         instance.guards = self.guards;
         instance.joined = joined;
+        instance.contents = contents;
         instance.start_nonce = spec.start_nonce;
         instance.restart_nonce = spec.restart_nonce;
         self.touched.insert(uid);
@@ -146,6 +149,11 @@ impl HostLoop {
             Step::RunHook { uid, attempt, moment, index } => {
                 self.hook_done(*uid, *attempt, *moment, *index);
             }
+            Step::RenewContents { uid, attempt, contents, .. } => self.change(*uid, |instance| {
+                if instance.starts == *attempt {
+                    instance.contents = Some(contents.clone());
+                }
+            }),
             Step::KillInstance(uid) => self.told(now, *uid, true),
             Step::ClearInstance(uid) => drop(self.observed.unkept.remove(uid)),
             Step::CarryVolumes { to, .. } => self.change(*to, |instance| instance.carried = true),
@@ -174,7 +182,10 @@ impl HostLoop {
     /// A running instance's network can't be mended, nor its hooks run, once it doesn't run: that failed for no reason of
     /// its own.
     fn is_void(&self, step: &Step) -> bool {
-        let (Step::AttachInstance(uid) | Step::RunHook { uid, .. }) = step else { return false };
+        let (Step::AttachInstance(uid) | Step::RunHook { uid, .. } | Step::RenewContents { uid, .. }) = step
+        else {
+            return false;
+        };
         self.observed.instances.get(uid).is_none_or(|instance| !matches!(instance.life, Life::Running { .. }))
     }
 

@@ -64,6 +64,7 @@ impl Instance {
             ran: Duration::ZERO,
             hooks: HooksRun::default(),
             gap: None,
+            contents: None,
             guards: Guards::UNKNOWN,
         }
     }

@@ -6,6 +6,7 @@
 mod adopt;
 mod begun;
 mod carry;
+mod contents;
 mod control;
 mod fabric;
 mod flip;

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hoist_model::{
-    BootId, Exit, Guards, Health, InstanceKind, InstanceUid, Listener, Moment, NetworkId, NetworkReport,
-    ProbeRecord, PublishedReport, Revision, ServiceName, Slot, Template, TemplateHash, VolumeId, WallTime,
+    BootId, Digest, Exit, Guards, Health, InstanceKind, InstanceUid, Listener, Moment, NetworkId,
+    NetworkReport, ProbeRecord, PublishedReport, Revision, ServiceName, Slot, Template, TemplateHash,
+    VolumeId, WallTime,
 };
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -142,6 +143,9 @@ pub struct Instance {
     /// Hoist has told the one before it, or its own last run, to end, then; it takes the place, and isn't ready yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<Moment>,
+    /// What content the files of the current run have; only where other content is put in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Digest>,
 }
 
 /// An instance that gets nothing new and finishes what it has.

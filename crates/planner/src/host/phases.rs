@@ -129,6 +129,7 @@ fn subject(view: &View<'_>, step: &Step) -> Subject {
         | Step::DrainInstance { uid, .. }
         | Step::RunHook { uid, .. }
         | Step::CarryVolumes { to: uid, .. }
+        | Step::RenewContents { uid, .. }
         | Step::AttachInstance(uid)
         | Step::KillInstance(uid)
         | Step::ClearInstance(uid)

@@ -9,7 +9,7 @@ use super::order::StopOrder;
 use super::traffic::Traffic;
 use super::view::View;
 use super::{FabricWanted, Observed, Planned, Step, Watching, Zone};
-use super::{fabric, gap, hooks, life, parting, phases, ready, resources, unfit, zone};
+use super::{contents, fabric, gap, hooks, life, parting, phases, ready, resources, unfit, zone};
 use crate::time::sooner;
 
 /// Everything a host's plan depends on.
@@ -90,6 +90,7 @@ pub fn plan(input: &HostInput<'_>) -> HostPlan {
     life::make(&mut draft);
     life::start(&mut draft);
     hooks::after_start(&mut draft);
+    contents::renew(&mut draft);
     ready::note(&mut draft);
     gap::note(&mut draft);
     let Draft { view, mut plan } = draft;

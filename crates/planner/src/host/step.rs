@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hoist_model::{HookMoment, InstanceUid, NetworkId, VolumeId};
+use hoist_model::{Digest, HookMoment, InstanceUid, NetworkId, VolumeId};
 use serde::{Deserialize, Serialize};
 
 /// One thing to do. Each may be asked for again after a crash and must then find its work half or wholly done.
@@ -63,6 +63,17 @@ pub enum Step {
         /// Which of the list, from 0.
         index: u32,
     },
+    /// Put the content that its definition has now in place of what its files have, and send this signal. Done once sent.
+    RenewContents {
+        /// The instance.
+        uid: InstanceUid,
+        /// Which start of it.
+        attempt: u32,
+        /// The content, as a digest.
+        contents: Digest,
+        /// The signal.
+        signal: String,
+    },
     /// Kill every process of it. Done once sent; the end is an input of its own.
     KillInstance(InstanceUid),
     /// End the processes of it that no keeper looks after. Done once there are none.
@@ -82,6 +93,7 @@ impl Step {
             | Step::DrainInstance { uid, .. }
             | Step::RunHook { uid, .. }
             | Step::CarryVolumes { to: uid, .. }
+            | Step::RenewContents { uid, .. }
             | Step::AttachInstance(uid)
             | Step::KillInstance(uid)
             | Step::ClearInstance(uid)
@@ -104,6 +116,7 @@ impl Step {
             Step::DrainInstance { .. } => "drain",
             Step::RunHook { .. } => "run",
             Step::CarryVolumes { .. } => "carry",
+            Step::RenewContents { .. } => "renew",
             Step::KillInstance(_) => "kill",
             Step::AttachInstance(_) => "attach",
             Step::ClearInstance(_) => "clear",
@@ -131,7 +144,9 @@ impl fmt::Display for Step {
                 write!(f, "instance {}: {verb} {moment} hook {}", uid.short(), index + 1)
             }
             Step::StartInstance { uid, attempt } => write!(f, "instance {}: {verb} {attempt}", uid.short()),
-            Step::SignalInstance { uid, signal } | Step::DrainInstance { uid, signal } => {
+            Step::SignalInstance { uid, signal }
+            | Step::DrainInstance { uid, signal }
+            | Step::RenewContents { uid, signal, .. } => {
                 write!(f, "instance {}: {verb} with {signal}", uid.short())
             }
         }

@@ -6,7 +6,7 @@ use crate::node::{Node, Value};
 use crate::reader::FileReader;
 use crate::syntax::path;
 use crate::syntax::volume::OPTIONS_KEY;
-use hoist_model::MountKind;
+use hoist_model::{Digest, MountKind};
 use std::path::{Path, PathBuf};
 
 /// Options of the short form that act; others are without effect, and that is said.
@@ -43,13 +43,44 @@ pub(super) fn bind(
     }
     let propagation = propagation(at, bind("propagation"), &source, reader)?;
     let recursive = recursive(at, node, propagation.as_deref())?;
+    let read_only = node.get("read_only").is_some_and(|node| node.value == Value::Bool(true));
+    let content = content(&source, read_only, reader);
     Some(MountKind::Bind {
+        content,
         source,
         create: bind("create_host_path").is_none_or(|node| node.value != Value::Bool(false)),
         propagation,
         recursive: recursive != "disabled",
         writable_below: recursive == "writable",
     })
+}
+
+/// A larger file is data, not configuration.
+const CONFIGURATION: u64 = 1 << 20;
+
+/// Folders whose files the system itself changes.
+const OF_THE_SYSTEM: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/var/run"];
+
+/// Files that the system itself changes.
+const BY_THE_SYSTEM: [&str; 9] = [
+    "/etc/group",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/localtime",
+    "/etc/machine-id",
+    "/etc/mtab",
+    "/etc/passwd",
+    "/etc/resolv.conf",
+    "/etc/timezone",
+];
+
+/// What a single file has in it: an editor puts another file in its place, and the mount would go on showing the old one.
+/// One that the service may write to counts only while it is text: a database changes by itself.
+fn content(source: &Path, read_only: bool, reader: &dyn FileReader) -> Option<Digest> {
+    let of_system = OF_THE_SYSTEM.iter().any(|folder| source.starts_with(folder))
+        || BY_THE_SYSTEM.iter().any(|file| source == Path::new(file));
+    let bytes = if of_system { None } else { reader.small_file(source, CONFIGURATION) }?;
+    (read_only || !bytes.contains(&0)).then(|| Digest::of(&bytes))
 }
 
 /// `bind.recursive`, as Docker takes it: all forms but `disabled` take along what is mounted below, and a read-only

@@ -141,6 +141,7 @@ impl<'a> Lowering<'a> {
         let logs = process::logs(&mut at);
         let ports = networks::ports(&mut at);
         let rollout = rollout::rollout(&mut at);
+        let on_change = rollout::on_change(&mut at);
         let hooks = hooks::hooks(&mut at);
         let expose = rollout::expose(&mut at);
         let security = security::security(&mut at, self.project, self.reader);
@@ -185,6 +186,7 @@ impl<'a> Lowering<'a> {
             stop_grace_period: at.duration("stop_grace_period").unwrap_or(process::GRACE_PERIOD),
             attach: at.flag_or("attach", true),
             update_order: rollout::update_order(&at),
+            on_change,
             rollout,
             hooks,
             liveness,

@@ -4,7 +4,7 @@
 use super::attributes::{Attributes, read_duration};
 use crate::node::Node;
 use crate::syntax::port;
-use hoist_model::{Listener, Protocol, Rollout, UpdateOrder};
+use hoist_model::{Listener, OnChange, Protocol, Rollout, UpdateOrder};
 use std::time::Duration;
 
 /// `x-hoist.drain: until-idle` waits for so long at most.
@@ -40,6 +40,22 @@ fn drain(at: &mut Attributes<'_, '_>) -> Option<Duration> {
         "x-hoist.drain"
     };
     duration(at, path)
+}
+
+/// `x-hoist.on-change`.
+pub(super) fn on_change(at: &mut Attributes<'_, '_>) -> OnChange {
+    let Some(text) = at.text("x-hoist.on-change") else { return OnChange::Recreate };
+    match (text.as_str(), text.strip_prefix("signal:")) {
+        ("recreate", _) => OnChange::Recreate,
+        ("none", _) => OnChange::None,
+        (_, Some(signal)) if !signal.is_empty() => OnChange::Signal(signal.to_owned()),
+        _ => {
+            let place = at.get("x-hoist.on-change").map_or(at.node.place(), Node::place);
+            let message = format!("`x-hoist.on-change: {text}` is unknown: recreate, none, or signal:NAME");
+            at.error("invalid-value", place, message);
+            OnChange::Recreate
+        }
+    }
 }
 
 fn duration(at: &mut Attributes<'_, '_>, path: &str) -> Option<Duration> {

@@ -31,6 +31,7 @@ static SERVICE: Record = record(
         field("ready", TEXT),
         field("shared-writes", FLAG),
         field("hold", TEXT),
+        field("on-change", TEXT),
     ],
 );
 

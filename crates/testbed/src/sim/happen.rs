@@ -174,6 +174,7 @@ impl World {
                 | Step::SignalInstance { .. }
                 | Step::DrainInstance { .. }
                 | Step::RunHook { .. }
+                | Step::RenewContents { .. }
                 | Step::KillInstance(_)
         );
         if fails || needs_keeper && !keeper {

@@ -106,6 +106,7 @@ impl Kernel {
             | Step::DrainInstance { .. }
             | Step::RunHook { .. }
             | Step::CarryVolumes { .. }
+            | Step::RenewContents { .. }
             | Step::KillInstance(_)
             | Step::ClearInstance(_) => {}
         }

@@ -154,6 +154,7 @@ mod tests {
                 propagation: None,
                 recursive,
                 writable_below,
+                content: None,
             };
             let options = options.iter().map(ToString::to_string).collect();
             let mount = Mount { target: "/m".into(), kind, read_only, options };

@@ -14,6 +14,8 @@ use crate::instances::volume::DataLocation;
 pub(crate) enum StepContext {
     /// An instance.
     Instance(Box<InstanceContext>),
+    /// An instance whose files get other content, and its process.
+    Renewal(Box<InstanceContext>, i32),
     /// A network.
     Network(NetworkSpec),
     /// A volume.
@@ -59,6 +61,13 @@ impl StepContext {
                 }))
             }
             Step::CarryVolumes { .. } => Self::Volumes(control.carried(step)),
+            Step::RenewContents { uid, .. } => {
+                let pid = control.renewed(step);
+                match (pid, Self::take(control, &Step::AttachInstance(*uid))) {
+                    (Some(pid), Self::Instance(instance)) => Self::Renewal(instance, pid),
+                    _ => Self::Nothing,
+                }
+            }
             Step::RunHook { .. } => control.hook(step).map_or(Self::Nothing, |run| Self::Hook(Box::new(run))),
             _ => Self::Nothing,
         }

@@ -8,6 +8,7 @@ mod create;
 mod hook;
 mod prepare;
 mod remove;
+mod renew;
 pub(crate) mod root;
 mod secrets;
 pub(crate) mod signal;
@@ -56,6 +57,9 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
             carry::run(host, *from, *to, pairs).await.map(done)
         }
         (step @ Step::RunHook { .. }, StepContext::Hook(run)) => hook::run(host, step, *run).await.map(done),
+        (Step::RenewContents { uid, signal, .. }, StepContext::Renewal(instance, pid)) => {
+            renew::run(host, *uid, *instance, pid, signal).await.map(done)
+        }
         (Step::KillInstance(uid), _) => signal::kill(host, *uid).await.map(done),
         (Step::ClearInstance(uid), _) => clear::run(host, *uid).await.map(done),
         (Step::RemoveInstance(uid), _) => remove::run(host, *uid).await.map(done),
@@ -67,6 +71,7 @@ pub(crate) async fn perform(host: &Host, step: &Step, context: StepContext) -> S
             | Step::AttachInstance(_)
             | Step::RunHook { .. }
             | Step::CarryVolumes { .. }
+            | Step::RenewContents { .. }
             | Step::StartInstance { .. },
             _,
         ) => Err(StepError { what: "it is not wanted any more".to_owned(), hint: None, permanent: false }),

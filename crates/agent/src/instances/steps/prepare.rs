@@ -247,7 +247,12 @@ fn generated_files(
 }
 
 /// In place, not by rename: a running instance has the file itself mounted.
-fn write(path: &Path, content: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<(), StepError> {
+pub(super) fn write(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    owner: Option<(u32, u32)>,
+) -> Result<(), StepError> {
     let put = || -> io::Result<()> {
         fs::write(path, content)?;
         fs::set_permissions(path, Permissions::from_mode(mode))?;
