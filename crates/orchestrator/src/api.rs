@@ -332,17 +332,18 @@ impl ClusterApi for Orchestrator {
 
     async fn foresee_rollback(&self, back: Rollback) -> Result<RollbackPreview, ApiError> {
         let _busy = self.busy();
-        revisions::foresee(&self.shown().await, &back.stack, back.to)
+        let shown = self.shown().await;
+        revisions::foresee(&shown.stacks, &shown.view, &back.stack, back.to)
     }
 
     async fn diff(&self, request: Diff) -> Result<Vec<FieldDifference>, ApiError> {
         let _busy = self.busy();
-        revisions::diff(&self.shown().await, &request)
+        revisions::diff(&self.shown().await.stacks, &request)
     }
 
     async fn history(&self, stack: StackId) -> Result<StackHistory, ApiError> {
         let _busy = self.busy();
-        revisions::history(&self.shown().await, &stack)
+        revisions::history(&self.shown().await.stacks, &stack)
     }
 
     async fn resume(&self, stack: StackId, seq: u64) -> Result<EventStream, ApiError> {
