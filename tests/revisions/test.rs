@@ -112,6 +112,9 @@ fn a_rollback_brings_back_file_contents_and_image_without_a_lost_request() {
     assert!(told.contains("services.web.secrets./run/secrets/key: *** => ***"), "{told}");
     assert!(!told.contains("key-"), "{told}");
 
+    fs::remove_file(sources.folder.join("key.txt")).expect("a file can be removed");
+    let unnamed = stack.hoist(&["rollback"]).ended_with(2);
+    assert!(unnamed.stderr.contains("key.txt") && unnamed.stderr.contains("-p NAME"), "{unnamed}");
     fs::remove_dir_all(&sources.folder).expect("the files can be removed");
     host.hoist(&["image", "prune", "--all", "--force"]).ok();
     let foreseen = stack.by_name("revisions", &["rollback", "1", "--dry-run"]).success();

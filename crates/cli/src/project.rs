@@ -75,6 +75,22 @@ impl Target {
         Self::resolve(global, &selection.files, &selection.words)
     }
 
+    /// As [`Target::of`], for a command that needs the stack's name alone: where the file doesn't give it, `-p` does.
+    ///
+    /// # Errors
+    /// See there.
+    pub(crate) fn by_name(global: &Global, selection: &Selection) -> Result<Self, CommandError> {
+        Self::of(global, selection).map_err(|error| {
+            match error.message.is_empty() {
+                true => {
+                    CommandError { code: error.code, ..CommandError::failed("the stack file has errors") }
+                }
+                false => error,
+            }
+            .hint("this command needs no stack file: name the stack with `-p NAME`")
+        })
+    }
+
     /// The agent, when there may be something to ask it about; none where nothing was ever brought up.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ pub fn between(was: Version<'_>, is: Version<'_>) -> Vec<Difference> {
                 found.extend(
                     inside.into_iter().map(|one| Difference { path: format!("{path}.{}", one.path), ..one }),
                 );
-                found.extend(content(&path, before, after, (was.images, is.images), name));
+                found.extend(content(&path, name, was, is));
             }
             (Some(before), None) => found.push(Difference { path, was: whole(before), is: None }),
             (None, Some(after)) => found.push(Difference { path, was: None, is: whole(after) }),
@@ -86,16 +86,11 @@ pub fn between_services(was: &Service, is: &Service) -> Vec<Difference> {
 }
 
 /// The same name of an image, and another image.
-fn content(
-    path: &str,
-    was: &Service,
-    is: &Service,
-    images: (Option<&BTreeMap<ServiceName, ResolvedImage>>, Option<&BTreeMap<ServiceName, ResolvedImage>>),
-    name: &ServiceName,
-) -> Option<Difference> {
-    let digest = |images: Option<&BTreeMap<ServiceName, ResolvedImage>>| images?.get(name)?.digest.clone();
-    let (before, after) = (digest(images.0)?, digest(images.1)?);
-    let differs = was.image == is.image && before != after;
+fn content(path: &str, name: &ServiceName, was: Version<'_>, is: Version<'_>) -> Option<Difference> {
+    let digest = |version: Version<'_>| version.images?.get(name)?.digest.clone();
+    let source = |version: Version<'_>| version.stack.services.get(name).map(|service| service.image.clone());
+    let (before, after) = (digest(was)?, digest(is)?);
+    let differs = source(was) == source(is) && before != after;
     let path = format!("{path}.image.digest");
     differs.then(|| Difference { path, was: Some(before.to_string()), is: Some(after.to_string()) })
 }

@@ -4,7 +4,7 @@
 //! each moment one of them is there. Before that it goes on top, and the old one stays below it.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 use rustix::fs::CWD;
@@ -41,7 +41,7 @@ pub fn file(pid: i32, source: &Path, target: &Path, options: &[&str]) -> Result<
     let process = pidfd_open(process, PidfdFlags::empty()).map_err(fail)?;
     let within = target.to_owned();
     // A thread of its own: it leaves this mount namespace and never comes back.
-    let entered = thread::Builder::new().spawn(move || attach(&process, &tree, within));
+    let entered = thread::Builder::new().spawn(move || attach(&process, &tree, &within));
     let attached = entered.map_err(|_| fail(Errno::AGAIN))?.join();
     attached.unwrap_or(Err(Errno::IO)).map_err(fail)
 }
@@ -67,14 +67,14 @@ fn attribute(option: &str) -> u64 {
     }
 }
 
-fn attach(process: &OwnedFd, tree: &OwnedFd, target: PathBuf) -> Result<(), Errno> {
+fn attach(process: &OwnedFd, tree: &OwnedFd, target: &Path) -> Result<(), Errno> {
     // SAFETY: only what this thread looks paths up from is separated; it has no file descriptors of its own to lose.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS) }?;
     move_into_thread_name_spaces(process.as_fd(), ThreadNameSpaceType::MOUNT)?;
     let by_fd = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    match move_mount(tree, "", CWD, &target, by_fd | MoveMountFlags::MOVE_MOUNT_BENEATH) {
-        Ok(()) => unmount(&target, UnmountFlags::DETACH),
-        Err(Errno::INVAL) => move_mount(tree, "", CWD, &target, by_fd),
+    match move_mount(tree, "", CWD, target, by_fd | MoveMountFlags::MOVE_MOUNT_BENEATH) {
+        Ok(()) => unmount(target, UnmountFlags::DETACH),
+        Err(Errno::INVAL) => move_mount(tree, "", CWD, target, by_fd),
         Err(errno) => Err(errno),
     }
 }

@@ -5,7 +5,7 @@
 mod support;
 
 use expect_test::expect;
-use hoist_model::{Command, HealthTest, ImageSource, MountKind, RestartPolicy};
+use hoist_model::{Command, Digest, HealthTest, ImageSource, MountKind, OnChange, RestartPolicy};
 use std::path::PathBuf;
 use std::time::Duration;
 use support::{lines, lower_text};
@@ -83,6 +83,33 @@ fn a_shop() {
         /run/secrets/key true hunter2
     "#]]
     .assert_eq(&mounts.concat());
+}
+
+#[test]
+fn single_files_count_with_their_content() {
+    let text = "services:\n  web:\n    image: x\n    volumes: [\"./secret.txt:/a\", \"./missing:/b\", \"/etc/hosts:/c\"]\n";
+    let stack = lower_text(text).unwrap().stack;
+    let of = |at: usize| match &stack.services["web"].mounts[at].kind {
+        MountKind::Bind { content, create, .. } => (content.clone(), *create),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(of(0), (Some(Digest::of(b"hunter2")), false));
+    assert_eq!((of(1), of(2)), ((None, true), (None, true)));
+}
+
+#[test]
+fn what_other_content_means_is_read_or_refused_with_its_line() {
+    let with = |value: &str| {
+        lower_text(&format!("services:\n  web:\n    image: x\n    x-hoist: {{ on-change: {value} }}\n"))
+    };
+    let read = |value: &str| with(value).unwrap().stack.services["web"].on_change.clone();
+    assert_eq!(read("recreate"), OnChange::Recreate);
+    assert_eq!(read("none"), OnChange::None);
+    assert_eq!(read("signal:HUP"), OnChange::Signal("HUP".to_owned()));
+    for wrong in ["restart", "'signal:'"] {
+        let found = lines(&with(wrong).unwrap_err());
+        assert!(found.starts_with("/p/stack.yaml:4:") && found.contains("none, or signal:NAME"), "{found}");
+    }
 }
 
 #[test]

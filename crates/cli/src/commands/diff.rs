@@ -21,8 +21,12 @@ pub(crate) async fn run(global: &Global, args: &args::Diff) -> Result<(), Comman
     let selection = Selection { words: files, files: args.files.clone() };
     let named = !selection.words.is_empty() || !selection.files.is_empty() || !global.files.is_empty();
     let (target, from, to) = match revisions[..] {
-        [from, to] => (Target::of(global, &selection)?, DiffSide::Revision(from), DiffSide::Revision(to)),
-        [from] if !named => (Target::of(global, &selection)?, DiffSide::Revision(from), DiffSide::Present),
+        [from, to] => {
+            (Target::by_name(global, &selection)?, DiffSide::Revision(from), DiffSide::Revision(to))
+        }
+        [from] if !named => {
+            (Target::by_name(global, &selection)?, DiffSide::Revision(from), DiffSide::Present)
+        }
         [from] => {
             let project = Project::load(global, &selection)?;
             (project.target, DiffSide::Revision(from), DiffSide::File(Box::new(project.stack)))

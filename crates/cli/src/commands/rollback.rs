@@ -3,7 +3,7 @@
 use hoist_model::Revision;
 use hoist_wire::{Client, ClusterApi, Rollback};
 
-use crate::args::{self, Global};
+use crate::args::{self, Global, Selection};
 use crate::author::author;
 use crate::error::{CommandError, code};
 use crate::last_words;
@@ -23,7 +23,8 @@ pub(crate) async fn run(
     style: args::ProgressStyle,
 ) -> Result<(), CommandError> {
     let (files, to) = words(&args.words)?;
-    let target = Target::resolve(global, &args.files, files)?;
+    let selection = Selection { words: files.to_vec(), files: args.files.clone() };
+    let target = Target::by_name(global, &selection)?;
     let (agent, _) = target.up_status().await?;
     let request = Rollback { stack: target.id.clone(), to, by: author(), wait: args.wait };
     if args.dry_run {

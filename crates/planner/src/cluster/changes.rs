@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hoist_model::{RunIntent, ServiceName, StackRevision, WantedStack};
 
-use crate::difference;
+use crate::difference::{self, Difference};
 
 /// More services than that are counted, not named.
 const NAMED: usize = 8;
@@ -41,7 +41,7 @@ fn of_service(name: &ServiceName, was: Option<&StackRevision>, is: Option<&Stack
     };
     let (before, after) = (was.stack.services.get(name)?, is.stack.services.get(name)?);
     let differences = difference::between_services(before, after);
-    let mut keys: BTreeSet<&str> = differences.iter().map(|one| one.key()).collect();
+    let mut keys: BTreeSet<&str> = differences.iter().map(Difference::key).collect();
     let digest = |revision: &StackRevision| revision.images.get(name).and_then(|image| image.digest.clone());
     if digest(was) != digest(is) {
         keys.insert("image");

@@ -51,6 +51,7 @@ impl UpOptions {
             (self.remove_orphans, "--remove-orphans"),
             (self.force_recreate, "--force-recreate"),
             (self.refresh_guards, "--refresh-guards"),
+            (self.renew_volumes, "--renew-anon-volumes"),
             (self.no_start, "--no-start"),
         ];
         let mut words = vec!["up".to_owned()];

@@ -45,10 +45,12 @@ pub(super) fn bind(
     let recursive = recursive(at, node, propagation.as_deref())?;
     let read_only = node.get("read_only").is_some_and(|node| node.value == Value::Bool(true));
     let content = content(&source, read_only, reader);
+    let create = bind("create_host_path").is_none_or(|node| node.value != Value::Bool(false));
     Some(MountKind::Bind {
+        // A folder in the place of a file that is gone helps nobody.
+        create: create && content.is_none(),
         content,
         source,
-        create: bind("create_host_path").is_none_or(|node| node.value != Value::Bool(false)),
         propagation,
         recursive: recursive != "disabled",
         writable_below: recursive == "writable",
