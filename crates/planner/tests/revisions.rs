@@ -22,8 +22,8 @@ fn shop(version: &str) -> Stack {
 
 /// What the loop does with the verdict of an operation.
 fn judged(cluster: &mut Cluster, verdict: RevisionVerdict) {
-    let wanted = cluster.wanted.get_mut(&id("shop")).unwrap();
-    wanted.history.last_entry().unwrap().get_mut().verdict = verdict;
+    let wanted = cluster.wanted.get_mut(&id("shop")).expect("it is up");
+    wanted.history.last_entry().expect("it has a history").get_mut().verdict = verdict;
 }
 
 fn up(cluster: &mut Cluster, stack: &Stack) {

@@ -98,7 +98,7 @@ impl World {
         let wait = self.rng.duration(self.faults.slowest);
         let fails = self.rng.chance(self.faults.step_fails);
         let late = self.is_late(&step);
-        self.later(wait, Event::Step { step, spec, fails, late });
+        self.later(wait, Event::Step { step, spec: Box::new(spec), fails, late });
         self.misfortune();
     }
 

@@ -14,7 +14,7 @@ use crate::builder;
 
 #[derive(Debug)]
 pub(super) enum Event {
-    Step { step: Step, spec: HostSpec, fails: bool, late: bool },
+    Step { step: Step, spec: Box<HostSpec>, fails: bool, late: bool },
     Exit { uid: InstanceUid, attempt: u32, exit: Exit },
     Probe { uid: InstanceUid, attempt: u32 },
     Listens { uid: InstanceUid, attempt: u32 },
