@@ -40,11 +40,11 @@ sub take {
 sub serve {
     my ($client) = @_;
     $client->autoflush(1);
-    my $buffer = '';
+    my ($buffer, $answered, $waited) = ('', 0, 0);
     while (1) {
         until ($buffer =~ /\r\n\r\n/) {
-            # What was read in part is still answered.
-            return if $ending && $buffer eq '';
+            # What was read in part is still answered, and so is the first request of a connection.
+            return if $ending && $buffer eq '' && ($answered || $waited++ > 5);
             my $ready = '';
             vec($ready, fileno $client, 1) = 1;
             next if select($ready, undef, undef, 0.2) < 1;
@@ -54,6 +54,7 @@ sub serve {
         my ($path) = $head =~ /^GET (\S+)/ or return;
         my $last = $closing || $ending || $head =~ /^Connection: close/im;
         answer($client, $path, $last) or return;
+        $answered = 1;
         return if $last;
     }
 }

@@ -1,12 +1,12 @@
 //! Redeploys that nobody notices: one replica on a fixed host port, under load, without a lost request.
 //!
-//! `HOIST_REDEPLOYS=190` (and more) makes the first test as long as one likes.
+//! `HOIST_REDEPLOYS=190` (and more) makes the first test as long as one likes, `HOIST_DRAIN=10s` each drain.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hoist_tests::command::Running;
+use hoist_tests::command::{Running, Signal};
 use hoist_tests::host::ADDRESS;
 use hoist_tests::{Host, LATER, SOON, Stack, eventually};
 
@@ -134,7 +134,8 @@ fn redeploy(host: &Host, stack: &Stack<'_>, times: usize, pace: Pace) {
 #[test]
 fn no_request_is_lost_while_one_replica_is_redeployed() {
     let Some(host) = Host::new() else { return };
-    let stack = host.stack("zero-downtime").with("DRAIN_SIGNAL", "SIGUSR1");
+    let drain = std::env::var("HOIST_DRAIN").unwrap_or_else(|_| "1s".to_owned());
+    let stack = host.stack("zero-downtime").with("DRAIN_SIGNAL", "SIGUSR1").with("DRAIN", &drain);
     stack.up(&[]).ok();
     assert_eq!(host.answer_from_outside(8090), "one\n");
     let mut load = Load::new(&host);
@@ -240,20 +241,39 @@ fn connections_wait_while_an_instance_with_a_volume_is_replaced() {
 }
 
 #[test]
+fn connections_wait_when_the_agent_is_killed_meanwhile() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("zero-downtime/volume.yaml").with("REST", "2");
+    stack.up(&[]).ok();
+    assert_eq!(host.answer_from_outside(8090), "one\n");
+    let mut load = Load::new(&host);
+    load.everywhere();
+    load.within(&stack);
+    // It returns when the new instance runs, which rests for a while before it listens.
+    stack.with("TEXT", "two").up(&["web"]).ok();
+    host.kill(stack.daemons()[0], Signal::KILL);
+    assert_eq!(host.get(8090, "/").success().text(), "two");
+    load.end(&stack);
+    stack.down().ok();
+}
+
+#[test]
 fn connections_wait_no_longer_than_the_file_says() {
     let Some(host) = Host::new() else { return };
     let stack = host.stack("zero-downtime/volume.yaml").with("HOLD", "1s");
     stack.up(&[]).ok();
     assert_eq!(host.answer_from_outside(8090), "one\n");
-    let next = stack.with("TEXT", "two").with("REST", "6");
+    let ids = || -> Vec<String> {
+        stack.ps().into_iter().filter(|row| row.service == "web").map(|row| row.id).collect()
+    };
+    let old = ids();
+    let next = stack.with("TEXT", "two").with("REST", "4");
     let up = next.start(&["up", "-d", "web"]);
-    eventually("the old instance to go", SOON, || {
-        stack.ps().iter().filter(|row| row.service == "web").count() == 1
-    });
+    eventually("the old instance to go", SOON, || !ids().contains(&old[0]));
     // It waits for a second, and is refused while the new one still rests.
     let asked = host.shell("bash -c 'exec 3<>/dev/tcp/127.0.0.1/8090' 2>&1");
     assert!(asked.stdout.contains("refused"), "{asked}");
     up.finish(LATER).ok();
-    assert_eq!(host.get(8090, "/").success().text(), "two");
+    assert_eq!(host.answer_from_outside(8090), "two\n");
     next.down().ok();
 }

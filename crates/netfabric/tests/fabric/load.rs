@@ -164,6 +164,8 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut request = [0; 1];
     stream.read_exact(&mut request)?;
+    // As long as a program may take: between request and answer a lost translation shows.
+    thread::sleep(Duration::from_millis(3));
     stream.write_all(b"!")
 }
 
