@@ -32,6 +32,16 @@ impl<'h> Load<'h> {
 
     /// From this host by 127.0.0.1 and `::1`, and from another one.
     fn everywhere(&mut self) {
+        self.translated();
+        let words = load("new", "::1", 8090, &self.stop);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        self.client("new from ::1", command);
+    }
+
+    /// From this host by 127.0.0.1, and from another one: the server has IPv4 only, so what comes by `::1` passes through
+    /// the agent, and so do commands in a service.
+    fn translated(&mut self) {
         let outside = ADDRESS.to_string();
         for kind in KINDS {
             for (from, address) in [("localhost", "127.0.0.1"), ("outside", outside.as_str())] {
@@ -46,10 +56,6 @@ impl<'h> Load<'h> {
                 self.client(&format!("{kind} from {from}"), command);
             }
         }
-        let words = load("new", "::1", 8090, &self.stop);
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
-        self.client("new from ::1", command);
     }
 
     /// From another service, by the service's name.
@@ -247,8 +253,7 @@ fn connections_wait_when_the_agent_is_killed_meanwhile() {
     stack.up(&[]).ok();
     assert_eq!(host.answer_from_outside(8090), "one\n");
     let mut load = Load::new(&host);
-    load.everywhere();
-    load.within(&stack);
+    load.translated();
     // It returns when the new instance runs, which rests for a while before it listens.
     stack.with("TEXT", "two").up(&["web"]).ok();
     host.kill(stack.daemons()[0], Signal::KILL);

@@ -144,6 +144,45 @@ fn a_flip_touches_the_service_alone() {
 }
 
 #[test]
+fn what_waits_is_released_once_rules_lead_it_somewhere() {
+    let reached = after(&plan(&config(), &spec(), &bare()), bare());
+    let mut held = spec();
+    held.service_addresses[0].backends.clear();
+    held.service_addresses[0].held = true;
+    check(
+        &held,
+        &reached,
+        &expect![[r#"
+            fabric: join held to released
+            fabric: set net/ipv4/neigh/held/mcast_solicit to 1000000
+            fabric: set net/ipv4/neigh/held/unres_qlen_bytes to 16777216
+            fabric: set released up, mtu 1500
+            fabric: route 10.214.1.1/32 on held
+            fabric: no longer pass 10.1.1.2 to itself
+            fabric: no longer pass 10.1.1.3 to itself
+            fabric: pass IPv4 from released to br-1
+            fabric: hold connections from br-1 to 10.214.1.1
+            fabric: hold connections from uplink to 10.214.1.1
+            fabric: lead 10.214.1.1 to nobody instead of 10.1.1.2 and 10.1.1.3
+        "#]],
+    );
+    let waiting = after(&plan(&config(), &held, &reached), reached);
+    check(
+        &spec(),
+        &waiting,
+        &expect![[r#"
+            fabric: no longer hold connections from br-1 to 10.214.1.1
+            fabric: no longer hold connections from uplink to 10.214.1.1
+            fabric: pass 10.1.1.2 to itself
+            fabric: pass 10.1.1.3 to itself
+            fabric: lead 10.214.1.1 to 10.1.1.2 and 10.1.1.3 instead of nobody
+            fabric: stop routing 10.214.1.1/32 on held
+            fabric: release what waits for 10.214.1.1
+        "#]],
+    );
+}
+
+#[test]
 fn a_port_that_leads_elsewhere_goes_before_it_comes() {
     let reached = after(&plan(&config(), &spec(), &bare()), bare());
     let mut wanted = spec();

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use hoist_netfabric::{Protocol, PublishedPort, reserve};
 
 use crate::harness::{Instance, Service, World, ready};
-use crate::load::{Echo, Load, Server};
+use crate::load::{Echo, Load, Server, reached};
 
 /// How many flips; `HOIST_FLIPS` says otherwise.
 fn flips(usual: usize) -> usize {
@@ -61,6 +61,9 @@ fn redeploys_under_load_lose_no_connection() {
     for round in 0..flips(30) {
         let next = world.instance_at("a", 10 + u32::try_from((round + 1) % 2).unwrap());
         let ready = serve(&next);
+        for address in [format!("{}:80", next.v4), format!("[{}]:80", next.v6)] {
+            reached(&caller.ns, &address, Protocol::Tcp);
+        }
         world.service("a", 1, &[&next]);
         load.go_on(30);
         let old = std::mem::replace(&mut now, next);
@@ -130,6 +133,9 @@ fn redeploys_under_load_lose_no_datagram() {
     for round in 0..flips(30) {
         let next = world.instance_at("a", 10 + u32::try_from((round + 1) % 2).unwrap());
         let ready = echo(&next);
+        for address in [format!("{}:80", next.v4), format!("[{}]:80", next.v6)] {
+            reached(&caller.ns, &address, Protocol::Udp);
+        }
         world.service("a", 1, &[&next]);
         // What was on its way to the old one is answered by it.
         load.go_on(21);

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use hoist_netfabric::Protocol;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::harness::Ns;
+use crate::harness::{Ns, eventually};
 
 /// A SYN that was lost is sent again after a second: whoever waited nearly so long met a loss.
 const LOST: Duration = Duration::from_millis(950);
@@ -119,6 +120,26 @@ fn connect_and_ask(to: SocketAddr) -> io::Result<()> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     if answer.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+}
+
+/// Waits until an instance is reached at an address of its own: of a new one the kernel finishes IPv6 on a work queue, which
+/// on a busy machine takes its time.
+pub(crate) fn reached(ns: &Ns, address: &str, over: Protocol) {
+    let to: SocketAddr = address.parse().unwrap();
+    let ask = || match over {
+        Protocol::Tcp => {
+            ns.enter(|| TcpStream::connect_timeout(&to, Duration::from_millis(100))).and_then(|mut stream| {
+                stream.write_all(b"?")?;
+                stream.read_exact(&mut [0])
+            })
+        }
+        Protocol::Udp => {
+            let socket = ns.udp(address);
+            socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            echo(&socket, 0)
+        }
+    };
+    eventually("the instance is reached", || ask().is_ok());
 }
 
 /// An answer to an earlier datagram, which was given up, is none to this one.
