@@ -246,6 +246,33 @@ fn connections_wait_while_an_instance_with_a_volume_is_replaced() {
     stack.down().ok();
 }
 
+/// From localhost, from another host, and from a service; each socket is one flow from the first redeploy to the last.
+#[test]
+fn no_datagram_is_lost_while_one_replica_is_redeployed() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("zero-downtime/udp.yaml");
+    stack.up(&[]).ok();
+    let mut load = Load::new(&host);
+    let (outside, stop) = (ADDRESS.to_string(), load.stop.display().to_string());
+    let program = format!("{PROGRAMS}/udp.pl");
+    for (name, before, address) in
+        [("localhost", &[][..], "127.0.0.1"), ("outside", &["ip", "netns", "exec", "outside"], &outside)]
+    {
+        let words = [before, &["perl", &program, "ask", address, "8090", &stop]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        load.client(&format!("datagrams from {name}"), command);
+    }
+    let words = ["exec", "-T", "caller", "perl", "udp.pl", "ask", "web", "8000", "/tmp/stop"];
+    load.client("datagrams from a service", stack.command(&words));
+    for text in ["two", "three", "four", "five"] {
+        stack.with("TEXT", text).up(&["web"]).ok();
+    }
+    stack.wait_for_drains();
+    load.end(&stack);
+    stack.down().ok();
+}
+
 #[test]
 fn connections_wait_when_the_agent_is_killed_meanwhile() {
     let Some(host) = Host::new() else { return };

@@ -31,7 +31,7 @@ use crate::observed::{LinkObserved, NeighbourObserved, RouteObserved};
 use crate::spec::{Attachment, HostEnd, LinkName, Network, NetworkId, SpecError};
 use crate::wanted;
 
-const SETTLE: Duration = Duration::from_secs(2);
+const SETTLE: Duration = Duration::from_millis(500);
 const SETTLE_STEP: Duration = Duration::from_micros(300);
 
 /// What to join to what.

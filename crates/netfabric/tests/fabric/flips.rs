@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 
-use hoist_netfabric::{Protocol, PublishedPort, reserve};
+use hoist_netfabric::{Protocol, PublishedPort, Sockets, reserve};
 
-use crate::harness::{Instance, Service, World, ready};
+use crate::harness::{Instance, Service, World, eventually, ready};
 use crate::load::{Echo, Load, Server, reached};
 
 /// How many flips; `HOIST_FLIPS` says otherwise.
@@ -67,6 +67,9 @@ fn redeploys_under_load_lose_no_connection() {
         world.service("a", 1, &[&next]);
         load.go_on(30);
         let old = std::mem::replace(&mut now, next);
+        let mut sockets = Sockets::of(old.ns.fd()).unwrap();
+        let idle = || sockets.connections(&[80].into()).unwrap() == 0;
+        eventually("nobody is connected to the old one", idle);
         drop(std::mem::replace(&mut serving, ready));
         world.remove(old);
     }
