@@ -28,8 +28,10 @@ enum Class {
 /// The instances that may get a service's traffic, by service.
 #[derive(Debug, Default)]
 pub(super) struct Traffic<'a> {
-    stacks: BTreeMap<&'a StackId, BTreeMap<&'a ServiceName, Vec<(Class, &'a Instance)>>>,
+    stacks: BTreeMap<&'a StackId, BTreeMap<&'a ServiceName, Candidates<'a>>>,
 }
+
+type Candidates<'a> = Vec<(Class, &'a Instance)>;
 
 impl<'a> Traffic<'a> {
     /// The rule, applied to all that exists on the host.
