@@ -159,9 +159,9 @@ fn only_new_connections_of_who_may_come_wait() {
     let waiting = Waiting::start(&caller.ns, &address);
     eventually("it waits", || waits(&world, &service.v4));
     // Somebody of another network is refused as ever, and so are datagrams.
-    assert!(stranger.ns.connect_within(&address, Duration::from_secs(1)).is_err_and(refused));
+    assert!(stranger.ns.connect_within(&address, Duration::from_secs(1)).is_err_and(|error| refused(&error)));
     let datagram = crate::harness::datagram(&caller.ns.udp(&address));
-    assert!(datagram.is_err_and(refused));
+    assert!(datagram.is_err_and(|error| refused(&error)));
     // What an ended instance leaves of connections is told at once that it is over.
     world.fabric.forget_instance(&[old.v4.parse().unwrap(), old.v6.parse().unwrap()]).unwrap();
     assert!(!echoes(&mut established));
@@ -174,7 +174,7 @@ fn only_new_connections_of_who_may_come_wait() {
     assert_eq!(waiting.served(released).0, format!("old {}", caller.v4));
 }
 
-fn refused(error: io::Error) -> bool {
+fn refused(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionRefused
 }
 
