@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::time::Duration;
+
 use hoist_tests::{Host, Stack};
 
 fn log(stack: &Stack<'_>, service: &str) -> String {
@@ -53,5 +55,28 @@ fn what_hangs_is_started_anew() {
     stack.wait_for_instance("live", "starts anew", |row| {
         row.id == id && row.state == "running" && stack.pids().values().next().is_some_and(|now| *now != pid)
     });
+    stack.down().ok();
+}
+
+/// `HOIST_PROBE_COST=1 cargo nextest run -p hoist-tests --test probes -E 'test(a_hundred)' --no-capture` says what a
+/// hundred HTTP probes a second cost the agent.
+#[test]
+fn a_hundred_probes_a_second_cost_little() {
+    if std::env::var_os("HOIST_PROBE_COST").is_none() {
+        return;
+    }
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("probes/many.yaml");
+    stack.up(&["--wait", "--scale", "many=20"]).ok();
+    let agent = stack.daemons()[0];
+    // Hundredths of a second, proc_pid_stat(5).
+    let spent = || -> u64 {
+        let stat = host.shell(&format!("cut -d' ' -f14,15 /proc/{agent}/stat")).success().stdout;
+        stat.split_whitespace().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    };
+    let (before, began) = (spent(), std::time::Instant::now());
+    std::thread::sleep(Duration::from_secs(20));
+    let percent = f64::from(u32::try_from(spent() - before).unwrap()) / began.elapsed().as_secs_f64();
+    eprintln!("100 HTTP probes a second: {percent:.2} % of a processor");
     stack.down().ok();
 }

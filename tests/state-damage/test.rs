@@ -93,6 +93,28 @@ fn is_told(name: &str, damage: Damage) -> bool {
 }
 
 #[test]
+fn an_instance_whose_files_are_gone_starts_again_and_the_operator_is_told() {
+    let Some(host) = Host::new() else { return };
+    let stack = host.stack("state-damage");
+    stack.up(&["always"]).ok();
+    let instance = stack.instance("always");
+    let folders = fs::read_dir(stack.root().join("instances")).unwrap().map(|entry| entry.unwrap().path());
+    folders.for_each(|folder| fs::remove_dir_all(folder).unwrap());
+    assert_eq!(stack.instance("always").state, "running", "it runs on");
+    let pid = *stack.pids().values().next().unwrap();
+    host.kill(pid, hoist_tests::command::Signal::KILL);
+    stack.wait_for_instance("always", "runs again", |row| {
+        row.id == instance.id
+            && row.state == "running"
+            && stack.pids().values().next().is_some_and(|now| *now != pid)
+    });
+    let told = stack.hoist(&["agent", "logs"]).success().stdout;
+    assert!(told.contains("were removed: it starts with new ones"), "{told}");
+    stack.hoist(&["exec", "-T", "always", "touch", "/tmp/x"]).ok();
+    stack.down().ok();
+}
+
+#[test]
 fn nothing_is_recreated_whatever_file_is_damaged() {
     let Some(host) = Host::new() else { return };
     let stack = host.stack("state-damage");

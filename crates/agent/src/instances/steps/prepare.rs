@@ -55,6 +55,7 @@ pub(super) fn prepare(
         .mode(0o700)
         .create(layout.run())
         .map_err(|error| refused(format!("can't make {}: {error}", layout.run().display()), "free memory"))?;
+    super::create::mend(&layout, uid, instance)?;
     let root = root(host, &layout, &template.image)?;
     let wanted =
         template.service.user.as_deref().or(template.image.config.user.as_deref()).unwrap_or_default();
