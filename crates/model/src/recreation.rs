@@ -144,6 +144,7 @@ impl<'a> Essence<'a> {
             hooks,
             liveness: _,
             restart_pacing: _,
+            on_dependency_unhealthy: _,
             step_of: _,
             #[cfg(test)]
             deciding,

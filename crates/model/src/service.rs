@@ -123,6 +123,9 @@ pub struct Service {
     /// What makes its instances start anew beside their end.
     #[serde(skip_serializing_if = "Liveness::is_usual")]
     pub liveness: Liveness,
+    /// `x-hoist.on-dependency-unhealthy`.
+    #[serde(skip_serializing_if = "OnUnhealthy::is_usual")]
+    pub on_dependency_unhealthy: OnUnhealthy,
     /// The rest of `deploy.restart_policy`.
     #[serde(skip_serializing_if = "RestartPacing::is_usual")]
     pub restart_pacing: RestartPacing,
@@ -213,6 +216,7 @@ impl Default for Service {
             hooks: Hooks::default(),
             liveness: Liveness::default(),
             restart_pacing: RestartPacing::default(),
+            on_dependency_unhealthy: OnUnhealthy::default(),
             step_of: None,
             #[cfg(test)]
             deciding: None,
@@ -312,6 +316,27 @@ pub enum RestartPolicy {
     UnlessStopped,
     /// Always; after a person's stop from the next start of the daemon on.
     Always,
+}
+
+/// What becomes of a running instance when a service is unhealthy that it depends on with `service_healthy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnUnhealthy {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// It is not ready meanwhile.
+    Hold,
+    /// It starts anew once the other is healthy again.
+    Restart,
+}
+
+impl OnUnhealthy {
+    /// Nothing is declared.
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What `deploy.restart_policy` says of restarts beside `condition`.

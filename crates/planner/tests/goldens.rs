@@ -106,6 +106,7 @@ fn instance(life: Life) -> Instance {
         listening: BTreeSet::from([Listener { port: 80, protocol: Protocol::Tcp }]),
         gap: None,
         draining: Some(Draining { since: moment(), signalled: true, idle: true }),
+        shaken: false,
         carried: false,
         unfit: false,
         ran: Duration::ZERO,

@@ -5,7 +5,9 @@ mod common;
 use std::time::Duration;
 
 use common::{Cluster, now};
-use hoist_model::{Exit, Health, Healthcheck, InstanceUid, Resources, RestartPacing, RestartPolicy};
+use hoist_model::{
+    Condition, Exit, Health, Healthcheck, InstanceUid, OnUnhealthy, Resources, RestartPacing, RestartPolicy,
+};
 use hoist_planner::Now;
 use hoist_planner::host::{Adopted, Effect, HostLoop, Input, Life, Step, StepOk};
 use hoist_planner::rollout::{Handover, Reason, too_large};
@@ -121,4 +123,43 @@ fn two_that_do_not_fit_into_memory_follow_each_other() {
     assert_eq!(too_large(&small, old, report.memory), None, "nothing is declared of the old one");
     let declared = Handover { order: hoist_model::UpdateOrder::StartFirst, ..old.clone() };
     assert_eq!(too_large(old, &declared, report.memory), None, "the file says that they may overlap");
+}
+
+/// `web` needs `db` healthy. Returns the host, and the two.
+fn dependent(policy: OnUnhealthy) -> (HostLoop, InstanceUid, InstanceUid) {
+    let web = service("web").needs("db", Condition::ServiceHealthy);
+    let web = web.with(|service| service.on_dependency_unhealthy = policy);
+    let mut cluster = Cluster::new();
+    cluster.up(&stack("shop").service(web).service(service("db").checked()).build());
+    let of = |name: &str| {
+        let all = &cluster.host.observed().instances;
+        *all.iter().find(|(_, seen)| seen.birth.slot.service.as_str() == name).expect("it was made").0
+    };
+    let (web, db) = (of("web"), of("db"));
+    (cluster.host, web, db)
+}
+
+fn probed(uid: InstanceUid, health: Health) -> Input {
+    Input::Probed { uid, attempt: 1, health, probe: None }
+}
+
+#[test]
+fn an_unhealthy_dependency_holds_restarts_or_is_ignored() {
+    let expected = [
+        (OnUnhealthy::Ignore, true, vec![]),
+        (OnUnhealthy::Hold, false, vec![]),
+        (OnUnhealthy::Restart, false, vec!["stop"]),
+    ];
+    for (policy, ready, steps) in expected {
+        let (mut host, web, db) = dependent(policy);
+        assert!(act(&mut host, &later(0), Input::Timer).is_empty());
+        assert!(host.observed().instances[&web].ready());
+        assert!(act(&mut host, &later(1), probed(db, Health::Unhealthy)).is_empty(), "{policy:?}");
+        assert_eq!(host.observed().instances[&web].ready(), ready, "{policy:?}");
+        assert_eq!(act(&mut host, &later(2), probed(db, Health::Healthy)), steps, "{policy:?}");
+        let starts = act(&mut host, &later(500), Input::Timer);
+        assert_eq!(starts.len(), steps.len(), "{policy:?}: {starts:?}");
+        act(&mut host, &later(5_000), Input::Timer);
+        assert!(host.observed().instances[&web].ready(), "{policy:?}");
+    }
 }

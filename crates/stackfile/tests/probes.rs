@@ -5,7 +5,7 @@
 mod support;
 
 use expect_test::expect;
-use hoist_model::{HealthTest, NativeProbe, RestartPolicy, Service};
+use hoist_model::{HealthTest, NativeProbe, OnUnhealthy, RestartPolicy, Service};
 use std::time::Duration;
 use support::{lines, lower_text};
 
@@ -81,4 +81,12 @@ fn restarts_are_paced_as_declared() {
     let pacing = service.restart_pacing;
     let seconds = Duration::from_secs;
     assert_eq!((pacing.delay, pacing.window, pacing.max), (Some(seconds(5)), Some(seconds(120)), Some(3)));
+}
+
+#[test]
+fn what_an_unhealthy_dependency_means_is_one_of_three_words() {
+    let of = |word: &str| web(&format!("    x-hoist: {{ on-dependency-unhealthy: {word} }}\n"));
+    let read = ["hold", "restart", "ignore"].map(|word| of(word).unwrap().on_dependency_unhealthy);
+    assert_eq!(read, [OnUnhealthy::Hold, OnUnhealthy::Restart, OnUnhealthy::Ignore]);
+    assert!(of("stop").unwrap_err().contains("on-dependency-unhealthy"));
 }

@@ -96,6 +96,7 @@ pub(crate) fn full() -> Service {
         rollout: Rollout::default(),
         hooks: hoist_model::Hooks::default(),
         liveness: hoist_model::Liveness::default(),
+        on_dependency_unhealthy: hoist_model::OnUnhealthy::default(),
         restart_pacing: hoist_model::RestartPacing::default(),
         step_of: None,
     }

@@ -115,6 +115,7 @@ impl HostLoop {
     /// crash. The network goes before the steps: names lead away from an instance before it is told to end.
     fn replan(&mut self, now: &Now, effects: &mut Vec<Effect>) {
         self.satisfy_starts();
+        self.note_dependencies(now);
         self.note_ready(now);
         self.note_drains(now);
         self.plan = plan(&HostInput {

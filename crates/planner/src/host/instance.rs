@@ -59,6 +59,7 @@ impl Instance {
             come_up: false,
             listening: BTreeSet::new(),
             draining: None,
+            shaken: false,
             carried: false,
             unfit: false,
             ran: Duration::ZERO,
@@ -82,6 +83,7 @@ impl Instance {
         self.listening.clear();
         self.draining = None;
         self.unfit = false;
+        self.shaken = false;
         self.hooks = HooksRun::default();
     }
 

@@ -8,6 +8,7 @@ mod begun;
 mod carry;
 mod contents;
 mod control;
+mod dependency;
 mod fabric;
 mod flip;
 mod gap;

@@ -134,6 +134,9 @@ pub struct Instance {
     /// How long the last run took; none before the first end.
     #[serde(default, skip_serializing_if = "Duration::is_zero")]
     pub ran: Duration,
+    /// A service that it depends on is unhealthy, or has been and isn't healthy again, and that concerns it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shaken: bool,
     /// It has taken over the anonymous volumes of the instance before it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub carried: bool,
@@ -285,14 +288,18 @@ impl Instance {
         matches!(self.life, Life::Running { .. } | Life::Launching)
     }
 
-    /// Running and fit to get traffic: healthy, or come up where it has no health check, and its `post_start` hooks have
-    /// passed. Not while it is being stopped.
+    /// Running and fit to get traffic: healthy, or come up where it has no health check, its `post_start` hooks have
+    /// passed, and no dependency holds it. Not while it is being stopped.
     #[must_use]
     pub fn ready(&self) -> bool {
         let fit = match self.health {
             Health::None => self.come_up,
             health => health == Health::Healthy,
         };
-        matches!(self.life, Life::Running { .. }) && fit && self.is_hooked() && self.stopping.is_none()
+        matches!(self.life, Life::Running { .. })
+            && fit
+            && self.is_hooked()
+            && !self.shaken
+            && self.stopping.is_none()
     }
 }

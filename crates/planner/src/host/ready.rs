@@ -76,6 +76,9 @@ pub(super) fn note(draft: &mut Draft<'_>) {
     for (uid, spec) in &draft.view.spec.instances {
         let Some(instance) = draft.view.instance(*uid) else { continue };
         let lacks = match (&instance.life, instance.health) {
+            (Life::Running { .. }, _) if instance.shaken => {
+                Some("what it depends on to be healthy again".to_owned())
+            }
             (Life::Running { .. }, _) if !instance.is_hooked() => {
                 Some("its post_start hooks to pass".to_owned())
             }

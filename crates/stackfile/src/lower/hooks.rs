@@ -94,6 +94,7 @@ fn step(at: &mut Attributes<'_, '_>, of: &ServiceName, service: &Service, node: 
         annotations: BTreeMap::new(),
         hooks: Hooks::default(),
         liveness: hoist_model::Liveness::default(),
+        on_dependency_unhealthy: hoist_model::OnUnhealthy::default(),
         restart_pacing: hoist_model::RestartPacing::default(),
         rollout: Rollout::default(),
         update_order: UpdateOrder::Safe,

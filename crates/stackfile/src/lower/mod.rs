@@ -190,6 +190,7 @@ impl<'a> Lowering<'a> {
             rollout,
             hooks,
             liveness,
+            on_dependency_unhealthy: rollout::on_dependency_unhealthy(&at),
             restart_pacing,
             step_of: None,
             expose,

@@ -4,7 +4,7 @@
 use super::attributes::{Attributes, read_duration};
 use crate::node::Node;
 use crate::syntax::port;
-use hoist_model::{Listener, OnChange, Protocol, Rollout, UpdateOrder};
+use hoist_model::{Listener, OnChange, OnUnhealthy, Protocol, Rollout, UpdateOrder};
 use std::time::Duration;
 
 /// `x-hoist.drain: until-idle` waits for so long at most.
@@ -26,6 +26,15 @@ pub(super) fn rollout(at: &mut Attributes<'_, '_>) -> Rollout {
         ready: duration(at, "x-hoist.ready").unwrap_or(usual.ready),
         shared_writes: at.flag("x-hoist.shared-writes"),
         hold: duration(at, "x-hoist.hold").unwrap_or(usual.hold),
+    }
+}
+
+/// The form has checked the word.
+pub(super) fn on_dependency_unhealthy(at: &Attributes<'_, '_>) -> OnUnhealthy {
+    match at.text("x-hoist.on-dependency-unhealthy").as_deref() {
+        Some("hold") => OnUnhealthy::Hold,
+        Some("restart") => OnUnhealthy::Restart,
+        _ => OnUnhealthy::Ignore,
     }
 }
 

@@ -27,6 +27,7 @@ static SERVICE: Record = record(
         field("expose", Shape::Either(&[one_of!(&["public", "local"]), TEXTS])),
         field("drain", Shape::Either(&[TEXT, Shape::Record(&DRAIN)])),
         field("drain-signal", TEXT),
+        field("on-dependency-unhealthy", one_of!(&["hold", "restart", "ignore"])),
         field("probe", Shape::Record(&PROBES)),
         field("ready", TEXT),
         field("shared-writes", FLAG),
