@@ -9,8 +9,8 @@ use hoist_keeper::protocol::Request;
 use hoist_model::{Digest, Endpoints, HostId, HostReport, HostSpec, InstanceUid, ProbeRecord};
 use hoist_planner::cluster::Accepted;
 use hoist_wire::{
-    ApiError, ErrorKind, ExecRequest, ExecSession, HostApi, LogStream, LogsRequest, PutSpecError,
-    RemovedImages, ReportStream, ResolveImage, ResolveStream, Signal,
+    ApiError, ErrorKind, ExecRequest, ExecSession, HostApi, ImageSighting, LogStream, LogsRequest,
+    LookUpImage, PutSpecError, RemovedImages, ReportStream, ResolveImage, ResolveStream, Signal,
 };
 use tokio::sync::{oneshot, watch};
 use tokio_stream::wrappers::WatchStream;
@@ -112,6 +112,10 @@ impl HostApi for Agent {
 
     async fn resolve_image(&self, request: ResolveImage) -> Result<ResolveStream, ApiError> {
         Ok(self.host.images.resolve(request))
+    }
+
+    async fn look_up_image(&self, request: LookUpImage) -> Result<ImageSighting, ApiError> {
+        self.host.images.look_up(request).await
     }
 
     async fn make_room(&self, in_use: Vec<Digest>) -> Result<RemovedImages, ApiError> {

@@ -4,6 +4,7 @@ mod agent;
 mod build;
 mod config;
 mod images;
+mod plan;
 mod revisions;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub use agent::*;
 pub use build::Build;
 pub use config::{Config, ConfigFormat, ConfigPart, ConfigView};
 pub use images::*;
+pub use plan::*;
 pub use revisions::*;
 
 /// Runs Compose stacks on this machine, and keeps them running.
@@ -86,6 +88,8 @@ pub enum ProgressStyle {
 pub enum Command {
     /// Create and start the services of the stack file, and keep them running
     Up(Up),
+    /// Show what up would do, and change nothing
+    Plan(Plan),
     /// Build the images of services
     Build(Build),
     /// Stop and remove a stack's instances and networks
@@ -152,9 +156,19 @@ pub struct Selection {
 /// `hoist up`
 #[derive(Debug, Clone, Args)]
 pub struct Up {
-    /// What to bring up.
+    /// What to bring up, and how.
     #[command(flatten)]
-    pub selection: Selection,
+    pub changes: Changes,
+    /// Show what would be done, as `hoist plan` does, and do nothing
+    #[arg(long, conflicts_with = "plan")]
+    pub dry_run: bool,
+    /// Do what `hoist plan -o` foresaw, with its options, unless something has changed since
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scale", "remove_orphans", "force_recreate",
+        "refresh_guards", "renew_anon_volumes", "no_deps", "no_start", "pull"])]
+    pub plan: Option<PathBuf>,
+    /// Don't ask before data is destroyed
+    #[arg(short, long)]
+    pub yes: bool,
     /// Return once everything is started, without showing logs
     #[arg(short, long)]
     pub detach: bool,
@@ -164,36 +178,6 @@ pub struct Up {
     /// Give up waiting after this many seconds
     #[arg(long, value_name = "SECONDS")]
     pub wait_timeout: Option<u64>,
-    /// Number of replicas of a service, until the next up (SERVICE=NUMBER)
-    #[arg(long, value_name = "SERVICE=N")]
-    pub scale: Vec<String>,
-    /// Remove services that are no longer in the file
-    #[arg(long)]
-    pub remove_orphans: bool,
-    /// Build images first
-    #[arg(long)]
-    pub build: bool,
-    /// Don't build images, not even missing ones
-    #[arg(long, conflicts_with = "build")]
-    pub no_build: bool,
-    /// Replace instances even if nothing about them changed
-    #[arg(long)]
-    pub force_recreate: bool,
-    /// Give new instances empty anonymous volumes instead of those of the instances they replace
-    #[arg(short = 'V', long)]
-    pub renew_anon_volumes: bool,
-    /// Replace instances started before the last upgrade of Hoist, to apply its new security defaults
-    #[arg(long)]
-    pub refresh_guards: bool,
-    /// Don't start the services that the named ones depend on
-    #[arg(long)]
-    pub no_deps: bool,
-    /// Create instances without starting them
-    #[arg(long)]
-    pub no_start: bool,
-    /// When to pull images
-    #[arg(long, value_enum, default_value_t = Pull::Policy)]
-    pub pull: Pull,
     /// Don't show the progress of pulls
     #[arg(long)]
     pub quiet_pull: bool,
@@ -232,6 +216,9 @@ pub struct Down {
     /// Accepted as in docker compose; down removes orphans anyway
     #[arg(long)]
     pub remove_orphans: bool,
+    /// Show what would be removed, and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// How a list is printed.
@@ -413,6 +400,10 @@ mod tests {
             "hoist -f a.yml up -d --wait --scale web=2 web",
             "hoist up a/b.yaml --profile x --env-file e",
             "hoist down -v -t 3",
+            "hoist down --dry-run",
+            "hoist plan -f a.yml --scale web=2 --format json -o x.plan web",
+            "hoist up a.yml --plan x.plan -d -y",
+            "hoist up --dry-run --force-recreate web",
             "hoist ps -a --format json",
             "hoist logs -f --tail 3 -t web",
             "hoist exec -T --user x web ls -la",

@@ -10,6 +10,8 @@ pub(crate) mod code {
     pub(crate) const FAILED: u8 = 1;
     /// Wrong use, or a stack file with errors; nothing was changed.
     pub(crate) const USAGE: u8 = 2;
+    /// A plan has something to do.
+    pub(crate) const CHANGES: u8 = 3;
     /// Nobody reads what it prints any more: 128 + SIGPIPE, as a shell says it.
     pub(crate) const BROKEN_PIPE: u8 = 141;
     /// Interrupted.

@@ -30,6 +30,8 @@ pub(crate) enum Say {
 pub(crate) struct Loaded {
     /// The stack.
     pub stack: Stack,
+    /// The file, with the place of each value.
+    pub source: Project,
     /// Its builds.
     pub builds: Declared,
     /// The folder that its relative paths start from.
@@ -66,6 +68,7 @@ pub(crate) fn stack(global: &Global, selected: &Selected, say: Say) -> Result<Lo
         dir: PathBuf::from(&loaded.project.directory),
         files: loaded.project.files.iter().map(PathBuf::from).collect(),
         built: built(&loaded.project),
+        source: loaded.project,
     })
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Project {
     pub target: Target,
     /// What the file says.
     pub stack: Stack,
+    /// The file, with the place of each value.
+    pub source: hoist_stackfile::Project,
     /// How its images are made.
     pub builds: Declared,
     /// Its folder.
@@ -172,11 +174,11 @@ impl Project {
     /// When there is none, or it has errors; those have been printed.
     pub(crate) fn load(global: &Global, selection: &Selection) -> Result<Self, CommandError> {
         let selected = select(&global.files, &selection.files, &selection.words)?;
-        let Loaded { stack, builds, dir, files, built } =
+        let Loaded { stack, source, builds, dir, files, built } =
             load::stack(global, &selected, load::Say::Warnings)?;
         check_named(&selected, &stack)?;
         let target = Target { root: global.root.clone(), id: stack.id.clone(), services: selected.services };
-        Ok(Self { target, stack, builds, dir, files, built })
+        Ok(Self { target, stack, source, builds, dir, files, built })
     }
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use hoist_model::{HostId, InstanceUid, StackId};
+use hoist_model::{HostId, InstanceUid, Preview, StackId};
 use hoist_planner::Now;
 use hoist_planner::cluster::intent::UpOptions;
 use hoist_planner::cluster::{Accepted, ClusterLoop, Input, Pool, Request, UpRequest};
 use hoist_wire::build::{BuildAnswers, BuildApi, BuildRequest, BuildStream};
 use hoist_wire::{
     AgentStatus, ApiError, ClusterApi, Diff, Down, ErrorKind, EventStream, ExecRequest, ExecSession,
-    FieldDifference, HostApi, LogStream, LogsRequest, PutStack, RegistryAccess, Restart, Rollback,
+    FieldDifference, HostApi, LogStream, LogsRequest, Plan, PutStack, RegistryAccess, Restart, Rollback,
     RollbackPreview, Signal, StackHistory, StackStatus, Start, StatusStream, Stop,
 };
 use tokio::sync::{mpsc, watch};
@@ -28,7 +28,7 @@ use crate::publish::Outbox;
 use crate::run::Run;
 use crate::shell::Shell;
 use crate::store::StateStore;
-use crate::{recover, revisions, status};
+use crate::{effects, preview, recover, revisions, status};
 
 /// How long a question waits for the host's first report.
 const FIRST_REPORT: Duration = Duration::from_secs(5);
@@ -107,6 +107,7 @@ pub struct Orchestrator {
     pub(crate) host: Arc<dyn HostApi>,
     daemon: Arc<dyn Daemon>,
     disk: Arc<dyn Disk>,
+    clock: Arc<dyn Fn() -> Now + Send + Sync>,
     calls: Arc<Calls>,
 }
 
@@ -130,6 +131,7 @@ impl Orchestrator {
         let begun = Snapshot {
             stacks: Arc::new(control.stacks().clone()),
             specs: Arc::new(control.specs().clone()),
+            rest: Arc::new(effects::rest(&control)),
             view: Arc::default(),
         };
         let (snapshot, shown) = watch::channel(begun);
@@ -146,7 +148,7 @@ impl Orchestrator {
             shell: Shell::new(control, effects, acting),
             store: config.store,
             disk: Arc::clone(&config.disk),
-            clock: config.clock,
+            clock: Arc::clone(&config.clock),
         };
         loops.spawn(async move { Ok(run.run(inputs).await?) });
         let (reporting, reported) = (Arc::clone(&config.host), inbox.clone());
@@ -154,8 +156,8 @@ impl Orchestrator {
             forward_reports(reporting, reported).await;
             Ok(())
         });
-        let Config { host, daemon, disk, .. } = config;
-        Ok(Self { inbox, operations, snapshot: shown, host, daemon, disk, calls: Arc::default() })
+        let Config { host, daemon, disk, clock, .. } = config;
+        Ok(Self { inbox, operations, snapshot: shown, host, daemon, disk, clock, calls: Arc::default() })
     }
 
     /// Resolves once nothing is wanted, nothing is left, and nobody has called for `linger`.
@@ -270,39 +272,47 @@ fn seconds(timeout: Option<u32>) -> Option<Duration> {
     timeout.map(|seconds| Duration::from_secs(seconds.into()))
 }
 
+/// `up` as the loop takes it, and how to reach its registries.
+pub(crate) fn up_request(put: PutStack) -> (UpRequest, RegistryAccess) {
+    let PutStack { stack, up, project_dir, files, expected, access, by } = put;
+    let options = UpOptions {
+        services: up.services,
+        no_deps: up.no_deps,
+        scale: up.scale,
+        remove_orphans: up.remove_orphans,
+        force_recreate: up.force_recreate,
+        refresh_guards: up.refresh_guards,
+        renew_volumes: up.renew_volumes,
+        no_start: up.no_start,
+        wait: up.wait,
+        pull: up.pull,
+    };
+    (UpRequest { stack, options, project_dir, files, expected, by }, access)
+}
+
+/// `down` as the loop takes it.
+pub(crate) fn down_request(down: Down) -> Request {
+    let Down { stack, services, volumes, timeout } = down;
+    Request::Down { stack, services, volumes, timeout: seconds(timeout) }
+}
+
 #[async_trait]
 impl ClusterApi for Orchestrator {
     async fn put_stack(&self, put: PutStack) -> Result<EventStream, ApiError> {
         self.need_room()?;
-        let up = put.up;
-        let options = UpOptions {
-            services: up.services,
-            no_deps: up.no_deps,
-            scale: up.scale,
-            remove_orphans: up.remove_orphans,
-            force_recreate: up.force_recreate,
-            refresh_guards: up.refresh_guards,
-            renew_volumes: up.renew_volumes,
-            no_start: up.no_start,
-            wait: up.wait,
-            pull: up.pull,
-        };
         let id = put.stack.id.clone();
-        let request = UpRequest {
-            stack: put.stack,
-            options,
-            project_dir: put.project_dir,
-            files: put.files,
-            expected: put.expected,
-            by: put.by,
-        };
-        self.request_with(id, Request::Up(request), put.access).await
+        let (request, access) = up_request(put);
+        self.request_with(id, Request::Up(request), access).await
+    }
+
+    async fn plan(&self, plan: Plan) -> Result<Preview, ApiError> {
+        let _busy = self.busy();
+        let now = (self.clock)();
+        preview::preview(&*self.host, &self.shown().await, plan, now).await
     }
 
     async fn down(&self, down: Down) -> Result<EventStream, ApiError> {
-        let (stack, services, volumes) = (down.stack, down.services, down.volumes);
-        let timeout = seconds(down.timeout);
-        self.request(stack.clone(), Request::Down { stack, services, volumes, timeout }).await
+        self.request(down.stack.clone(), down_request(down)).await
     }
 
     async fn stop(&self, stop: Stop) -> Result<EventStream, ApiError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hoist_model::{Endpoints, EventKind, HostId, HostReport, HostSpec, StackId};
-use hoist_planner::cluster::{ClusterLoop, ImageWanted, Input, OpId, Refusal};
+use hoist_planner::cluster::{ClusterLoop, ImageWanted, Input, OpId, Refusal, Restored};
 use hoist_wire::HostApi;
 use tokio::sync::{mpsc, watch};
 
@@ -41,6 +41,8 @@ pub trait Effects {
 pub(crate) struct Snapshot {
     pub(crate) stacks: Arc<BTreeMap<StackId, hoist_model::WantedStack>>,
     pub(crate) specs: Arc<BTreeMap<HostId, HostSpec>>,
+    /// What else the loop knows: endpoints, record, address ranges; stacks and specs are above.
+    pub(crate) rest: Arc<Restored>,
     pub(crate) view: Arc<BTreeMap<HostId, HostReport>>,
 }
 
@@ -97,6 +99,24 @@ impl Effects for ClusterEffects {
         let stacks = share(&before.stacks, control.stacks());
         let specs =
             if *before.specs == *control.specs() { before.specs } else { Arc::new(control.specs().clone()) };
-        self.snapshot.send_replace(Snapshot { stacks, specs, view: Arc::new(control.view().clone()) });
+        let rest =
+            if same_rest(&before.rest, control.known()) { before.rest } else { Arc::new(rest(control)) };
+        self.snapshot.send_replace(Snapshot { stacks, specs, rest, view: Arc::new(control.view().clone()) });
     }
+}
+
+/// What the loop knows beside stacks and specs.
+pub(crate) fn rest(control: &ClusterLoop) -> Restored {
+    let Restored { endpoints, record, pool, leadership, .. } = control.known();
+    Restored {
+        endpoints: endpoints.clone(),
+        record: record.clone(),
+        pool: pool.clone(),
+        leadership: *leadership,
+        ..Restored::default()
+    }
+}
+
+fn same_rest(old: &Restored, new: &Restored) -> bool {
+    old.endpoints == new.endpoints && old.record == new.record && old.leadership == new.leadership
 }

@@ -6,7 +6,8 @@ mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hoist_model::{ResolvedImage, Service, ServiceName, Stack};
+pub(crate) use self::fields::port;
+use hoist_model::{ResolvedImage, Service, ServiceName, Stack, Template};
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +84,23 @@ pub fn between_services(was: &Service, is: &Service) -> Vec<Difference> {
         return Vec::new();
     }
     compared("", &fields::of_service(was), &fields::of_service(is))
+}
+
+/// What differs between two templates of a service, its image's digest too; paths as of [`between`].
+#[must_use]
+pub fn between_templates(name: &ServiceName, was: &Template, is: &Template) -> Vec<Difference> {
+    let path = format!("services.{name}");
+    let inside = between_services(&was.service, &is.service);
+    let mut found: Vec<Difference> =
+        inside.into_iter().map(|one| Difference { path: format!("{path}.{}", one.path), ..one }).collect();
+    let digests = was.image.digest.as_ref().zip(is.image.digest.as_ref());
+    if let Some((before, after)) = digests.filter(|(before, after)| before != after)
+        && was.service.image == is.service.image
+    {
+        let path = format!("{path}.image.digest");
+        found.push(Difference { path, was: Some(before.to_string()), is: Some(after.to_string()) });
+    }
+    found
 }
 
 /// The same name of an image, and another image.

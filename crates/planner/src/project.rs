@@ -1,16 +1,25 @@
 //! What will come of a spec: the agent's loop driven under an oracle that says how everything turns out, until nothing
-//! happens any more. Previews (`hoist plan`) and property tests are this one function.
+//! happens any more; [`cluster`] drives the orchestrator's loop and its hosts' together. Previews (`hoist plan`) and
+//! property tests are these functions.
 
-use std::collections::{BTreeMap, VecDeque};
+mod cluster;
+mod seen;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use hoist_model::{Endpoints, Exit, Health, HostSpec, InstanceUid, Moment, Port, PublishedReport, Slot};
+use hoist_model::{
+    Endpoints, Exit, Health, HostReport, HostSpec, InstanceUid, Listener, Moment, Port, PublishedReport, Slot,
+};
 
+pub use self::cluster::{ClusterProjection, Scene, cluster};
+use self::seen::Seen;
+pub use self::seen::{Foreseen, Sights};
 use crate::Now;
 use crate::host::{
-    Application, Effect, FabricSeen, FabricWanted, HostInput, HostLoop, Input, Look, Probing, Step, StepOk,
-    StepResult, Watching,
+    Application, Effect, FabricSeen, FabricWanted, HostInput, HostLoop, Input, Look, Observed, Probing, Step,
+    StepOk, StepResult, Watching,
 };
 
 /// Says how things turn out.
@@ -85,22 +94,13 @@ pub fn project(
     oracle: &mut dyn Oracle,
 ) -> Projection {
     let inputs = VecDeque::from([Input::EndpointsPut(Box::new(endpoints)), Input::SpecPut(Box::new(spec))]);
-    let mut projector = Projector {
-        host,
-        now: now.clone(),
-        inputs,
-        probed: BTreeMap::new(),
-        watched: BTreeMap::new(),
-        wake: None,
-        rounds: Vec::new(),
-        oracle,
-    };
-    let quiet = projector.run();
+    let mut projector = Projector { inputs, ..Projector::new(host, now.clone()) };
+    let quiet = projector.run(oracle);
     let Projector { host, now: end, rounds, .. } = projector;
     Projection { rounds, host, end, quiet }
 }
 
-struct Projector<'a> {
+struct Projector {
     host: HostLoop,
     now: Now,
     inputs: VecDeque<Input>,
@@ -110,42 +110,79 @@ struct Projector<'a> {
     watched: BTreeMap<InstanceUid, Watching>,
     wake: Option<Moment>,
     rounds: Vec<String>,
-    oracle: &'a mut dyn Oracle,
+    seen: Seen,
+    /// The last report that nobody has read.
+    report: Option<HostReport>,
 }
 
-impl Projector<'_> {
-    fn run(&mut self) -> bool {
+impl Projector {
+    fn new(host: HostLoop, now: Now) -> Self {
+        Self {
+            host,
+            now,
+            inputs: VecDeque::new(),
+            probed: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            wake: None,
+            rounds: Vec::new(),
+            seen: Seen::default(),
+            report: None,
+        }
+    }
+
+    /// What the loop asked for when it was made from a report: steps may be under way already.
+    fn recalled(&mut self, effects: Vec<Effect>, oracle: &mut dyn Oracle) {
+        self.seen.look(&self.host, &self.now);
+        self.perform_all(effects, oracle);
+        self.report = None;
+    }
+
+    fn run(&mut self, oracle: &mut dyn Oracle) -> bool {
         let mut wakes = 0;
         loop {
-            while !self.inputs.is_empty() {
-                let inputs: Vec<Input> = self.inputs.drain(..).collect();
-                self.round(inputs);
-            }
+            self.go_on(oracle);
             let Some(wake) = self.wake.take() else { return true };
             wakes += 1;
             if wakes > WAKES {
                 return false;
             }
-            if wake.since_boot > self.now.moment.since_boot {
-                self.now.moment = wake;
-            }
-            self.inputs.push_back(Input::Timer);
+            self.wake_up(wake);
         }
     }
 
+    /// Until nothing happens but by time.
+    fn go_on(&mut self, oracle: &mut dyn Oracle) {
+        while !self.inputs.is_empty() {
+            let inputs: Vec<Input> = self.inputs.drain(..).collect();
+            self.round(inputs, oracle);
+        }
+    }
+
+    fn wake_up(&mut self, wake: Moment) {
+        if wake.since_boot > self.now.moment.since_boot {
+            self.now.moment = wake;
+        }
+        self.inputs.push_back(Input::Timer);
+    }
+
     /// One look at the host: all that has happened goes in, all that is to be done comes out and turns out somehow.
-    fn round(&mut self, inputs: Vec<Input>) {
+    fn round(&mut self, inputs: Vec<Input>, oracle: &mut dyn Oracle) {
         self.now.moment = self.now.moment.after(Duration::from_millis(1));
-        let before = self.host.clone();
+        let before = self.host.observed().clone();
         let effects = self.host.step_all(&self.now, inputs);
         self.note(&before);
+        self.perform_all(effects, oracle);
+    }
+
+    fn perform_all(&mut self, effects: Vec<Effect>, oracle: &mut dyn Oracle) {
         for effect in effects {
             match effect {
-                Effect::Perform(step) => self.perform(&step),
+                Effect::Perform(step) => self.perform(&step, oracle),
                 Effect::ApplyFabric { number, wanted } => self.inputs.push_back(applied(number, &wanted)),
-                Effect::Probe(wanted) => self.probe(&wanted),
-                Effect::Watch(wanted) => self.watch(wanted),
+                Effect::Probe(wanted) => self.probe(&wanted, oracle),
+                Effect::Watch(wanted) => self.watch(wanted, oracle),
                 Effect::WakeAt(moment) => self.wake = Some(moment),
+                Effect::Report(report) => self.report = Some(*report),
                 Effect::Journal(_)
                 | Effect::StoreSpec(_)
                 | Effect::StoreEndpoints(_)
@@ -153,13 +190,13 @@ impl Projector<'_> {
                 | Effect::SpecRefused(_)
                 | Effect::PublishZone(_)
                 | Effect::Warn(_)
-                | Effect::ProbeLiveness(_)
-                | Effect::Report(_) => {}
+                | Effect::ProbeLiveness(_) => {}
             }
         }
     }
 
-    fn note(&mut self, before: &HostLoop) {
+    fn note(&mut self, before: &Observed) {
+        self.seen.look(&self.host, &self.now);
         let plan = self.host.plan();
         if plan.steps.is_empty() {
             return;
@@ -167,15 +204,15 @@ impl Projector<'_> {
         let input = HostInput {
             spec: self.host.spec(),
             endpoints: self.host.endpoints(),
-            observed: before.observed(),
+            observed: before,
             now: &self.now.moment,
         };
         self.rounds.push(plan.text(&input));
     }
 
-    fn perform(&mut self, step: &Step) {
-        self.oracle.begins(step, &self.host);
-        let result = self.oracle.step(step);
+    fn perform(&mut self, step: &Step, oracle: &mut dyn Oracle) {
+        oracle.begins(step, &self.host);
+        let result = oracle.step(step);
         let worked = result.is_ok();
         self.inputs.push_back(Input::StepDone { step: step.clone(), result });
         if !worked {
@@ -183,7 +220,7 @@ impl Projector<'_> {
         }
         match step {
             &Step::StartInstance { uid, attempt } => {
-                if let Fate::Ends(exit) = self.fate(uid, attempt) {
+                if let Fate::Ends(exit) = self.fate(uid, attempt, oracle) {
                     self.inputs.push_back(Input::Exited { uid, attempt, exit, oom_killed: false });
                 }
             }
@@ -193,9 +230,9 @@ impl Projector<'_> {
         }
     }
 
-    fn fate(&mut self, uid: InstanceUid, attempt: u32) -> Fate {
+    fn fate(&self, uid: InstanceUid, attempt: u32, oracle: &mut dyn Oracle) -> Fate {
         let slot = self.host.observed().instances.get(&uid).map(|instance| instance.birth.slot.clone());
-        slot.map_or(Fate::Runs { healthy: true }, |slot| self.oracle.run(&slot, attempt))
+        slot.map_or(Fate::Runs { healthy: true }, |slot| oracle.run(&slot, attempt))
     }
 
     fn end(&mut self, uid: InstanceUid, exit: Exit) {
@@ -203,19 +240,19 @@ impl Projector<'_> {
         self.inputs.push_back(Input::Exited { uid, attempt, exit, oom_killed: false });
     }
 
-    fn probe(&mut self, wanted: &BTreeMap<InstanceUid, Probing>) {
+    fn probe(&mut self, wanted: &BTreeMap<InstanceUid, Probing>, oracle: &mut dyn Oracle) {
         for (uid, probing) in wanted {
             if self.probed.insert(*uid, probing.attempt) == Some(probing.attempt) {
                 continue;
             }
-            let healthy = self.fate(*uid, probing.attempt) == Fate::Runs { healthy: true };
+            let healthy = self.fate(*uid, probing.attempt, oracle) == Fate::Runs { healthy: true };
             let health = if healthy { Health::Healthy } else { Health::Unhealthy };
             self.inputs.push_back(Input::Probed { uid: *uid, attempt: probing.attempt, health, probe: None });
         }
     }
 
     /// What runs well listens where it should at once, and whoever is connected goes at once.
-    fn watch(&mut self, wanted: BTreeMap<InstanceUid, Watching>) {
+    fn watch(&mut self, wanted: BTreeMap<InstanceUid, Watching>, oracle: &mut dyn Oracle) {
         for (uid, watching) in wanted {
             if self.watched.get(&uid) == Some(&watching) {
                 continue;
@@ -223,17 +260,29 @@ impl Projector<'_> {
             let attempt = watching.attempt;
             let seen = match watching.look {
                 Look::Connections { .. } => Some(Input::Idle { uid, attempt }),
-                Look::Listeners { .. } if self.fate(uid, attempt) == (Fate::Runs { healthy: true }) => {
-                    let instance = self.host.observed().instances.get(&uid);
-                    let declared = instance.map(|seen| &seen.birth.handover);
-                    let ports = declared.map(|h| h.targets().union(&h.expose).copied().collect());
-                    Some(Input::Listens { uid, attempt, ports: ports.unwrap_or_default() })
+                Look::Listeners { .. }
+                    if self.fate(uid, attempt, oracle) == (Fate::Runs { healthy: true }) =>
+                {
+                    self.listens(uid).map(|ports| Input::Listens { uid, attempt, ports })
                 }
                 Look::Listeners { .. } => None,
             };
             self.inputs.extend(seen);
             self.watched.insert(uid, watching);
         }
+    }
+}
+
+impl Projector {
+    /// Where an instance is going to listen: on the ports that it declares, and where the one before it does. Of one that
+    /// listens already nothing new is learned.
+    fn listens(&self, uid: InstanceUid) -> Option<BTreeSet<Listener>> {
+        let instances = &self.host.observed().instances;
+        let instance = instances.get(&uid).filter(|seen| seen.listening.is_empty())?;
+        let handover = &instance.birth.handover;
+        let others = instances.values().filter(|other| other.birth.slot == instance.birth.slot);
+        let before = others.flat_map(|other| crate::rollout::lasting(&other.listening));
+        Some(handover.targets().into_iter().chain(handover.expose.iter().copied()).chain(before).collect())
     }
 }
 

@@ -176,7 +176,7 @@ pub struct Side<'a> {
 }
 
 /// Why the old instance must have ended before the new one starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// `order: stop-first`.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use hoist_model::{InstanceUid, ServiceName, Slot, StackId, WallTime};
+use hoist_model::{InstanceUid, Preview, ServiceName, Slot, StackId, WallTime};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,8 +24,8 @@ use crate::v1::images_client::ImagesClient;
 use crate::v1::{self, Document, ExecIn, ExecOut, exec_in, exec_out};
 use crate::{
     AgentStatus, ApiError, ClusterApi, Diff, Down, ErrorKind, EventStream, ExecInput, ExecOutput,
-    ExecRequest, ExecSession, FieldDifference, Items, LogLine, LogStream, LogsRequest, PutStack, Restart,
-    Rollback, RollbackPreview, Signal, SocketPath, StackHistory, StackStatus, Start, Stop,
+    ExecRequest, ExecSession, FieldDifference, Items, LogLine, LogStream, LogsRequest, Plan, PutStack,
+    Restart, Rollback, RollbackPreview, Signal, SocketPath, StackHistory, StackStatus, Start, Stop,
 };
 
 const MESSAGE_LIMIT: usize = 64 << 20;
@@ -103,6 +103,10 @@ fn ask<T: Serialize>(request: &T) -> Result<Document, ApiError> {
 impl ClusterApi for Client {
     async fn put_stack(&self, request: PutStack) -> Result<EventStream, ApiError> {
         values(self.grpc.clone().put_stack(ask(&request)?).await)
+    }
+
+    async fn plan(&self, request: Plan) -> Result<Preview, ApiError> {
+        value(self.grpc.clone().plan(ask(&request)?).await)
     }
 
     async fn down(&self, request: Down) -> Result<EventStream, ApiError> {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use hoist_model::{
-    Author, Event, HistoryEntry, HostReport, InstanceReport, InstanceUid, ProbeRecord, PullPolicy, Revision,
-    ServiceName, Stack, StackId, WantedStack,
+    Author, Event, HistoryEntry, HostReport, InstanceReport, InstanceUid, Preview, ProbeRecord, PullPolicy,
+    Revision, ServiceName, Stack, StackId, WantedStack,
 };
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +134,29 @@ pub struct Rollback {
     pub wait: bool,
 }
 
+/// What a command would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The command.
+    pub of: PlanOf,
+    /// Services whose images the command builds first.
+    #[serde(default)]
+    pub builds: BTreeSet<ServiceName>,
+    /// Ask no registry: an image that would be pulled counts as another.
+    #[serde(default)]
+    pub offline: bool,
+}
+
+/// A command that can be looked ahead of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlanOf {
+    /// `up`.
+    Up(Box<PutStack>),
+    /// `down`.
+    Down(Down),
+}
+
 /// What a rollback would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollbackPreview {
@@ -247,6 +270,8 @@ pub struct AgentStatus {
 pub trait ClusterApi: ImageApi + BuildApi {
     /// `up`: stores a revision and intents, and tells what happens until the verdict.
     async fn put_stack(&self, request: PutStack) -> Result<EventStream, ApiError>;
+    /// What `up` or `down` would do. Changes nothing; registries are asked for digests, and nothing is pulled.
+    async fn plan(&self, request: Plan) -> Result<Preview, ApiError>;
     /// `down`.
     async fn down(&self, request: Down) -> Result<EventStream, ApiError>;
     /// `stop`.

@@ -5,7 +5,9 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use futures_util::Stream;
-use hoist_model::{Digest, Endpoints, Generation, HostReport, HostSpec, InstanceUid, ProbeRecord};
+use hoist_model::{
+    Digest, Endpoints, Generation, HostReport, HostSpec, ImageState, InstanceUid, ProbeRecord, ResolvedImage,
+};
 
 use crate::build::BuildApi;
 use crate::{
@@ -38,6 +40,28 @@ pub enum PutSpecError {
     Api(#[from] ApiError),
 }
 
+/// An image to look for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookUpImage {
+    /// As [`ResolveImage`].
+    pub image: ResolveImage,
+    /// Don't ask its registry.
+    pub offline: bool,
+}
+
+/// An image, as far as it is known without pulling it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSighting {
+    /// What it would be settled to; without a digest where that is not known.
+    pub image: ResolvedImage,
+    /// What its registry has, where it would be pulled.
+    pub remote: Option<Digest>,
+    /// Where it comes from.
+    pub state: ImageState,
+    /// Why its registry can't be asked.
+    pub warning: Option<String>,
+}
+
 /// One host's agent.
 #[async_trait]
 pub trait HostApi: ImageApi + BuildApi {
@@ -52,6 +76,9 @@ pub trait HostApi: ImageApi + BuildApi {
 
     /// Settles an image on this host: finds, imports or pulls it as the policy says.
     async fn resolve_image(&self, request: ResolveImage) -> Result<ResolveStream, ApiError>;
+
+    /// What settling an image would come to; nothing is pulled.
+    async fn look_up_image(&self, request: LookUpImage) -> Result<ImageSighting, ApiError>;
 
     /// When the disk fills up, takes out images that can be had again and that none of `in_use` is.
     async fn make_room(&self, in_use: Vec<Digest>) -> Result<RemovedImages, ApiError>;

@@ -128,6 +128,10 @@ impl Cluster for Service {
         documents(self.api.put_stack(read(&request)?).await)
     }
 
+    async fn plan(&self, request: Request<Document>) -> Reply<Document> {
+        reply(self.api.plan(read(&request)?).await)
+    }
+
     async fn down(&self, request: Request<Document>) -> Reply<Documents> {
         documents(self.api.down(read(&request)?).await)
     }

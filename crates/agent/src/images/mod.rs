@@ -10,6 +10,7 @@ mod collect;
 mod config;
 mod explain;
 mod list;
+mod look_up;
 mod pin;
 mod pull;
 mod push;

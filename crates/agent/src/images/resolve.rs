@@ -80,7 +80,7 @@ impl Images {
         .await
     }
 
-    fn import_layout(&self, dir: &Path, tag: Option<&str>) -> Result<ResolvedImage, ApiError> {
+    pub(super) fn import_layout(&self, dir: &Path, tag: Option<&str>) -> Result<ResolvedImage, ApiError> {
         let fail = |error: &dyn std::error::Error| {
             let message = format!("OCI layout {}: {}", dir.display(), crate::chain::chain(error));
             ApiError::new(ErrorKind::Invalid, message).hint("x-hoist.oci names a folder with an index.json")
@@ -94,7 +94,7 @@ impl Images {
     }
 }
 
-fn rootfs(dir: &Path) -> Result<ResolvedImage, ApiError> {
+pub(super) fn rootfs(dir: &Path) -> Result<ResolvedImage, ApiError> {
     if !dir.is_dir() {
         let message = format!("x-hoist.rootfs: {} is not a folder", dir.display());
         return Err(ApiError::new(ErrorKind::Invalid, message));
@@ -103,7 +103,7 @@ fn rootfs(dir: &Path) -> Result<ResolvedImage, ApiError> {
     Ok(ResolvedImage { source, digest: None, config: ImageConfig::default() })
 }
 
-fn missing(text: &str, policy: PullPolicy) -> ApiError {
+pub(super) fn missing(text: &str, policy: PullPolicy) -> ApiError {
     let why = if policy == PullPolicy::Never { ", and its pull policy is `never`" } else { "" };
     ApiError::new(ErrorKind::NotFound, format!("there is no image {text} on this host{why}")).hint(format!(
         "fetch it with `hoist image pull {text}`, or load it: `docker save {text} | hoist load`"

@@ -13,6 +13,7 @@ pub(crate) mod images;
 pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod logs;
+pub(crate) mod plan;
 pub(crate) mod ps;
 pub(crate) mod pull;
 mod removed;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hoist_model::{PullPolicy, ServiceName, Verdict};
 use hoist_wire::{Client, ClusterApi, ErrorKind, PutStack, Up};
 
+use super::plan;
 use crate::args;
 use crate::attach::{self, Attached};
 use crate::author::author;
@@ -39,25 +40,24 @@ pub(crate) async fn run(
     let began = time::now();
     let target = project.target.clone();
     let code_from = code_from(args, &project)?;
-    let access = registry_access::access(project.images())?;
-    let put = PutStack {
-        up: options(args, &target.services)?,
-        stack: project.stack,
-        project_dir: project.dir,
-        files: project.files,
-        expected: None,
-        access,
-        by: author(),
-    };
+    if args.dry_run {
+        return plan::show(&project, &args.changes, args::PlanFormat::Text, None).await;
+    }
+    let mut put = put(&project, &args.changes)?;
+    put.up.wait = args.wait;
+    if let Some(file) = &args.plan {
+        plan::hold(&project, file, &mut put).await?;
+    }
+    plan::permit(&target, &put, args.yes).await?;
     let mut attach_to: Vec<ServiceName> = attached_services(&put, &target.services);
     // Who gives the code is watched, and stopped with the others, though its logs be left out otherwise.
     attach_to
         .extend(code_from.iter().filter(|service| !attach_to.contains(service)).cloned().collect::<Vec<_>>());
-    let wanted = if args.no_build { Vec::new() } else { builds(&project.builds, args, &target).await? };
+    let wanted = builds(&project.builds, &args.changes, &target).await?;
     // Only now: a checkout may take longer than an agent without work stays.
     let mut agent = Arc::new(connect::connect(&target.root).await?);
     builder::build(&agent, wanted, style).await?;
-    let stays = !(args.detach || args.wait || args.no_start);
+    let stays = !(args.detach || args.wait || args.changes.no_start);
     let progress = Progress::new("up", style).quiet_pull(args.quiet_pull).attached(stays);
     let following = bring_up(&mut agent, &target.root, put, progress);
     let Some(verdict) = limit::within(args.wait_timeout, interruptible(following)).await? else {
@@ -88,6 +88,22 @@ pub(crate) async fn run(
     attach::run(attached).await
 }
 
+/// What the agent is asked for.
+///
+/// # Errors
+/// Wrong use, or credentials that can't be read.
+pub(super) fn put(project: &Project, changes: &args::Changes) -> Result<PutStack, CommandError> {
+    Ok(PutStack {
+        up: options(changes, &project.target.services)?,
+        stack: project.stack.clone(),
+        project_dir: project.dir.clone(),
+        files: project.files.clone(),
+        expected: None,
+        access: registry_access::access(project.images())?,
+        by: author(),
+    })
+}
+
 /// Whose exit code is asked for: known before anything starts that it is a service, and one that this command starts.
 fn code_from(args: &args::Up, project: &Project) -> Result<Option<ServiceName>, CommandError> {
     let Some(word) = &args.exit_code_from else { return Ok(None) };
@@ -97,13 +113,13 @@ fn code_from(args: &args::Up, project: &Project) -> Result<Option<ServiceName>, 
         return Err(CommandError::usage(format!("--exit-code-from: the stack file has no service {word}"))
             .hint(format!("it has {}; others may have profiles that are off", known.join(", "))));
     };
-    if scale(&args.scale)?.get(name).copied().unwrap_or(service.replicas) == 0 {
+    if scale(&args.changes.scale)?.get(name).copied().unwrap_or(service.replicas) == 0 {
         return Err(CommandError::usage(format!("--exit-code-from: {name} is to have no instances"))
             .hint("give it one by `--scale`, `scale` or `deploy.replicas`"));
     }
     let mut started: Vec<&ServiceName> = project.target.services.iter().collect();
     let mut at = 0;
-    while let Some(service) = started.get(at).copied().filter(|_| !args.no_deps) {
+    while let Some(service) = started.get(at).copied().filter(|_| !args.changes.no_deps) {
         let needs = services.get(service).into_iter().flat_map(|service| service.depends_on.keys());
         let fresh: Vec<_> = needs.filter(|need| !started.contains(need)).collect();
         started.extend(fresh);
@@ -117,19 +133,19 @@ fn code_from(args: &args::Up, project: &Project) -> Result<Option<ServiceName>, 
 }
 
 /// What is built before: what is missing, or with `--build` all.
-async fn builds(
+pub(super) async fn builds(
     declared: &Declared,
-    args: &args::Up,
+    changes: &args::Changes,
     target: &Target,
 ) -> Result<Vec<builder::Wanted>, CommandError> {
-    if declared.is_empty() {
+    if declared.is_empty() || changes.no_build {
         return Ok(Vec::new());
     }
-    let mut overrides = Overrides { missing_only: !args.build, ..Overrides::default() };
+    let mut overrides = Overrides { missing_only: !changes.build, ..Overrides::default() };
     if overrides.missing_only {
         overrides.here = builder::here(&connect::connect(&target.root).await?, declared).await?;
     }
-    declared.wanted(&target.services, !args.no_deps, &overrides)
+    declared.wanted(&target.services, !changes.no_deps, &overrides)
 }
 
 /// Puts the stack and follows it to the verdict. When the agent is killed on the way, what was put is put again: the
@@ -170,18 +186,18 @@ async fn interruptible<T, E: Into<CommandError>>(
     }
 }
 
-fn options(args: &args::Up, services: &[ServiceName]) -> Result<Up, CommandError> {
+pub(super) fn options(changes: &args::Changes, services: &[ServiceName]) -> Result<Up, CommandError> {
     Ok(Up {
         services: services.to_vec(),
-        no_deps: args.no_deps,
-        scale: scale(&args.scale)?,
-        remove_orphans: args.remove_orphans,
-        force_recreate: args.force_recreate,
-        refresh_guards: args.refresh_guards,
-        renew_volumes: args.renew_anon_volumes,
-        no_start: args.no_start,
-        wait: args.wait,
-        pull: pull(args.pull),
+        no_deps: changes.no_deps,
+        scale: scale(&changes.scale)?,
+        remove_orphans: changes.remove_orphans,
+        force_recreate: changes.force_recreate,
+        refresh_guards: changes.refresh_guards,
+        renew_volumes: changes.renew_anon_volumes,
+        no_start: changes.no_start,
+        wait: false,
+        pull: pull(changes.pull),
     })
 }
 

@@ -81,6 +81,12 @@ impl ClusterLoop {
         turn.effects
     }
 
+    /// All that the store holds.
+    #[must_use]
+    pub fn known(&self) -> &Restored {
+        &self.known
+    }
+
     /// What is wanted.
     #[must_use]
     pub fn stacks(&self) -> &BTreeMap<StackId, WantedStack> {

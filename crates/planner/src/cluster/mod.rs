@@ -40,4 +40,5 @@ pub use pool::Pool;
 pub(crate) use pool::overlap;
 pub use rebuild::{Accepted, rebuilt};
 pub use removal::unnamed_volumes;
+pub use requests::images_of;
 pub use rollback::{content, foresee, last_good, rollback};

@@ -12,7 +12,10 @@ use super::control::{ClusterLoop, Turn};
 use super::intent::{self, Applied, Put};
 use super::operation::refused_for;
 use super::publish::{Change, Wish, send, warning};
-use super::{Asked, Effect, OpId, Refusal, RefusalKind, Request, StoreChange, UpRequest, history, rollback};
+use super::{
+    Asked, Effect, ImageWanted, OpId, Refusal, RefusalKind, Request, StoreChange, UpRequest, history,
+    rollback,
+};
 
 impl ClusterLoop {
     pub(super) fn request(&mut self, turn: &mut Turn<'_>, op: OpId, request: Request) {
@@ -118,10 +121,9 @@ impl ClusterLoop {
             };
             return turn.effects.push(Effect::Refuse { op, refusal });
         }
-        match intent::moved(&up.stack, &up.options) {
+        match images_of(&up) {
             Err(refusal) => turn.effects.push(Effect::Refuse { op, refusal }),
-            Ok(services) => {
-                let images = super::input::images(&up.stack, &services, up.options.pull);
+            Ok(images) => {
                 self.resolving.insert(op, up);
                 turn.effects.push(Effect::ResolveImages { op, images });
             }
@@ -162,6 +164,15 @@ impl UpRequest {
             ..HistoryEntry::default()
         }
     }
+}
+
+/// The images that an `up` settles before it changes anything.
+///
+/// # Errors
+/// A service that the file doesn't have.
+pub fn images_of(up: &UpRequest) -> Result<Vec<ImageWanted>, Refusal> {
+    let services = intent::moved(&up.stack, &up.options)?;
+    Ok(super::input::images(&up.stack, &services, up.options.pull))
 }
 
 /// How long what the request ends may take (`-t`); none gives each its own grace period back.

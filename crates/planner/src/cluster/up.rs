@@ -8,6 +8,7 @@ use hoist_model::{
     Author, Intent, PullPolicy, ResolvedImage, Revision, RunIntent, ServiceName, Stack, StackId,
     StackRevision, WallTime, WantedStack,
 };
+use serde::Serialize;
 
 use super::history::{self, Asked};
 use super::intent::{
@@ -19,7 +20,7 @@ use super::{Refusal, guards};
 use crate::graph::{self, Dependencies};
 
 /// The options of `up`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct UpOptions {
     /// Only these and their dependencies; all when empty.
     pub services: Vec<ServiceName>,

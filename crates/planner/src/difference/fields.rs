@@ -69,7 +69,7 @@ fn image(fields: &mut Fields, source: &ImageSource) {
 }
 
 /// `HOST:8080:80/tcp`, as in the file.
-fn port(port: &Port) -> String {
+pub(crate) fn port(port: &Port) -> String {
     let ip = port.host_ip.map(|ip| format!("{ip}:")).unwrap_or_default();
     let published = port.published.map(|published| format!("{published}:")).unwrap_or_default();
     format!("{ip}{published}{}/{}", port.target, port.protocol)

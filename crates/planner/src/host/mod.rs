@@ -24,6 +24,7 @@ mod parting;
 mod phases;
 mod plan;
 mod ready;
+mod recall;
 mod report;
 mod resources;
 mod restart;

@@ -203,6 +203,21 @@ pub(super) fn idle_from(draining: &Draining) -> Moment {
 }
 
 impl HostLoop {
+    /// Why an instance of the spec can't start beside the one that it takes the place of; none where there is no such one.
+    #[must_use]
+    pub fn stop_first(&self, now: &Now, uid: InstanceUid) -> Option<Vec<rollout::Reason>> {
+        let spec = self.spec.instances.get(&uid).filter(|spec| spec.kind == InstanceKind::Replica)?;
+        let input = HostInput {
+            spec: &self.spec,
+            endpoints: &self.endpoints,
+            observed: &self.observed,
+            now: &now.moment,
+        };
+        let view = View::new(&input);
+        let old = incumbent(&view, &spec.slot).filter(|old| *old != uid)?;
+        Some(reasons(&view, view.instance(old)?, uid, spec))
+    }
+
     /// Notes which drains begin, and which are taken back because the successor is no longer ready.
     pub(super) fn note_drains(&mut self, now: &Now) {
         if self.observed.instances.keys().all(|uid| self.spec.instances.contains_key(uid)) {
