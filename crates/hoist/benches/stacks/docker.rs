@@ -1,33 +1,43 @@
 //! docker compose, the old one and the new one, with a Docker daemon of its own, in the bench's namespaces and folder.
+//! Several benches have this file.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::contain;
-use super::place::Place;
-use super::rounds::Who;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program that says so is the newer docker compose; `cargo xtask bench` fetches it.
 const COMPOSE2: &str = "HOIST_BENCH_COMPOSE2";
 
-pub(super) struct Docker<'a> {
-    place: &'a Place,
+/// The name of the image that the daemon is given.
+pub(super) const IMAGE: &str = "hoist-bench:1";
+
+/// Which docker compose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    /// 1.29, in Python.
+    One,
+    /// 2.31, in Go.
+    Two,
+}
+
+pub(super) struct Docker {
     daemon: Child,
     host: String,
     /// The programs that are there.
-    composes: Vec<(Who, PathBuf)>,
+    composes: Vec<(Version, PathBuf)>,
 }
 
-impl<'a> Docker<'a> {
-    /// Starts a daemon and gives it the image.
-    pub(super) fn start(place: &'a Place) -> Result<Self, String> {
+impl Docker {
+    /// Starts a daemon in a folder and gives it an image of the root file system.
+    pub(super) fn start(folder: &Path, rootfs: &Path) -> Result<Self, String> {
         if let Some(program) = ["dockerd", "docker"].into_iter().find(|program| !is_there(program)) {
             return Err(format!("{program} is not installed (Debian: docker.io)"));
         }
-        let dir = place.dir.join("docker");
+        let dir = folder.join("docker");
         std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
         let host = format!("unix://{}/docker.sock", dir.display());
         let log = std::fs::File::create(dir.join("log")).map_err(|error| error.to_string())?;
@@ -46,9 +56,9 @@ impl<'a> Docker<'a> {
             .stderr(log)
             .spawn()
             .map_err(|error| error.to_string())?;
-        let mut docker = Self { place, daemon, host, composes: composes() };
+        let mut docker = Self { daemon, host, composes: composes() };
         docker.wait()?;
-        docker.import()?;
+        docker.import(rootfs, &dir.join("rootfs.tar"))?;
         Ok(docker)
     }
 
@@ -66,26 +76,24 @@ impl<'a> Docker<'a> {
         Err("dockerd did not answer within a minute".to_owned())
     }
 
-    fn import(&self) -> Result<(), String> {
-        let tar = self.place.dir.join("rootfs.tar");
-        let made =
-            Command::new("tar").arg("-C").arg(self.place.rootfs()).arg("-cf").arg(&tar).arg(".").status();
-        let imported = self.docker(&["import"]).arg(&tar).arg("hoist-bench:1").output();
+    fn import(&self, rootfs: &Path, tar: &Path) -> Result<(), String> {
+        let made = Command::new("tar").arg("-C").arg(rootfs).arg("-cf").arg(tar).arg(".").status();
+        let imported = self.docker(&["import"]).arg(tar).arg(IMAGE).output();
         match (made, imported) {
             (Ok(made), Ok(imported)) if made.success() && imported.status.success() => Ok(()),
             _ => Err("docker import failed".to_owned()),
         }
     }
 
-    fn docker(&self, words: &[&str]) -> Command {
+    pub(super) fn docker(&self, words: &[&str]) -> Command {
         let mut command = Command::new("docker");
         command.args(["-H", &self.host]).args(words);
         command
     }
 
     /// What there is of docker compose.
-    pub(super) fn composes(&self) -> impl Iterator<Item = (Who, &Path)> {
-        self.composes.iter().map(|(who, program)| (*who, program.as_path()))
+    pub(super) fn composes(&self) -> impl Iterator<Item = (Version, &Path)> {
+        self.composes.iter().map(|(version, program)| (*version, program.as_path()))
     }
 
     /// More services than docker-compose 1.29 has workers (64) may wait for each other for ever, hence their number.
@@ -105,15 +113,15 @@ impl<'a> Docker<'a> {
 }
 
 /// Says which one is skipped.
-fn composes() -> Vec<(Who, PathBuf)> {
+fn composes() -> Vec<(Version, PathBuf)> {
     let mut found = Vec::new();
     if is_there("docker-compose") {
-        found.push((Who::Compose1, PathBuf::from("docker-compose")));
+        found.push((Version::One, PathBuf::from("docker-compose")));
     } else {
         println!("docker compose 1.29: skipped, because it is not installed (Debian: docker-compose)\n");
     }
     match std::env::var_os(COMPOSE2) {
-        Some(program) => found.push((Who::Compose2, program.into())),
+        Some(program) => found.push((Version::Two, program.into())),
         None => println!("docker compose 2.31: skipped, because {COMPOSE2} names no program\n"),
     }
     found
@@ -124,7 +132,7 @@ fn is_there(program: &str) -> bool {
     found.is_ok_and(|output| output.status.success())
 }
 
-impl Drop for Docker<'_> {
+impl Drop for Docker {
     fn drop(&mut self) {
         if let Some(pid) = rustix::process::Pid::from_raw(self.daemon.id().cast_signed()) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);

@@ -55,7 +55,8 @@ fn number(words: &[String]) -> usize {
 }
 
 fn run(place: &Place, number: usize) -> ExitCode {
-    let docker = Docker::start(place).inspect_err(|why| println!("docker compose: skipped, because {why}\n"));
+    let docker = Docker::start(&place.dir, &place.rootfs())
+        .inspect_err(|why| println!("docker compose: skipped, because {why}\n"));
     let docker = docker.ok();
     let mut rounds = Rounds::default();
     for round in 0..number {

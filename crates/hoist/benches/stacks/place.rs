@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::busybox;
+use super::docker::IMAGE;
 
 pub(super) struct Place {
     pub(super) dir: PathBuf,
@@ -65,7 +66,7 @@ impl Place {
             _ => String::new(),
         };
         format!(
-            "  s{number}:\n    image: hoist-bench:1\n    x-hoist: {{ rootfs: {} }}\n    \
+            "  s{number}:\n    image: {IMAGE}\n    x-hoist: {{ rootfs: {} }}\n    \
              command: [sleep, \"100000\"]\n    stop_signal: SIGKILL\n{depends}",
             self.rootfs().display()
         )

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::daemons::{Daemons, Threads};
-use super::docker::Docker;
+use super::docker::{Docker, Version};
 use super::floor::Floor;
 use super::place::{Place, Root, Shape, Stack};
 
@@ -30,6 +30,15 @@ pub(super) enum Who {
     Hoist,
     Compose1,
     Compose2,
+}
+
+impl Who {
+    fn of(version: Version) -> Self {
+        match version {
+            Version::One => Self::Compose1,
+            Version::Two => Self::Compose2,
+        }
+    }
 }
 
 /// A hundred services, as independent as can be.
@@ -108,7 +117,7 @@ impl Rounds {
 
     /// docker compose has its daemon running: there is no cold start of it to be compared, so its one `up` stands for
     /// all of Hoist's.
-    pub(super) fn compose(&mut self, place: &Place, docker: &Docker<'_>) {
+    pub(super) fn compose(&mut self, place: &Place, docker: &Docker) {
         const UPS: [Row; 3] = [Row::Cold, Row::AfterDown, Row::Warm];
         let steps: [(&[Row], Stack, &[&str]); 5] = [
             (&UPS, FLAT, &UP),
@@ -117,7 +126,8 @@ impl Rounds {
             (&[Row::TreeUp], TREE, &UP),
             (&[Row::TreeDown], TREE, &DOWN),
         ];
-        for (who, compose) in docker.composes() {
+        for (version, compose) in docker.composes() {
+            let who = Who::of(version);
             for (rows, stack, words) in steps {
                 let run = || time(docker.compose(compose, &place.file(stack), words));
                 match run() {
