@@ -55,17 +55,19 @@ impl Run {
     /// # Errors
     /// When the store fails otherwise than for want of room.
     pub(crate) async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) -> Result<(), LoopError> {
+        let mut next = None;
         loop {
             while let Some(change) = self.shell.perform() {
                 self.store(change).await?;
             }
             let input = tokio::select! {
-                input = inputs.recv() => match input {
+                input = first(&mut next, &mut inputs) => match input {
                     Some(input) => input,
                     None => return Ok(()),
                 },
                 () = tokio::time::sleep(self.until_wake()) => Input::Timer,
             };
+            let input = newest(input, &mut next, &mut inputs);
             self.shell.turn(&(self.clock)(), input, &mut Random);
         }
     }
@@ -88,5 +90,69 @@ impl Run {
                 Err(_) => tokio::time::sleep(RETRY).await,
             }
         }
+    }
+}
+
+/// What was taken already, else what comes. Cancel-safe: nothing is taken without being given.
+async fn first(next: &mut Option<Input>, inputs: &mut mpsc::UnboundedReceiver<Input>) -> Option<Input> {
+    match next.take() {
+        Some(input) => Some(input),
+        None => inputs.recv().await,
+    }
+}
+
+/// The input, or the last of the reports that follow it at once from the same host: a report is whole, so the last one
+/// says all. What comes behind them is taken next.
+fn newest(mut input: Input, next: &mut Option<Input>, inputs: &mut mpsc::UnboundedReceiver<Input>) -> Input {
+    while let Input::Report(report) = &input {
+        match next.take().or_else(|| inputs.try_recv().ok()) {
+            Some(Input::Report(later)) if later.host == report.host => input = Input::Report(later),
+            other => {
+                *next = other;
+                break;
+            }
+        }
+    }
+    input
+}
+
+#[cfg(test)]
+mod tests {
+    use hoist_model::{BootId, Generation, Guards, HostId, HostReport, Moment};
+
+    use super::*;
+
+    fn report(host: &str, epoch: u64) -> Input {
+        let boot = BootId("boot".to_owned());
+        Input::Report(Box::new(HostReport {
+            host: HostId::new(host).expect("a host's name"),
+            epoch,
+            generation: Generation::default(),
+            settled: true,
+            instances: [].into(),
+            networks: [].into(),
+            volumes: Vec::new(),
+            routes: Vec::new(),
+            failures: Vec::new(),
+            seen_at: Moment { boot: boot.clone(), since_boot: Duration::ZERO },
+            memory: None,
+            guards: Guards::default(),
+            boot,
+        }))
+    }
+
+    #[tokio::test]
+    async fn of_reports_that_wait_the_last_one_of_a_host_is_taken_in() {
+        let (inbox, mut inputs) = mpsc::unbounded_channel();
+        for input in [report("a", 1), report("a", 2), report("b", 1), Input::PruneVolumes, report("b", 2)] {
+            inbox.send(input).expect("somebody receives");
+        }
+        drop(inbox);
+        let (mut next, mut taken) = (None, Vec::new());
+        while let Some(input) = first(&mut next, &mut inputs).await {
+            taken.push(newest(input, &mut next, &mut inputs));
+        }
+        let expected = [report("a", 2), report("b", 1), Input::PruneVolumes, report("b", 2)];
+        assert_eq!(format!("{taken:?}"), format!("{expected:?}"));
     }
 }

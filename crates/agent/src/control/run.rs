@@ -1,6 +1,6 @@
 //! Drives the shell in an agent: waits for messages and the clock, and for the disk to have what must be durable.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hoist_planner::host::Input;
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +13,11 @@ use super::shell::Shell;
 
 /// How long a step under way may take when the agent is to do nothing any more.
 const LAST_STEPS: Duration = Duration::from_secs(15);
+
+/// A round that takes longer is one over many instances.
+const SHORT: Duration = Duration::from_millis(2);
+/// The longest pause after a long one.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// The shell, its clock and its disk.
 pub(crate) struct Run {
@@ -41,8 +46,10 @@ impl Run {
                 () = tokio::time::sleep(self.until_wake()) => Message::Input(Input::Timer),
             };
             let (batch, rest) = take_all(message, &mut messages);
+            let began = Instant::now();
             self.shell.turn(&self.clock.now(), batch);
             self.perform().await?;
+            collect(began.elapsed()).await;
             if let Some(rested) = rest {
                 // One of them may be launching something, which whoever asked for rest must find.
                 let _ = tokio::time::timeout(LAST_STEPS, self.shell.effects().until_steps_end()).await;
@@ -69,6 +76,14 @@ impl Run {
             self.shell.kept();
         }
         Ok(())
+    }
+}
+
+/// Each round looks at all instances. While five hundred come up, one for each that gets on would take the processor from
+/// those: so after a long round, what happens within as much time again is taken in together.
+async fn collect(took: Duration) {
+    if took >= SHORT {
+        tokio::time::sleep(took.min(LONGEST_PAUSE)).await;
     }
 }
 

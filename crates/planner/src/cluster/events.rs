@@ -11,16 +11,21 @@ use hoist_model::{
 pub fn between(before: Option<&HostReport>, after: &HostReport) -> Vec<EventKind> {
     let mut events = Vec::new();
     let Some(before) = before else { return events };
+    let (newest_before, newest_after) = (newest(before), newest(after));
     for (uid, old) in &before.instances {
         if !after.instances.contains_key(uid) {
-            let filled = after.instances.values().any(|other| other.slot == old.slot);
+            let filled = newest_after.contains_key(&old.slot);
             let state = if filled { "replaced" } else { "removed" };
             events.push(progress(Subject::Slot(old.slot.clone()), state, None, !filled));
         }
     }
     resources(before, after, &mut events);
-    let (newest_before, newest_after) = (newest(before), newest(after));
     for (uid, new) in &after.instances {
+        // Most of a large stack is as it was.
+        let same_newest = newest_before.get(&new.slot) == newest_after.get(&new.slot);
+        if same_newest && before.instances.get(uid) == Some(new) {
+            continue;
+        }
         let told = told(&newest_after, new);
         if before.instances.get(uid).map(|old| self::told(&newest_before, old)).as_ref() != Some(&told) {
             events.push(progress(Subject::Slot(new.slot.clone()), &told.state, told.detail, told.done));

@@ -82,10 +82,14 @@ impl Found {
         let (networks, volumes) = resources(goal, spec);
         let final_ones = report.failures.iter().filter(|failure| failure.permanent);
         self.failures.extend(final_ones.filter(|f| concerns(goal, &f.subject, &networks, &volumes)).cloned());
+        let serves = |seen: &&InstanceReport| seen.parting == Some(Parting::Serves);
+        let served: BTreeSet<&Slot> =
+            report.instances.values().filter(serves).map(|seen| &seen.slot).collect();
         for (uid, wanted) in &spec.instances {
             if about(goal, &wanted.slot) {
                 let seen = report.instances.get(uid);
-                let one = seen.and_then(|seen| taking_over(spec, wanted, seen, report, now));
+                let served = served.contains(&wanted.slot);
+                let one = seen.filter(|_| served).and_then(|seen| taking_over(spec, wanted, seen, now));
                 match one.unwrap_or_else(|| instance(goal, spec, wanted, seen, now)) {
                     One::Done => {}
                     One::Pending(what) => self.pending.push(what),
@@ -177,16 +181,9 @@ fn instance(
 
 /// How it stands while the instance before it still has the traffic of the slot: it is waited for until it takes that
 /// over. What can't is a failure though nothing has stopped.
-fn taking_over(
-    spec: &HostSpec,
-    wanted: &InstanceSpec,
-    seen: &InstanceReport,
-    report: &HostReport,
-    now: &Moment,
-) -> Option<One> {
-    let serves = |other: &InstanceReport| other.slot == wanted.slot && other.parting == Some(Parting::Serves);
+fn taking_over(spec: &HostSpec, wanted: &InstanceSpec, seen: &InstanceReport, now: &Moment) -> Option<One> {
     let asked = seen.restart_nonce < wanted.restart_nonce || seen.start_nonce < wanted.start_nonce;
-    if seen.starts == 0 || asked || !report.instances.values().any(serves) {
+    if seen.starts == 0 || asked {
         return None;
     }
     let name = wanted.slot.short();

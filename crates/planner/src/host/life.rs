@@ -5,6 +5,7 @@ use std::time::Duration;
 use hoist_model::{Gate, InstanceKind, InstanceSpec, InstanceUid, Waiting};
 
 use super::gates::{self, Standing};
+use super::holders::Holders;
 use super::order::StopOrder;
 use super::plan::Draft;
 use super::resources;
@@ -132,6 +133,7 @@ pub(super) fn make(draft: &mut Draft<'_>) {
 
 /// Starts what should run and may.
 pub(super) fn start(draft: &mut Draft<'_>) {
+    let holders = Holders::of(draft.view.observed);
     for (uid, spec) in &draft.view.spec.instances {
         if draft.view.alive(*uid) || draft.view.busy(*uid) || !draft.view.laid_out(*uid) {
             continue;
@@ -139,7 +141,7 @@ pub(super) fn start(draft: &mut Draft<'_>) {
         match draft.view.due(*uid) {
             Due::Stay => {}
             Due::At(moment) => draft.wake(moment),
-            Due::Now(cause) => match held(draft, *uid, spec) {
+            Due::Now(cause) => match held(draft, &holders, *uid, spec) {
                 Held::Back => {}
                 Held::By(waiting) => draft.wait(*uid, waiting),
                 Held::No if carry::before_start(draft, *uid) => launch(draft, *uid, cause.text()),
@@ -163,7 +165,7 @@ enum Held {
 }
 
 /// What keeps an instance from starting now. The order is the order in which a person would want to hear of it.
-fn held(draft: &mut Draft<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Held {
+fn held(draft: &mut Draft<'_>, holders: &Holders<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Held {
     if held_by_fault(draft, uid, spec) {
         return Held::Back;
     }
@@ -172,7 +174,7 @@ fn held(draft: &mut Draft<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Held {
         .map(Waiting::Gate)
         .or_else(|| resources::missing(view, spec).map(Waiting::Resource))
         .or_else(|| closed_network(view, spec).map(Waiting::Resource))
-        .or_else(|| taken_claim(view, uid, spec).map(Waiting::Claim))
+        .or_else(|| taken_claim(view, holders, uid, spec).map(Waiting::Claim))
         .or_else(|| unreserved(view, spec).map(Waiting::Resource))
         .or_else(|| (!view.observed.keeper).then(|| Waiting::Resource("the keeper to come back".to_owned())));
     waiting.map_or(Held::No, Held::By)
@@ -204,10 +206,15 @@ fn closed_network(view: &View<'_>, spec: &InstanceSpec) -> Option<String> {
     closed.then(|| "the network that it shares".to_owned())
 }
 
-fn taken_claim(view: &View<'_>, uid: InstanceUid, spec: &InstanceSpec) -> Option<String> {
+fn taken_claim(
+    view: &View<'_>,
+    holders: &Holders<'_>,
+    uid: InstanceUid,
+    spec: &InstanceSpec,
+) -> Option<String> {
     let claims = claims::of_instance(spec);
-    let others = view.observed.instances.iter().filter(|(other, _)| **other != uid && view.alive(**other));
-    for (_, other) in others {
+    let others = holders.sharing(spec).into_iter().filter(|other| *other != uid && view.alive(*other));
+    for other in others.filter_map(|other| view.instance(other)) {
         let birth = &other.birth;
         let held = claims::held(&birth.slot, &birth.addresses);
         let both = claims.iter().filter(|claim| held.iter().any(|held| held.conflicts(claim)));

@@ -14,6 +14,7 @@ mod flip;
 mod gap;
 mod gates;
 mod health;
+mod holders;
 mod hooks;
 mod input;
 mod instance;
