@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Healthcheck;
-
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -34,23 +32,4 @@ pub enum NativeProbe {
         /// The port, TCP.
         port: u16,
     },
-}
-
-/// When an instance that runs is started anew.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Liveness {
-    /// `x-hoist.probe.live`: when it fails, the instance is restarted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub check: Option<Healthcheck>,
-    /// `x-hoist.probe.restart`: an unhealthy instance is restarted.
-    pub restart: bool,
-}
-
-impl Liveness {
-    /// Nothing is declared.
-    #[must_use]
-    pub fn is_usual(&self) -> bool {
-        *self == Self::default()
-    }
 }

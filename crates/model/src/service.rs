@@ -1,14 +1,13 @@
 //! A service as the planner sees it: lowered, validated, without spans.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Attachment, Digest, EndpointMode, Hooks, ImageSource, Listener, Liveness, Mount, MountKind, NativeProbe,
-    NetworkMode, NetworkName, Port, PullPolicy, Resources, Rollout, Seccomp, ServiceName,
+    Attachment, Digest, EndpointMode, EnvValue, Healthcheck, Hooks, ImageSource, Listener, Liveness, Mount,
+    MountKind, NetworkMode, NetworkName, Port, PullPolicy, Resources, Rollout, Seccomp, ServiceName,
 };
 
 /// A service of a stack. Defaults are applied; names of networks are keys of [`crate::Stack::networks`].
@@ -259,28 +258,6 @@ pub enum Command {
     Given(Vec<String>),
 }
 
-/// A value of the environment. Sensitive ones are redacted in everything that Hoist prints but `config`.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct EnvValue {
-    /// The value.
-    pub value: String,
-    /// It came from a secret or looks like one.
-    pub sensitive: bool,
-}
-
-impl fmt::Debug for EnvValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.sensitive { f.write_str("\"***\"") } else { write!(f, "{:?}", self.value) }
-    }
-}
-
-impl From<&str> for EnvValue {
-    fn from(value: &str) -> Self {
-        Self { value: value.to_owned(), sensitive: false }
-    }
-}
-
 /// What must be true of another service first. Compose specification, `depends_on`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -359,61 +336,6 @@ impl RestartPacing {
     #[must_use]
     pub fn is_usual(&self) -> bool {
         *self == Self::default()
-    }
-}
-
-/// `healthcheck`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Healthcheck {
-    /// What to run.
-    pub test: HealthTest,
-    /// Time between two probes.
-    pub interval: Duration,
-    /// How long one may take.
-    pub timeout: Duration,
-    /// Failures in a row that make it unhealthy.
-    pub retries: u32,
-    /// Failures within this time from the start don't count.
-    pub start_period: Duration,
-    /// Time between two probes during the start period; when not declared, [`Healthcheck::START_INTERVAL`], and probes
-    /// that can only succeed come earlier.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub start_interval: Option<Duration>,
-}
-
-/// What a health check runs.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HealthTest {
-    /// The image's own test; the numbers apply.
-    Image,
-    /// Nothing: switched off.
-    Disabled,
-    /// A program with arguments.
-    Exec(Vec<String>),
-    /// A command line for the image's shell.
-    Shell(String),
-    /// Nothing inside: Hoist looks itself.
-    Native(NativeProbe),
-}
-
-impl Healthcheck {
-    /// Docker's `start_interval` where none is declared.
-    pub const START_INTERVAL: Duration = Duration::from_secs(5);
-}
-
-impl Default for Healthcheck {
-    /// Docker's numbers: every 30 s, 30 s at most, three failures, 5 s apart while starting.
-    fn default() -> Self {
-        Self {
-            test: HealthTest::Image,
-            interval: Duration::from_secs(30),
-            timeout: Duration::from_secs(30),
-            retries: 3,
-            start_period: Duration::ZERO,
-            start_interval: None,
-        }
     }
 }
 

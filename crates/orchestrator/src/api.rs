@@ -21,12 +21,14 @@ use tokio_stream::wrappers::WatchStream;
 
 use crate::calls::{Busy, Calls};
 use crate::disk::Disk;
-use crate::documents::DocumentError;
-use crate::effects::{ClusterEffects, Snapshot};
+use crate::effects::ClusterEffects;
+use crate::loops::Loops;
 use crate::operations::Operations;
 use crate::publish::Outbox;
+use crate::recover::StartError;
 use crate::run::Run;
 use crate::shell::Shell;
+use crate::snapshot::Snapshot;
 use crate::store::StateStore;
 use crate::{effects, preview, recover, revisions, status};
 
@@ -53,10 +55,6 @@ pub struct Config {
     pub disk: Arc<dyn Disk>,
 }
 
-/// What goes on for as long as the process: one that ends with an error, or panics, must end the process, so that
-/// another starts in its place. One that ends otherwise has nothing left to do.
-pub type Loops = tokio::task::JoinSet<Result<(), Box<dyn std::error::Error + Send + Sync>>>;
-
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Config").field("pool", &self.pool).finish_non_exhaustive()
@@ -76,26 +74,6 @@ pub trait Daemon: Send + Sync {
     fn notices(&self) -> Vec<String>;
     /// Ends the processes; stops instances first when `stop_instances`, else refuses while one runs.
     async fn shutdown(&self, stop_instances: bool) -> Result<(), ApiError>;
-}
-
-/// The orchestrator can't start.
-#[derive(Debug, thiserror::Error)]
-#[error("the orchestrator can't read its state")]
-pub struct StartError {
-    damage: bool,
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-impl StartError {
-    pub(crate) fn of(error: DocumentError) -> Self {
-        Self { damage: error.is_damage(), source: Box::new(error) }
-    }
-
-    /// Whether the file isn't as it was written: trying again can't help, and it is to be set aside.
-    #[must_use]
-    pub fn is_damage(&self) -> bool {
-        self.damage
-    }
 }
 
 /// The running orchestrator.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hoist_model::{Endpoints, EventKind, HostId, HostReport, HostSpec, StackId};
+use hoist_model::{Endpoints, EventKind, HostSpec};
 use hoist_planner::cluster::{ClusterLoop, ImageWanted, Input, OpId, Refusal, Restored};
 use hoist_wire::HostApi;
 use tokio::sync::{mpsc, watch};
@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use crate::operations::Operations;
 use crate::publish::Outbox;
 use crate::settle::Settling;
+use crate::snapshot::Snapshot;
 
 /// Acts as the loop asks. Each returns at once; what comes of it is an input of its own.
 pub trait Effects {
@@ -34,16 +35,6 @@ pub trait Effects {
 
     /// Shows what is wanted and known.
     fn show(&mut self, control: &ClusterLoop);
-}
-
-/// What the API reads: what is wanted and what was reported, as of the last input.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Snapshot {
-    pub(crate) stacks: Arc<BTreeMap<StackId, hoist_model::WantedStack>>,
-    pub(crate) specs: Arc<BTreeMap<HostId, HostSpec>>,
-    /// What else the loop knows: endpoints, record, address ranges; stacks and specs are above.
-    pub(crate) rest: Arc<Restored>,
-    pub(crate) view: Arc<BTreeMap<HostId, HostReport>>,
 }
 
 /// The effects of a daemon.

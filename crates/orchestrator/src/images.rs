@@ -14,7 +14,7 @@ use hoist_wire::{
 };
 
 use crate::api::{Orchestrator, stopped};
-use crate::effects::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// How long the removal of volumes is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl Orchestrator {
     /// Images of instances, of kept revisions and of operations under way.
     fn in_use(&self) -> Vec<Digest> {
-        let mut images: BTreeSet<Digest> = in_use(&self.snapshot.borrow()).into_iter().collect();
+        let mut images: BTreeSet<Digest> = self.snapshot.borrow().images().into_iter().collect();
         images.extend(self.operations.images());
         images.into_iter().collect()
     }
@@ -59,16 +59,6 @@ impl Orchestrator {
     fn query(&self, query: ImageQuery) -> ImageQuery {
         ImageQuery { in_use: self.in_use(), ..query }
     }
-}
-
-/// Images of instances, of kept revisions and of the last ones that are gone.
-pub(crate) fn in_use(snapshot: &Snapshot) -> Vec<Digest> {
-    let templates = snapshot.specs.values().flat_map(|spec| spec.templates.values());
-    let running = templates.map(|template| &template.image);
-    let revisions = snapshot.stacks.values().flat_map(|stack| stack.revisions.values());
-    let kept = revisions.flat_map(|revision| revision.images.values());
-    let past = snapshot.stacks.values().flat_map(|stack| stack.past_images.iter().flatten().cloned());
-    running.chain(kept).filter_map(|image| image.digest.clone()).chain(past).collect()
 }
 
 #[async_trait]

@@ -7,7 +7,7 @@ use hoist_model::{Endpoints, Generation, HostSpec};
 use hoist_wire::{HostApi, PutSpecError};
 use tokio::sync::watch;
 
-use crate::api::Loops;
+use crate::loops::Loops;
 
 const RETRY: Duration = Duration::from_millis(500);
 

@@ -5,9 +5,28 @@ use std::path::Path;
 use hoist_model::HostId;
 use hoist_planner::cluster::{Accepted, Pool, Restored, rebuilt};
 
-use crate::api::StartError;
 use crate::documents::{self, DocumentError};
 use crate::store::{Embedded, StateStore};
+
+/// The orchestrator can't start.
+#[derive(Debug, thiserror::Error)]
+#[error("the orchestrator can't read its state")]
+pub struct StartError {
+    damage: bool,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl StartError {
+    pub(crate) fn of(error: DocumentError) -> Self {
+        Self { damage: error.is_damage(), source: Box::new(error) }
+    }
+
+    /// Whether the file isn't as it was written: trying again can't help, and it is to be set aside.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        self.damage
+    }
+}
 
 /// Opens a store, making it when there is none, and says what was planned last for the one host.
 ///

@@ -10,8 +10,8 @@ use hoist_planner::cluster::{ImageWanted, OpId};
 use hoist_wire::{ApiError, ErrorKind, HostApi, RegistryAccess, RemovedImages, ResolveImage, Work};
 use tokio::sync::watch;
 
-use crate::effects::Snapshot;
 use crate::operations::Operations;
+use crate::snapshot::Snapshot;
 
 /// An operation whose images are being settled.
 pub(crate) struct Settling {
@@ -40,7 +40,7 @@ impl Settling {
 
     /// New images are what fills a disk. Failure to collect old ones is no failure of this operation.
     async fn make_room(&self) {
-        let mut in_use = crate::images::in_use(&self.snapshot.borrow());
+        let mut in_use = self.snapshot.borrow().images();
         in_use.extend(self.operations.images());
         match self.host.make_room(in_use).await {
             Ok(taken) if taken == RemovedImages::default() => {}

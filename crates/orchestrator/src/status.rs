@@ -10,7 +10,7 @@ use hoist_model::{
 use hoist_planner::cluster::overlaps;
 use hoist_wire::{InstanceStatus, StackStatus};
 
-use crate::effects::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// One stack, if it is wanted or something of it is left.
 pub(crate) fn stack(snapshot: &Snapshot, id: &StackId) -> Option<StackStatus> {

@@ -4,6 +4,7 @@
 //! Changes are made one after the other; attaching instances goes on beside them.
 
 mod convert;
+mod flows;
 mod mend;
 mod ports;
 pub(crate) mod ranges;
@@ -11,7 +12,6 @@ mod routes;
 pub(crate) mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,7 @@ use hoist_netfabric::dns::{DnsSockets, bind_sockets};
 use hoist_planner::cluster::Pool;
 use hoist_planner::host::{Application, FabricSeen, FabricWanted, Input, StepError};
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
-use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use crate::chain::chain;
 use crate::control::clock::monotonic;
@@ -70,19 +70,12 @@ struct Inner {
     sockets: watch::Sender<Vec<Arc<OwnedFd>>>,
     link: Mutex<Option<Link>>,
     /// Instances that are gone, whose flows are to be ended.
-    gone: Mutex<Vec<Departure>>,
+    gone: Mutex<Vec<flows::Departure>>,
     departures: Notify,
     /// Something went wrong with the fabric, or may have: it should be looked at anew.
     doubt: Arc<Notify>,
     /// Links to instances are gone, with the instances or without.
     ports: Arc<Notify>,
-}
-
-/// An instance that is gone.
-struct Departure {
-    addresses: Vec<IpAddr>,
-    /// Told, by being dropped, that the flows are ended.
-    _ended: oneshot::Sender<Infallible>,
 }
 
 #[derive(Default)]
@@ -141,7 +134,7 @@ impl FabricLink {
             ports: Arc::default(),
         });
         loops.spawn(without_error(apply_all(Arc::downgrade(&inner))));
-        loops.spawn(without_error(end_flows(Arc::downgrade(&inner))));
+        loops.spawn(without_error(flows::end(Arc::downgrade(&inner))));
         Self { inner }
     }
 
@@ -221,19 +214,6 @@ impl FabricLink {
         };
         let socket = tokio::task::spawn_blocking(open).await.map_err(std::io::Error::other)??;
         Ok(socket?.into())
-    }
-
-    /// Ends the flows to and from an instance that is gone, so that whoever talks to it notices at once, and waits until
-    /// that is done: the next instance may get the same addresses, and flows are told apart by addresses alone.
-    pub(crate) async fn forget(&self, addresses: impl IntoIterator<Item = IpAddr>) {
-        let addresses: Vec<IpAddr> = addresses.into_iter().collect();
-        if addresses.is_empty() {
-            return;
-        }
-        let (ended, told) = oneshot::channel();
-        lock(&self.inner.gone).push(Departure { addresses, _ended: ended });
-        self.inner.departures.notify_one();
-        let _ = told.await;
     }
 
     /// Wires an instance's namespace.
@@ -347,21 +327,6 @@ async fn apply_all(inner: std::sync::Weak<Inner>) {
         if applied.is_some() || !detached.is_empty() {
             let seen = FabricSeen { applied, published: state.reservations.seen(), detached };
             let _ = inner.inbox.send(Message::Input(Input::FabricApplied(seen)));
-        }
-    }
-}
-
-/// Ends flows to instances that are gone; those that go meanwhile come together in the next turn, since looking for flows
-/// costs the same for one as for a hundred.
-async fn end_flows(inner: std::sync::Weak<Inner>) {
-    while let Some(inner) = inner.upgrade() {
-        inner.departures.notified().await;
-        let gone = std::mem::take(&mut *lock(&inner.gone));
-        let Some(fabric) = lock(&inner.handle).clone() else { continue };
-        let addresses: Vec<IpAddr> = gone.iter().flat_map(|one| one.addresses.iter().copied()).collect();
-        let ended = blocking(move || fabric.forget_instance(&addresses).map_err(|error| failed(&error)));
-        if let Err(error) = ended.await {
-            tracing::debug!("flows to instances that are gone: {}", error.what);
         }
     }
 }

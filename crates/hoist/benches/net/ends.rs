@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,8 +66,8 @@ pub(super) fn serve(pid: u32, folder: &Path, name: &str) {
     );
     let file = folder.join("nginx.conf");
     fs::write(&file, configuration).expect("a file can be written");
-    start(pid, &["nginx", "-c", &file.display().to_string()]);
-    start(pid, &["iperf3", "-s", "-p", "5201"]);
+    start(pid, &format!("nginx -c {}", file.display()));
+    start(pid, "iperf3 -s -p 5201");
     let listening = format!("nsenter -t {pid} -n ss -Htln | grep -c -e :5201 -e :8080");
     let deadline = Instant::now() + PATIENCE;
     while Command::new("sh").args(["-c", &listening]).output().map_or(true, |output| output.stdout != b"2\n")
@@ -77,14 +77,7 @@ pub(super) fn serve(pid: u32, folder: &Path, name: &str) {
     }
 }
 
-fn start(pid: u32, words: &[&str]) {
-    let mut command = Command::new("nsenter");
-    command.args(["-t", &pid.to_string(), "-n"]).args(words);
-    // Ended with the bench's namespaces, which it doesn't outlive.
-    let _ = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("nsenter runs");
+/// What is started so ends with the bench's namespaces, which it doesn't outlive.
+fn start(pid: u32, words: &str) {
+    sh(&format!("nsenter -t {pid} -n {words} </dev/null >/dev/null 2>&1 &"));
 }

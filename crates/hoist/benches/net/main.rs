@@ -17,7 +17,7 @@ mod plain;
 mod rootfs;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use docker::Docker;

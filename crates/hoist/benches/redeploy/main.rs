@@ -3,6 +3,8 @@
 //! The same stack file, nginx and clients with Hoist and its peers, one after the other, in namespaces of their own that are
 //! ended with the bench. What can't run is skipped by name.
 
+#[path = "../stacks/compose.rs"]
+mod compose;
 #[path = "../../../image/benches/images/contain.rs"]
 mod contain;
 #[path = "../stacks/docker.rs"]
@@ -71,8 +73,8 @@ fn run(site: &Site, requests: u64) -> ExitCode {
     let some = |redeploys, _| redeploys >= REDEPLOYS;
     match Docker::start(&site.dir, &site.rootfs()) {
         Ok(docker) => {
-            for (version, program) in docker.composes() {
-                measure(site, &Side::Compose(&docker, version, program), some);
+            for (version, program) in compose::programs() {
+                measure(site, &Side::Compose(&docker, version, &program), some);
             }
         }
         Err(why) => println!("docker compose: skipped, because {why}"),

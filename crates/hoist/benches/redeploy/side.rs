@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::docker::{Docker, Version};
+use super::compose::{self, Version};
+use super::docker::Docker;
 use super::podman::Podman;
 use super::site::Site;
 
@@ -51,7 +52,7 @@ impl Side<'_> {
                 command.args(["--progress", "quiet", "-f"]).arg(site.file()).args(words);
                 command
             }
-            Side::Compose(docker, _, program) => docker.compose(program, &site.file(), words),
+            Side::Compose(docker, _, program) => compose::command(docker, program, &site.file(), words),
             Side::Podman(podman) => podman.compose(&site.file(), words),
         }
     }

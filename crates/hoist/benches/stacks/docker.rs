@@ -1,7 +1,7 @@
-//! docker compose, the old one and the new one, with a Docker daemon of its own, in the bench's namespaces and folder.
+//! A Docker daemon of the bench's own, in its namespaces and folder.
 //! Several benches have this file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,26 +9,13 @@ use super::contain;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The program that says so is the newer docker compose; `cargo xtask bench` fetches it.
-const COMPOSE2: &str = "HOIST_BENCH_COMPOSE2";
-
 /// The name of the image that the daemon is given.
 pub(super) const IMAGE: &str = "hoist-bench:1";
 
-/// Which docker compose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
-    /// 1.29, in Python.
-    One,
-    /// 2.31, in Go.
-    Two,
-}
-
 pub(super) struct Docker {
     daemon: Child,
-    host: String,
-    /// The programs that are there.
-    composes: Vec<(Version, PathBuf)>,
+    /// Where it listens, as `DOCKER_HOST` has it.
+    pub(super) host: String,
 }
 
 impl Docker {
@@ -56,7 +43,7 @@ impl Docker {
             .stderr(log)
             .spawn()
             .map_err(|error| error.to_string())?;
-        let mut docker = Self { daemon, host, composes: composes() };
+        let mut docker = Self { daemon, host };
         docker.wait()?;
         docker.import(rootfs, &dir.join("rootfs.tar"))?;
         Ok(docker)
@@ -90,44 +77,9 @@ impl Docker {
         command.args(["-H", &self.host]).args(words);
         command
     }
-
-    /// What there is of docker compose.
-    pub(super) fn composes(&self) -> impl Iterator<Item = (Version, &Path)> {
-        self.composes.iter().map(|(version, program)| (*version, program.as_path()))
-    }
-
-    /// More services than docker-compose 1.29 has workers (64) may wait for each other for ever, hence their number.
-    pub(super) fn compose(&self, program: &Path, file: &Path, words: &[&str]) -> Command {
-        let mut command = Command::new("timeout");
-        command
-            .arg("300")
-            .arg(program)
-            .env("DOCKER_HOST", &self.host)
-            .env("COMPOSE_HTTP_TIMEOUT", "300")
-            .env("COMPOSE_PARALLEL_LIMIT", "256")
-            .arg("-f")
-            .arg(file)
-            .args(words);
-        command
-    }
 }
 
-/// Says which one is skipped.
-fn composes() -> Vec<(Version, PathBuf)> {
-    let mut found = Vec::new();
-    if is_there("docker-compose") {
-        found.push((Version::One, PathBuf::from("docker-compose")));
-    } else {
-        println!("docker compose 1.29: skipped, because it is not installed (Debian: docker-compose)\n");
-    }
-    match std::env::var_os(COMPOSE2) {
-        Some(program) => found.push((Version::Two, program.into())),
-        None => println!("docker compose 2.31: skipped, because {COMPOSE2} names no program\n"),
-    }
-    found
-}
-
-fn is_there(program: &str) -> bool {
+pub(super) fn is_there(program: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
     found.is_ok_and(|output| output.status.success())
 }

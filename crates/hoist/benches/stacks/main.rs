@@ -4,6 +4,7 @@
 //! Each round does the same with all of them, one after the other; the table shows medians and ratios. Everything happens
 //! in namespaces of its own and is ended with them. What can't run is skipped by name.
 
+mod compose;
 #[path = "../../../image/benches/images/contain.rs"]
 mod contain;
 mod daemons;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::compose::{self, Version};
 use super::daemons::{Daemons, Threads};
-use super::docker::{Docker, Version};
+use super::docker::Docker;
 use super::floor::Floor;
 use super::place::{Place, Root, Shape, Stack};
 
@@ -126,10 +127,10 @@ impl Rounds {
             (&[Row::TreeUp], TREE, &UP),
             (&[Row::TreeDown], TREE, &DOWN),
         ];
-        for (version, compose) in docker.composes() {
+        for (version, program) in compose::programs() {
             let who = Who::of(version);
             for (rows, stack, words) in steps {
-                let run = || time(docker.compose(compose, &place.file(stack), words));
+                let run = || time(compose::command(docker, &program, &place.file(stack), words));
                 match run() {
                     Ok(took) => rows.iter().for_each(|row| self.add(*row, who, took)),
                     // On a busy machine its daemon may refuse to remove a network that it has only just emptied. Once
