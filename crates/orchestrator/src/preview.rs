@@ -10,8 +10,8 @@ use hoist_planner::preview::{ImageFound, PreviewInput};
 use hoist_wire::{ApiError, HostApi, LookUpImage, Plan, PlanOf, RegistryAccess, ResolveImage};
 
 use crate::api::{down_request, up_request};
-use crate::effects::Snapshot;
 use crate::operations::refused;
+use crate::snapshot::Snapshot;
 
 /// What a command would do.
 pub(crate) async fn preview(
