@@ -13,7 +13,7 @@ fn what_is_in_them_goes_to_the_next_instance() {
     let log = || stack.hoist(&["exec", "-T", "db", "cat", "/data/log"]).success().stdout;
     assert_eq!(log(), "one\ntwo\n");
     assert_eq!(stack.ps().len(), 1);
-    stack.with("WHO", "three").up(&["-V"]).ok();
+    stack.with("WHO", "three").up(&["-V", "-y"]).ok();
     assert_eq!(log(), "three\n");
     stack.with("WHO", "four").up(&["--force-recreate"]).ok();
     assert_eq!(log(), "three\nfour\n");

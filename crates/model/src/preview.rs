@@ -14,6 +14,8 @@ pub struct Preview {
     pub stack: StackId,
     /// Anything would change: what is wanted, or what runs.
     pub changes: bool,
+    /// The newest revision there is; none before the first `up`.
+    pub based_on: Option<Revision>,
     /// The revision that would be made.
     pub revision: Option<Revision>,
     /// Its services, before and after.
@@ -33,7 +35,7 @@ pub struct Preview {
     pub peak_memory: Option<u64>,
     /// What a person should know.
     pub warnings: Vec<String>,
-    /// Why it can't be done: nothing would be changed.
+    /// Why it can't be done; without steps, nothing would be changed.
     pub failures: Vec<Failure>,
     /// It would not come to rest within the time that is looked ahead.
     pub endless: bool,
@@ -48,6 +50,7 @@ impl Default for Preview {
         Self {
             stack: StackId::new(crate::StackName::new("none").expect("a valid name")),
             changes: false,
+            based_on: None,
             revision: None,
             services: BTreeMap::new(),
             differences: Vec::new(),

@@ -252,7 +252,7 @@ fn seconds(timeout: Option<u32>) -> Option<Duration> {
 
 /// `up` as the loop takes it, and how to reach its registries.
 pub(crate) fn up_request(put: PutStack) -> (UpRequest, RegistryAccess) {
-    let PutStack { stack, up, project_dir, files, expected, access, by } = put;
+    let PutStack { stack, up, project_dir, files, expected, access, by, may_destroy: _ } = put;
     let options = UpOptions {
         services: up.services,
         no_deps: up.no_deps,
@@ -278,6 +278,10 @@ pub(crate) fn down_request(down: Down) -> Request {
 impl ClusterApi for Orchestrator {
     async fn put_stack(&self, put: PutStack) -> Result<EventStream, ApiError> {
         self.need_room()?;
+        if !put.may_destroy {
+            let now = (self.clock)();
+            preview::spares(&*self.host, &self.shown().await, &put, now).await?;
+        }
         let id = put.stack.id.clone();
         let (request, access) = up_request(put);
         self.request_with(id, Request::Up(request), access).await

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::try_join_all;
-use hoist_model::{ImageState, Preview, ServiceName};
+use hoist_model::{ImageState, MountKind, Preview, ServiceName, WantedStack};
 use hoist_planner::Now;
 use hoist_planner::cluster::{ImageWanted, Request, Restored, images_of};
 use hoist_planner::preview::{ImageFound, PreviewInput};
-use hoist_wire::{ApiError, HostApi, LookUpImage, Plan, PlanOf, RegistryAccess, ResolveImage};
+use hoist_wire::{
+    ApiError, ErrorKind, HostApi, LookUpImage, Plan, PlanOf, PutStack, RegistryAccess, ResolveImage,
+};
 
 use crate::api::{down_request, up_request};
 use crate::operations::refused;
@@ -39,6 +41,38 @@ pub(crate) async fn preview(
     let mut told = hoist_planner::preview::preview(&input).map_err(refused)?;
     told.warnings.extend(found.warnings);
     Ok(told)
+}
+
+/// Refuses an `up` that would destroy data.
+pub(crate) async fn spares(
+    host: &dyn HostApi,
+    shown: &Snapshot,
+    put: &PutStack,
+    now: Now,
+) -> Result<(), ApiError> {
+    let wanted = shown.stacks.get(&put.stack.id);
+    if !wanted.is_some_and(may_lose) {
+        return Ok(());
+    }
+    let of = PlanOf::Up(Box::new(put.clone()));
+    let foreseen = preview(host, shown, Plan { of, builds: BTreeSet::new(), offline: true }, now).await;
+    // What can't be foreseen is refused by the loop itself, in its own words.
+    let destroys = foreseen.map(|foreseen| foreseen.destroys).unwrap_or_default();
+    if destroys.is_empty() {
+        return Ok(());
+    }
+    let what = format!("this destroys the data in {}", destroys.join(", "));
+    Err(ApiError::new(ErrorKind::Destroys, what)
+        .hint("`-y` permits it; a volume with a name of its own stays when its instance is replaced"))
+}
+
+/// Whether an instance may have a volume that goes with it.
+fn may_lose(wanted: &WantedStack) -> bool {
+    wanted.revisions.values().any(|revision| {
+        let mut mounts = revision.stack.services.values().flat_map(|service| &service.mounts);
+        mounts.any(|mount| matches!(mount.kind, MountKind::Anonymous))
+            || revision.images.values().any(|image| !image.config.volumes.is_empty())
+    })
 }
 
 struct Looking {

@@ -132,7 +132,8 @@ impl Projector {
 
     /// What the loop asked for when it was made from a report: steps may be under way already.
     fn recalled(&mut self, effects: Vec<Effect>, oracle: &mut dyn Oracle) {
-        self.seen.look(&self.host, &self.now);
+        let before = self.host.observed().clone();
+        self.seen.look(&self.host, &before, &self.now);
         self.perform_all(effects, oracle);
         self.report = None;
     }
@@ -196,7 +197,7 @@ impl Projector {
     }
 
     fn note(&mut self, before: &Observed) {
-        self.seen.look(&self.host, &self.now);
+        self.seen.look(&self.host, before, &self.now);
         let plan = self.host.plan();
         if plan.steps.is_empty() {
             return;

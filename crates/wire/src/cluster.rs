@@ -37,6 +37,9 @@ pub struct PutStack {
     /// Who asks.
     #[serde(default)]
     pub by: Author,
+    /// It may destroy data: volumes that go with an instance. Else it is refused where it would.
+    #[serde(default)]
+    pub may_destroy: bool,
 }
 
 /// The options of `up`.

@@ -41,7 +41,7 @@ pub(crate) fn to_status(error: &ApiError) -> Status {
     let code = match error.kind {
         ErrorKind::Invalid => Code::InvalidArgument,
         ErrorKind::NotFound => Code::NotFound,
-        ErrorKind::Conflict => Code::FailedPrecondition,
+        ErrorKind::Conflict | ErrorKind::Destroys => Code::FailedPrecondition,
         ErrorKind::Unavailable => Code::Unavailable,
         ErrorKind::Version => Code::Unimplemented,
         ErrorKind::Elsewhere => Code::Aborted,

@@ -12,6 +12,8 @@ pub enum ErrorKind {
     NotFound,
     /// It lost against another change, or claims what another stack has.
     Conflict,
+    /// It destroys data, and nobody has permitted that; the message says which.
+    Destroys,
     /// The other side isn't there or went away.
     Unavailable,
     /// The two sides speak different versions.

@@ -1,12 +1,13 @@
 //! `hoist plan`: what `up` would do. Also what `up` has of it: `--dry-run`, `--plan`, and the question before data goes.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use hoist_model::{MountKind, Preview, ServiceName, StackId};
-use hoist_wire::{Client, ClusterApi, Down, ErrorKind, Plan, PlanOf, PutStack, StackStatus, Up};
+use hoist_model::{Preview, ServiceName, StackId};
+use hoist_wire::{ApiError, Client, ClusterApi, Down, Plan, PlanOf, PutStack, Up};
 use serde::{Deserialize, Serialize};
 
 use super::up;
@@ -15,7 +16,7 @@ use crate::connect;
 use crate::error::{CommandError, code};
 use crate::out::{err, outln};
 use crate::preview::{places, text};
-use crate::project::{Project, Target};
+use crate::project::Project;
 
 /// The version of plan files that this release writes, and the only one that it reads.
 const VERSION: u32 = 1;
@@ -111,16 +112,20 @@ async fn builds(project: &Project, changes: &args::Changes) -> Result<BTreeSet<S
     Ok(wanted.into_iter().map(|one| one.service).collect())
 }
 
-/// A plan tells what the stack has in its environment: it is the user's alone.
+/// A plan tells what the stack has in its environment: it is the user's alone, also where the file was there before.
 fn write(file: &Path, kept: &PlanFile) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(kept).expect("a plan has text keys");
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(file)
-        .and_then(|mut out| out.write_all(text.as_bytes()));
+    let written =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file).and_then(
+            |mut out| {
+                let opened = out.metadata()?;
+                // A pipe or a device keeps the mode that it has.
+                if opened.is_file() {
+                    out.set_permissions(Permissions::from_mode(0o600))?;
+                }
+                out.write_all(text.as_bytes())
+            },
+        );
     written
         .map_err(|error| CommandError::failed(format!("can't write the plan to {}: {error}", file.display())))
 }
@@ -157,8 +162,11 @@ pub(super) async fn hold(project: &Project, file: &Path, put: &mut PutStack) -> 
         return Err(CommandError::usage("a plan says which services it is about; name none beside --plan"));
     }
     put.up = Up { wait: put.up.wait, ..kept.up.clone() };
+    // Also an `up` between this look and what follows is noticed.
+    put.expected = kept.preview.based_on;
     let agent = connect::connect(&project.target.root).await?;
-    let asked = PutStack { up: kept.up.clone(), ..put.clone() };
+    // What has changed is told by its name, so that the revision alone doesn't decide here.
+    let asked = PutStack { up: kept.up.clone(), expected: None, ..put.clone() };
     let plan = Plan { of: PlanOf::Up(Box::new(asked)), builds: kept.builds.clone(), offline: false };
     let now = agent.plan(plan).await?;
     if now.digest == kept.digest {
@@ -175,52 +183,28 @@ pub(super) async fn hold(project: &Project, file: &Path, put: &mut PutStack) -> 
     Err(CommandError::failed(what).hint("nothing was changed; make the plan again with `hoist plan -o`"))
 }
 
-/// Asks before an `up` destroys data, unless that was permitted.
+/// Asks whether an `up` may destroy data, which the agent has refused.
 ///
 /// # Errors
-/// When it is not permitted, or nobody can be asked.
-pub(super) async fn permit(target: &Target, put: &PutStack, yes: bool) -> Result<(), CommandError> {
-    if yes || !connect::is_used(&target.root)? {
-        return Ok(());
+/// When it may not, or nobody can be asked.
+pub(super) async fn ask(refused: ApiError) -> Result<(), CommandError> {
+    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        err!("{refused}. Go on? [y/N] ");
+        // Reading can't be broken off: Ctrl-C ends the command without it.
+        let answered = tokio::select! {
+            answered = tokio::task::spawn_blocking(answer) => answered.unwrap_or_default(),
+            _ = tokio::signal::ctrl_c() => return Err(CommandError::silent(code::INTERRUPTED)),
+        };
+        if matches!(answered.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+            return Ok(());
+        }
     }
-    let Some(agent) = target.agent().await? else { return Ok(()) };
-    let status = match agent.stack(target.id.clone()).await {
-        Ok(status) => status,
-        Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    if !may_lose(&status) {
-        return Ok(());
-    }
-    let of = PlanOf::Up(Box::new(put.clone()));
-    let preview = agent.plan(Plan { of, builds: BTreeSet::new(), offline: true }).await;
-    // What can't be foreseen is refused by `up` itself, in its own words.
-    let Ok(preview) = preview else { return Ok(()) };
-    if preview.destroys.is_empty() { Ok(()) } else { ask(&preview.destroys) }
+    let message = format!("nothing was changed: {refused}");
+    Err(ApiError { message, ..refused }.into())
 }
 
-/// Whether an instance may have a volume that goes with it.
-fn may_lose(status: &StackStatus) -> bool {
-    status.wanted.revisions.values().any(|revision| {
-        let anonymous = |kind: &MountKind| matches!(kind, MountKind::Anonymous);
-        let mut services = revision.stack.services.values();
-        services.any(|service| service.mounts.iter().any(|mount| anonymous(&mount.kind)))
-            || revision.images.values().any(|image| !image.config.volumes.is_empty())
-    })
-}
-
-fn ask(destroys: &[String]) -> Result<(), CommandError> {
-    let what = format!("this destroys the data in {}", destroys.join(", "));
-    let stopped = || {
-        CommandError::failed(format!("nothing was changed: {what}"))
-            .hint("`-y` permits it; a volume with a name of its own stays when its instance is replaced")
-    };
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(stopped());
-    }
-    err!("{what}. Go on? [y/N] ");
+fn answer() -> String {
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
-    let permitted = read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
-    if permitted { Ok(()) } else { Err(stopped()) }
+    read.map(|_| answer).unwrap_or_default()
 }

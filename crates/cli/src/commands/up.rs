@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hoist_model::{PullPolicy, ServiceName, Verdict};
-use hoist_wire::{Client, ClusterApi, ErrorKind, PutStack, Up};
+use hoist_wire::{ApiError, Client, ClusterApi, ErrorKind, PutStack, Up};
 
 use super::plan;
 use crate::args;
@@ -48,7 +48,7 @@ pub(crate) async fn run(
     if let Some(file) = &args.plan {
         plan::hold(&project, file, &mut put).await?;
     }
-    plan::permit(&target, &put, args.yes).await?;
+    put.may_destroy = args.yes;
     let mut attach_to: Vec<ServiceName> = attached_services(&put, &target.services);
     // Who gives the code is watched, and stopped with the others, though its logs be left out otherwise.
     attach_to
@@ -58,10 +58,15 @@ pub(crate) async fn run(
     let mut agent = Arc::new(connect::connect(&target.root).await?);
     builder::build(&agent, wanted, style).await?;
     let stays = !(args.detach || args.wait || args.changes.no_start);
-    let progress = Progress::new("up", style).quiet_pull(args.quiet_pull).attached(stays);
-    let following = bring_up(&mut agent, &target.root, put, progress);
-    let Some(verdict) = limit::within(args.wait_timeout, interruptible(following)).await? else {
-        return Err(limit::passed(&agent, &target, args.wait_timeout).await);
+    let verdict = loop {
+        let progress = Progress::new("up", style).quiet_pull(args.quiet_pull).attached(stays);
+        let following = bring_up(&mut agent, &target.root, &put, progress);
+        match limit::within(args.wait_timeout, interruptible(following)).await? {
+            Some(Brought::To(verdict)) => break verdict,
+            Some(Brought::Destroys(refused)) => plan::ask(refused).await?,
+            None => return Err(limit::passed(&agent, &target, args.wait_timeout).await),
+        }
+        put.may_destroy = true;
     };
     let nothing = "nothing to do: everything is as the stack file says";
     if !conclude(&verdict, style == args::ProgressStyle::Quiet, nothing) {
@@ -101,6 +106,7 @@ pub(super) fn put(project: &Project, changes: &args::Changes) -> Result<PutStack
         expected: None,
         access: registry_access::access(project.images())?,
         by: author(),
+        may_destroy: false,
     })
 }
 
@@ -132,6 +138,14 @@ fn code_from(args: &args::Up, project: &Project) -> Result<Option<ServiceName>, 
     Ok(Some(name.clone()))
 }
 
+/// How an `up` came out.
+enum Brought {
+    /// To its end.
+    To(Verdict),
+    /// It was refused, and nothing was changed, as it destroys data.
+    Destroys(ApiError),
+}
+
 /// What is built before: what is missing, or with `--build` all.
 pub(super) async fn builds(
     declared: &Declared,
@@ -153,9 +167,10 @@ pub(super) async fn builds(
 async fn bring_up(
     agent: &mut Arc<Client>,
     root: &Path,
-    put: PutStack,
+    put: &PutStack,
     mut progress: Progress,
-) -> Result<Verdict, CommandError> {
+) -> Result<Brought, CommandError> {
+    let mut put = put.clone();
     for _ in 0..PUTS {
         let followed = match agent.put_stack(put.clone()).await {
             Ok(mut events) => progress.follow(&mut events).await,
@@ -165,8 +180,11 @@ async fn bring_up(
             Err(error) if error.kind == ErrorKind::Unavailable => {
                 tokio::time::sleep(PAUSE).await;
                 *agent = Arc::new(connect::connect(root).await?);
+                // It may have made the revision before it went.
+                put.expected = None;
             }
-            followed => return Ok(followed?),
+            Err(error) if error.kind == ErrorKind::Destroys => return Ok(Brought::Destroys(error)),
+            followed => return Ok(Brought::To(followed?)),
         }
     }
     Err(CommandError::failed("the agent went away again and again before everything was up")

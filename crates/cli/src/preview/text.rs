@@ -14,7 +14,7 @@ use crate::style;
 /// The text.
 pub(crate) fn of(preview: &Preview) -> String {
     let mut text = String::new();
-    if !preview.failures.is_empty() {
+    if !preview.failures.is_empty() && preview.steps.is_empty() {
         return text;
     }
     let _ = writeln!(text, "{}", summary(preview));

@@ -13,7 +13,7 @@ use super::control::HostLoop;
 use super::plan::Draft;
 use super::restart::Due;
 use super::view::View;
-use super::{Birth, Draining, HostInput, Instance, Life, Step, hooks};
+use super::{Birth, Draining, HostInput, Instance, Life, Observed, Step, hooks};
 use crate::Now;
 use crate::rollout::{self, Side};
 
@@ -203,16 +203,13 @@ pub(super) fn idle_from(draining: &Draining) -> Moment {
 }
 
 impl HostLoop {
-    /// Why an instance of the spec can't start beside the one that it takes the place of; none where there is no such one.
+    /// Why an instance of the spec can't start beside the one that it takes the place of; none where there is no such
+    /// one. `before` is what was observed when it was planned: the old one may be told to end in the same turn.
     #[must_use]
-    pub fn stop_first(&self, now: &Now, uid: InstanceUid) -> Option<Vec<rollout::Reason>> {
+    pub fn stop_first(&self, before: &Observed, now: &Now, uid: InstanceUid) -> Option<Vec<rollout::Reason>> {
         let spec = self.spec.instances.get(&uid).filter(|spec| spec.kind == InstanceKind::Replica)?;
-        let input = HostInput {
-            spec: &self.spec,
-            endpoints: &self.endpoints,
-            observed: &self.observed,
-            now: &now.moment,
-        };
+        let input =
+            HostInput { spec: &self.spec, endpoints: &self.endpoints, observed: before, now: &now.moment };
         let view = View::new(&input);
         let old = incumbent(&view, &spec.slot).filter(|old| *old != uid)?;
         Some(reasons(&view, view.instance(old)?, uid, spec))

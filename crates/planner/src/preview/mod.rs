@@ -67,7 +67,8 @@ pub fn preview(input: &PreviewInput<'_>) -> Result<Preview, Refusal> {
         _ => Vec::new(),
     };
     let mut told = tell.told();
-    if !failures.is_empty() {
+    // What fails on the way has done something before.
+    if !failures.is_empty() && told.steps.is_empty() {
         told = Preview { stack: stack.clone(), ..Preview::default() };
     }
     Ok(Preview { failures, inputs, digest, ..told })
@@ -125,6 +126,7 @@ impl Telling<'_> {
         Preview {
             stack: self.stack.clone(),
             changes,
+            based_on: newest(before),
             revision,
             services: self.services(),
             differences: self.differences(),

@@ -98,7 +98,11 @@ impl Telling<'_> {
         }
         let orders = self.projection.sights.orders.iter();
         let own = orders.filter(|(slot, _)| slot.stack == *self.stack && slot.service == *name);
-        let reasons: BTreeSet<Reason> = own.flat_map(|(_, reasons)| reasons.iter().cloned()).collect();
+        let mut reasons: BTreeSet<Reason> = own.flat_map(|(_, reasons)| reasons.iter().cloned()).collect();
+        // Whom the ports of a program in the host's network serve is not seen.
+        if reasons.contains(&Reason::HostNetwork) {
+            reasons.remove(&Reason::Unreached);
+        }
         let order = if reasons.is_empty() { ReplaceOrder::StartFirst } else { ReplaceOrder::StopFirst };
         (Some(order), reasons)
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hoist_model::{InstanceUid, ServiceName, Slot, StackId, TemplateHash, WantedRun};
 
 use crate::Now;
-use crate::host::{HostLoop, Planned, Step};
+use crate::host::{HostLoop, Observed, Planned, Step};
 use crate::rollout::Reason;
 
 /// A step, when it may begin.
@@ -46,9 +46,9 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Looks at a host that has just planned.
-    pub(super) fn look(&mut self, host: &HostLoop, now: &Now) {
-        self.steps(host, now);
+    /// Looks at a host that has just planned, when it had observed this before.
+    pub(super) fn look(&mut self, host: &HostLoop, before: &Observed, now: &Now) {
+        self.steps(host, before, now);
         self.gaps(host);
         self.memory(host);
         for (uid, waiting) in &host.plan().waiting {
@@ -60,12 +60,12 @@ impl Seen {
         }
     }
 
-    fn steps(&mut self, host: &HostLoop, now: &Now) {
+    fn steps(&mut self, host: &HostLoop, before: &Observed, now: &Now) {
         self.round += u32::from(!host.plan().steps.is_empty());
         for Planned { step, cause } in &host.plan().steps {
             let slot = step.instance().and_then(|uid| slot(host, uid));
             if let (Step::CreateInstance(uid), Some(slot)) = (step, &slot)
-                && let Some(reasons) = host.stop_first(now, *uid)
+                && let Some(reasons) = host.stop_first(before, now, *uid)
             {
                 self.sights.orders.insert(slot.clone(), reasons);
             }
