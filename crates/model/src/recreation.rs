@@ -140,6 +140,7 @@ impl<'a> Essence<'a> {
             logs,
             update_order: _,
             on_change,
+            update: _,
             rollout: _,
             hooks,
             liveness: _,
@@ -293,6 +294,7 @@ mod tests {
             stop_grace_period: Duration::from_secs(1),
             attach: false,
             update_order: UpdateOrder::StartFirst,
+            update: crate::Update { parallelism: 2, ..crate::Update::default() },
             ..service.clone()
         };
         assert_eq!(around.recreation_hash(), service.recreation_hash());

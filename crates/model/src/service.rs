@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Attachment, Digest, EndpointMode, EnvValue, Healthcheck, Hooks, ImageSource, Listener, Liveness, Mount,
-    MountKind, NetworkMode, NetworkName, Port, PullPolicy, Resources, Rollout, Seccomp, ServiceName,
+    MountKind, NetworkMode, NetworkName, Port, PullPolicy, Resources, Rollout, Seccomp, ServiceName, Update,
 };
 
 /// A service of a stack. Defaults are applied; names of networks are keys of [`crate::Stack::networks`].
@@ -113,6 +113,9 @@ pub struct Service {
     /// `x-hoist.on-change`: what other content of configs, secrets and files means.
     #[serde(skip_serializing_if = "OnChange::is_usual")]
     pub on_change: OnChange,
+    /// The rest of `deploy.update_config`.
+    #[serde(skip_serializing_if = "Update::is_usual")]
+    pub update: Update,
     /// What `x-hoist` says about rollouts.
     #[serde(skip_serializing_if = "Rollout::is_usual")]
     pub rollout: Rollout,
@@ -211,6 +214,7 @@ impl Default for Service {
             logs: LogPolicy::default(),
             update_order: UpdateOrder::default(),
             on_change: OnChange::default(),
+            update: Update::default(),
             rollout: Rollout::default(),
             hooks: Hooks::default(),
             liveness: Liveness::default(),

@@ -150,9 +150,21 @@ fn address_ranges() {
 
 #[test]
 fn records() {
-    let record =
-        Record { retired: BTreeSet::from([uid(1)]), pruned: BTreeSet::from([VolumeId::new("old").unwrap()]) };
+    let record = Record {
+        retired: BTreeSet::from([uid(1)]),
+        pruned: BTreeSet::from([VolumeId::new("old").unwrap()]),
+        ready: BTreeMap::new(),
+    };
     let golden = golden("v1/record.json");
+    golden.is_written_for(&record);
+    golden.reads_as(&record);
+    golden.bends_as_ever::<Record>();
+}
+
+#[test]
+fn records_of_rollouts_with_a_delay() {
+    let record = Record { ready: BTreeMap::from([(uid(1), moment())]), ..Record::default() };
+    let golden = golden("v2/record.json");
     golden.is_written_for(&record);
     golden.reads_as(&record);
     golden.bends_as_ever::<Record>();

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use hoist_goldens::Golden;
-use hoist_model::{Endpoints, HistoryEntry, HostSpec, Revision, Service, ServiceName, WantedStack};
+use hoist_model::{Endpoints, HistoryEntry, HostSpec, Revision, Service, ServiceName, Update, WantedStack};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +36,16 @@ fn hashes(services: &BTreeMap<ServiceName, Service>) -> BTreeMap<String, String>
 #[test]
 fn services() {
     holds("v1/services.json", &services::all());
+}
+
+#[test]
+fn services_replaced_in_batches() {
+    let paced = services::paced();
+    assert_eq!(
+        paced.recreation_hash(),
+        Service { update: Update::default(), ..paced.clone() }.recreation_hash()
+    );
+    holds("v2/update.json", &paced);
 }
 
 #[test]

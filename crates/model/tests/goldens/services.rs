@@ -33,6 +33,17 @@ pub(crate) fn plain() -> Service {
     Service { image: ImageSource::Reference("nginx:1.27".into()), ..Service::default() }
 }
 
+/// What `deploy.update_config` says beside the order.
+pub(crate) fn paced() -> Service {
+    let update = hoist_model::Update {
+        parallelism: 2,
+        delay: Duration::from_millis(1500),
+        max_failure_per_mille: 250,
+        failure_action: hoist_model::FailureAction::Rollback,
+    };
+    Service { replicas: 4, update, ..Service::default() }
+}
+
 pub(crate) fn full() -> Service {
     Service {
         image: ImageSource::Reference("registry.example/shop/web@sha256:aa".into()),
@@ -93,6 +104,7 @@ pub(crate) fn full() -> Service {
         logs: LogPolicy { disabled: true, max_size: Some(1 << 20), max_files: Some(2) },
         update_order: UpdateOrder::StartFirst,
         on_change: OnChange::default(),
+        update: hoist_model::Update::default(),
         rollout: Rollout::default(),
         hooks: hoist_model::Hooks::default(),
         liveness: hoist_model::Liveness::default(),

@@ -101,12 +101,13 @@ pub(super) struct PlannedSlot {
     /// The instance that fills it already and may stay, if its addresses still fit.
     pub(super) kept: Option<InstanceUid>,
     pub(super) spec: InstanceSpec,
+    /// It keeps an instance of the former definition: its turn comes later.
+    pub(super) former: bool,
 }
 
 /// The slots of a service. An instance stays while its definition is the same and nobody asked for a new one.
 ///
-/// All slots change in one round: the host keeps old and new of one slot apart by their claims. A rollout in several
-/// rounds (`order: start-first`, `max_unavailable`) begins here: give only part of the new ones.
+/// The host keeps old and new of one slot apart by their claims. How many change in one round is [`super::rollout`].
 pub(super) fn slots(desired: &Desired<'_>, previous: &HostSpec, record: &Record) -> Vec<PlannedSlot> {
     let mut filled: BTreeMap<&Slot, InstanceUid> = BTreeMap::new();
     for (uid, spec) in &previous.instances {
@@ -117,7 +118,7 @@ pub(super) fn slots(desired: &Desired<'_>, previous: &HostSpec, record: &Record)
     }
     let place = |index| {
         let slot = desired.slot(index);
-        PlannedSlot { kept: filled.get(&slot).copied(), spec: desired.instance(slot) }
+        PlannedSlot { kept: filled.get(&slot).copied(), spec: desired.instance(slot), former: false }
     };
     (1..=desired.replicas()).map(place).collect()
 }

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hoist_model::{Failure, Generation, HostId, HostReport, HostSpec, Outcome, StackId, WantedStack};
+use hoist_model::{
+    Failure, Generation, HostId, HostReport, HostSpec, Moment, Outcome, ServiceName, StackId, WantedStack,
+};
 
 use super::operation::Operation;
 use super::publish::send;
 use super::removal;
-use super::verdict::{self, Standing};
-use super::{Effect, IdSource, Input, OpId, Restored, StoreChange, UpRequest, events};
+use super::retreat::goes_back;
+use super::verdict::{self, Goal, Standing};
+use super::{Effect, IdSource, Input, OpId, Restored, Rolling, StoreChange, UpRequest, events};
 use crate::Now;
 use crate::time::sooner;
 
@@ -32,6 +35,10 @@ pub struct ClusterLoop {
     pub(super) failures: BTreeMap<StackId, Vec<Failure>>,
     /// Hosts that follow a newer spec than ours, and which, until it is settled who leads.
     pub(super) ahead: BTreeMap<HostId, Generation>,
+    /// Rollouts in which not every replica has had its turn.
+    pub(super) rolling: BTreeMap<(StackId, ServiceName), Rolling>,
+    /// When time alone changes the plan.
+    pub(super) look_again: Option<Moment>,
     /// The next report may change the plan, not only the verdicts.
     pub(super) unsettled: bool,
 }
@@ -60,6 +67,8 @@ impl ClusterLoop {
             waiting: BTreeSet::new(),
             failures: BTreeMap::new(),
             ahead: BTreeMap::new(),
+            rolling: BTreeMap::new(),
+            look_again: None,
             unsettled: true,
         };
         (this, effects)
@@ -74,10 +83,11 @@ impl ClusterLoop {
             Input::Report(report) => self.report(&mut turn, &report),
             Input::Outdated { host, current } => self.outdated(host, current),
             Input::PruneVolumes => self.prune(&mut turn),
+            Input::Timer if !self.rolling.is_empty() => self.again(&mut turn),
             Input::Timer => {}
         }
         self.catch_up(&mut turn);
-        self.judge(now, &mut turn.effects);
+        self.judge(&mut turn);
         turn.effects
     }
 
@@ -118,9 +128,13 @@ impl ClusterLoop {
         }
         // Planning is not free: a report matters when it brings what the last plan lacked.
         if self.unsettled || before.is_none_or(|before| before.routes != report.routes) {
-            let next = self.plan(turn);
-            self.adopt(turn, next, None);
+            self.again(turn);
         }
+    }
+
+    fn again(&mut self, turn: &mut Turn<'_>) {
+        let next = self.plan(turn);
+        self.adopt(turn, next, None);
     }
 
     fn prune(&mut self, turn: &mut Turn<'_>) {
@@ -133,35 +147,55 @@ impl ClusterLoop {
     }
 
     /// Ends operations that are over.
-    fn judge(&mut self, now: &Now, effects: &mut Vec<Effect>) {
-        let mut wake = None;
+    fn judge(&mut self, turn: &mut Turn<'_>) {
+        let mut wake = self.look_again.clone();
         let mut over = Vec::new();
         for (stack, operation) in &self.operations {
             let standing = match self.failures.get(stack) {
                 Some(failures) => Standing::Failed(failures.clone()),
                 None if self.waiting.contains(stack) => continue,
-                None => verdict::standing(&operation.goal, &self.known.specs, &self.view, &now.moment),
+                None => {
+                    // While replicas wait for their turn, one that ended holds them: that is a failure also without wait.
+                    let wait = operation.goal.wait || self.rolls(&operation.goal, |_| true);
+                    let goal = Goal { wait, ..operation.goal.clone() };
+                    verdict::standing(&goal, &self.known.specs, &self.view, &turn.now.moment)
+                }
             };
             match standing {
+                Standing::Converged if self.rolls(&operation.goal, |_| true) => {}
+                Standing::Failed(_) if self.rolls(&operation.goal, |rolling| rolling.forgiven) => {}
                 Standing::Converged => over.push((stack.clone(), Outcome::Converged)),
                 Standing::Failed(failures) => over.push((stack.clone(), Outcome::Failed(failures))),
                 Standing::Pending(_, until) => wake = sooner(wake.take(), until),
             }
         }
         for (stack, outcome) in over {
-            self.end(&stack, outcome, effects);
+            self.end(&stack, outcome, turn);
         }
-        effects.extend(wake.map(Effect::WakeAt));
+        turn.effects.extend(wake.map(Effect::WakeAt));
     }
 
     /// Ends an operation. What history says of it is stored before anybody hears the verdict.
-    fn end(&mut self, stack: &StackId, outcome: Outcome, effects: &mut Vec<Effect>) {
+    fn end(&mut self, stack: &StackId, outcome: Outcome, turn: &mut Turn<'_>) {
         let Some(operation) = self.operations.remove(stack) else { return };
         if operation.revision.is_some_and(|revision| self.write_down(stack, revision, &outcome)) {
             let wanted = self.known.stacks.get(stack).cloned().map(Box::new);
             let stacks = BTreeMap::from([(stack.clone(), wanted)]);
-            send(StoreChange { stacks, ..StoreChange::default() }, effects);
+            send(StoreChange { stacks, ..StoreChange::default() }, &mut turn.effects);
         }
-        effects.push(operation.verdict(outcome));
+        let back = self.way_back(&operation, &outcome);
+        turn.effects.extend(back.as_ref().map(|(to, _)| operation.emit(goes_back(*to))));
+        turn.effects.push(operation.verdict(outcome));
+        if let Some((to, why)) = back {
+            self.go_back_by_itself(turn, stack, to, why);
+        }
+    }
+
+    /// A service that the operation moved has replicas whose turn comes later.
+    fn rolls(&self, goal: &Goal, which: impl Fn(&Rolling) -> bool) -> bool {
+        let mut all = self.rolling.iter();
+        all.any(|((stack, service), rolling)| {
+            *stack == goal.stack && goal.services.contains(service) && which(rolling)
+        })
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::{
-    Endpoints, Failure, Generation, HostId, HostReport, HostSpec, InstanceKind, StackId, Template,
-    TemplateHash,
+    Endpoints, Failure, Generation, HostId, HostReport, HostSpec, InstanceKind, InstanceUid, Moment,
+    ServiceName, StackId, Template, TemplateHash,
 };
 use std::sync::Arc;
 
@@ -12,8 +12,10 @@ use super::addresses::{self, Taken};
 use super::classify::{self, Desired, PlannedSlot};
 use super::networks::{self, Networks};
 use super::place::place;
-use super::{IdSource, PlanInput, conflict, removal, volumes};
+use super::rollout::{self, Seen};
+use super::{IdSource, PlanInput, Rolling, conflict, removal, volumes};
 use crate::claims;
+use crate::time::sooner;
 
 /// What one host should have next.
 #[derive(Debug)]
@@ -21,6 +23,15 @@ pub(super) struct Next {
     pub(super) spec: HostSpec,
     pub(super) endpoints: Endpoints,
     pub(super) failures: BTreeMap<StackId, Vec<Failure>>,
+    pub(super) rollouts: Rollouts,
+}
+
+/// The rollouts that take several rounds.
+#[derive(Debug, Default)]
+pub(super) struct Rollouts {
+    pub(super) rolling: BTreeMap<(StackId, ServiceName), Rolling>,
+    pub(super) ready: BTreeMap<InstanceUid, Moment>,
+    pub(super) wake: Option<Moment>,
 }
 
 /// Plans one host. A stack that fails keeps what it had; since that may be in the way of another, the rest is planned
@@ -44,6 +55,7 @@ pub(super) fn next(input: &PlanInput<'_>, id: &HostId, report: &HostReport, ids:
                     spec: versioned(spec, previous, input.leadership),
                     endpoints: versioned_endpoints(draft.endpoints, endpoints, input.leadership),
                     failures,
+                    rollouts: draft.rollouts,
                 };
             }
         }
@@ -63,6 +75,7 @@ struct Draft {
     spec: HostSpec,
     endpoints: Endpoints,
     places: Vec<PlannedSlot>,
+    rollouts: Rollouts,
 }
 
 type Failures = BTreeMap<StackId, Vec<Failure>>;
@@ -74,14 +87,19 @@ impl<'a> Round<'a> {
         let mut spec = self.kept();
         self.networks(&services, &mut spec)?;
         volumes::add(&services, self.input, self.report, self.previous, &mut spec)?;
-        let places = self.places(&services, &mut spec)?;
+        let (places, rollouts) = self.places(&services, &mut spec)?;
         let mut next = addresses::endpoints(&services, &spec.networks, endpoints);
         let held = endpoints.services.iter().filter(|(key, _)| self.held.contains(&key.stack));
         next.extend(held.map(|(key, service)| (key.clone(), service.clone())));
         spec.removed_volumes = removal::volumes(self.input, self.report, &spec);
         let graces = self.input.wanted.iter();
         spec.stop_grace = graces.filter_map(|(id, wanted)| Some((id.clone(), wanted.stop_grace?))).collect();
-        Ok(Draft { spec, endpoints: Endpoints { generation: Generation::default(), services: next }, places })
+        Ok(Draft {
+            spec,
+            endpoints: Endpoints { generation: Generation::default(), services: next },
+            places,
+            rollouts,
+        })
     }
 
     /// The services to plan, without conflicts among them or with what is held.
@@ -161,13 +179,25 @@ impl<'a> Round<'a> {
     }
 
     /// The slots of all services, with addresses; templates go into the spec.
-    fn places(&self, services: &[Desired<'_>], spec: &mut HostSpec) -> Result<Vec<PlannedSlot>, Failures> {
+    fn places(
+        &self,
+        services: &[Desired<'_>],
+        spec: &mut HostSpec,
+    ) -> Result<(Vec<PlannedSlot>, Rollouts), Failures> {
+        let mut rollouts = Rollouts::default();
         let mut taken = Taken::of(self.report, self.previous, services);
         let mut places = Vec::new();
         let mut failures = Failures::new();
         for service in services {
-            for mut slot in classify::slots(service, self.previous, self.input.record) {
+            for mut slot in self.paced(service, spec, &mut rollouts) {
                 if place(self.input, &slot.spec.slot).as_ref() != Some(self.id) {
+                    continue;
+                }
+                if slot.former {
+                    if let Some(template) = self.previous.templates.get(&slot.spec.template) {
+                        keep_template(self.previous, spec, slot.spec.template, template);
+                    }
+                    places.push(slot);
                     continue;
                 }
                 let before = slot.kept.and_then(|uid| self.previous.instances.get(&uid));
@@ -186,7 +216,21 @@ impl<'a> Round<'a> {
                 places.push(slot);
             }
         }
-        if failures.is_empty() { Ok(places) } else { Err(failures) }
+        if failures.is_empty() { Ok((places, rollouts)) } else { Err(failures) }
+    }
+
+    /// The slots of a service as they should be in this round.
+    fn paced(&self, service: &Desired<'_>, spec: &HostSpec, rollouts: &mut Rollouts) -> Vec<PlannedSlot> {
+        let PlanInput { record, now, .. } = *self.input;
+        let mut slots = classify::slots(service, self.previous, record);
+        let seen =
+            Seen { previous: self.previous, report: self.report, record, networks: &spec.networks, now };
+        let round = rollout::pace(service, &mut slots, &seen);
+        let key = || (service.stack.clone(), service.name.clone());
+        rollouts.rolling.extend(round.rolling.map(|rolling| (key(), rolling)));
+        rollouts.ready.extend(round.ready);
+        rollouts.wake = sooner(rollouts.wake.take(), round.wake);
+        slots
     }
 
     fn finish(&self, mut spec: HostSpec, places: Vec<PlannedSlot>, ids: &mut dyn IdSource) -> HostSpec {
@@ -203,12 +247,12 @@ fn keep_template(previous: &HostSpec, spec: &mut HostSpec, hash: TemplateHash, t
     spec.templates.insert(hash, Arc::clone(template));
     for id in template.networks.values() {
         if let Some(network) = previous.networks.get(id) {
-            spec.networks.insert(id.clone(), network.clone());
+            spec.networks.entry(id.clone()).or_insert_with(|| network.clone());
         }
     }
     for id in template.volumes.values() {
         if let Some(volume) = previous.volumes.get(id) {
-            spec.volumes.insert(id.clone(), volume.clone());
+            spec.volumes.entry(id.clone()).or_insert_with(|| volume.clone());
         }
     }
 }

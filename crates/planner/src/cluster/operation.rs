@@ -26,7 +26,7 @@ pub(super) struct Operation {
 }
 
 /// An operation that nobody follows: it was under way when the orchestrator ended, and history waits for its verdict.
-const UNHEARD: OpId = OpId(0);
+pub(super) const UNHEARD: OpId = OpId(0);
 
 impl Operation {
     pub(super) fn new(op: OpId, goal: Goal, wanted: &WantedStack) -> Self {

@@ -8,7 +8,8 @@ use hoist_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Pool, host, removal};
+use super::{Pool, Rolling, host, removal};
+use crate::time::sooner;
 
 /// Where new ids come from: randomness in the shell, a counter in tests.
 pub trait IdSource {
@@ -45,6 +46,9 @@ pub struct Record {
     pub retired: BTreeSet<InstanceUid>,
     /// Volumes to remove because a person pruned what no stack names, until they are gone or named again.
     pub pruned: BTreeSet<VolumeId>,
+    /// Since when new instances of a rollout with a delay are ready.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ready: BTreeMap<InstanceUid, Moment>,
 }
 
 /// The next increment. A spec or endpoints equal to the previous ones keep their generation.
@@ -64,6 +68,8 @@ pub struct ClusterPlan {
     pub gone: BTreeSet<StackId>,
     /// Services that were to be removed and of which nothing is left.
     pub gone_services: BTreeSet<(StackId, ServiceName)>,
+    /// Rollouts in which not every replica has had its turn.
+    pub rolling: BTreeMap<(StackId, ServiceName), Rolling>,
     /// Look again then, if nothing happens before.
     pub wake_at: Option<Moment>,
 }
@@ -82,9 +88,13 @@ pub fn plan(input: &PlanInput<'_>, ids: &mut dyn IdSource) -> ClusterPlan {
         plan.waiting = input.wanted.keys().map(|id| (id.clone(), why())).collect();
         return plan;
     }
+    plan.record.ready.clear();
     for (id, report) in input.view {
         let next = host::next(input, id, report, ids);
         plan.failures.extend(next.failures);
+        plan.record.ready.extend(next.rollouts.ready);
+        plan.rolling.extend(next.rollouts.rolling);
+        plan.wake_at = sooner(plan.wake_at.take(), next.rollouts.wake);
         plan.specs.insert(id.clone(), next.spec);
         plan.endpoints.insert(id.clone(), next.endpoints);
     }

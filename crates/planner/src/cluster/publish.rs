@@ -130,6 +130,9 @@ impl ClusterLoop {
         self.unsettled = pruning || !next.waiting.is_empty() || !next.failures.is_empty() || self.leaving();
         self.waiting = next.waiting.keys().cloned().collect();
         self.failures = next.failures;
+        self.unsettled |= !next.rolling.is_empty();
+        self.rolling = next.rolling;
+        self.look_again = next.wake_at;
         change.specs = differing(&self.known.specs, next.specs);
         change.endpoints = differing(&self.known.endpoints, next.endpoints);
         change.record = (next.record != self.known.record).then_some(next.record);

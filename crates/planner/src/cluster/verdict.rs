@@ -39,7 +39,7 @@ pub enum Standing {
 /// An instance without a health check has come up once it has run for so long: what dies at once was never up.
 const SETTLE: Duration = Duration::from_secs(1);
 /// So long an instance may take to be ready for what the one before it does.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How an operation stands, by what was planned last and what hosts said last. Removal of a whole stack ends when
 /// nothing is left of it, which [`super::plan`] finds; here it stays pending.

@@ -140,6 +140,7 @@ fn order(order: UpdateOrder) -> &'static str {
 fn path_of(field: &str) -> String {
     match field {
         "logs" => "logging",
+        "update" => "deploy.update_config",
         "no_new_privileges" => "security_opt.no-new-privileges",
         "seccomp" => "security_opt.seccomp",
         "apparmor" => "security_opt.apparmor",

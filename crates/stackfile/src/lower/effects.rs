@@ -164,11 +164,11 @@ const DEPLOY: &[(&str, Effect)] = &[
     ("endpoint_mode", Acts),
 ];
 const UPDATE: &[(&str, Effect)] = &[
-    ("parallelism", Later),
-    ("delay", Later),
-    ("failure_action", Later),
+    ("parallelism", Acts),
+    ("delay", Acts),
+    ("failure_action", Acts),
     ("monitor", Later),
-    ("max_failure_ratio", Later),
+    ("max_failure_ratio", Acts),
     ("order", Acts),
 ];
 const RESOURCES: &[(&str, Effect)] = &[

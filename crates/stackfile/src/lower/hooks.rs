@@ -98,6 +98,7 @@ fn step(at: &mut Attributes<'_, '_>, of: &ServiceName, service: &Service, node: 
         restart_pacing: hoist_model::RestartPacing::default(),
         rollout: Rollout::default(),
         update_order: UpdateOrder::Safe,
+        update: hoist_model::Update::default(),
         stop_signal: None,
         ..service.clone()
     };

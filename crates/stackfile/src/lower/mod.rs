@@ -18,6 +18,7 @@ mod resources;
 mod rollout;
 mod security;
 mod targets;
+mod update;
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::node::{Node, Value};
@@ -142,6 +143,7 @@ impl<'a> Lowering<'a> {
         let ports = networks::ports(&mut at);
         let rollout = rollout::rollout(&mut at);
         let on_change = rollout::on_change(&mut at);
+        let update = update::update(&mut at);
         let hooks = hooks::hooks(&mut at);
         let expose = rollout::expose(&mut at);
         let security = security::security(&mut at, self.project, self.reader);
@@ -187,6 +189,7 @@ impl<'a> Lowering<'a> {
             attach: at.flag_or("attach", true),
             update_order: rollout::update_order(&at),
             on_change,
+            update,
             rollout,
             hooks,
             liveness,

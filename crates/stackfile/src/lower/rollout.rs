@@ -67,7 +67,7 @@ pub(super) fn on_change(at: &mut Attributes<'_, '_>) -> OnChange {
     }
 }
 
-fn duration(at: &mut Attributes<'_, '_>, path: &str) -> Option<Duration> {
+pub(super) fn duration(at: &mut Attributes<'_, '_>, path: &str) -> Option<Duration> {
     let node = at.get(path)?;
     let read = read_duration(node);
     if read.is_none() {
