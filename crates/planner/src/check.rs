@@ -208,7 +208,9 @@ fn alone_in_slot(old: &Handover, new: &Handover, order: UpdateOrder) -> Vec<Stri
     if order != UpdateOrder::StartFirst && !new.shared_writes {
         alone.extend(old.writes.intersection(&new.writes).map(ToString::to_string));
     }
-    if order == UpdateOrder::StopFirst || new.network == hoist_model::NetworkMode::Host {
+    // One that comes to the host's network, or leaves it, has the other's ports nowhere.
+    let host = hoist_model::NetworkMode::Host;
+    if order == UpdateOrder::StopFirst || old.network == host && new.network == host {
         alone.push("the place".to_owned());
     }
     alone

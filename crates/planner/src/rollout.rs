@@ -281,6 +281,10 @@ impl Need {
     /// A port that is published but that the one before never listened on is not waited for.
     #[must_use]
     pub fn of(new: &Handover, before: Option<(&Handover, &BTreeSet<Listener>)>) -> Self {
+        // Only the sockets of a network of its own are looked at.
+        if new.network != NetworkMode::Own {
+            return Need::Time(new.ready);
+        }
         let before = before.filter(|(_, listening)| !listening.is_empty());
         let idle = |port: &Listener| {
             before.is_some_and(|(old, listening)| old.targets().contains(port) && !listening.contains(port))

@@ -9,7 +9,7 @@ use hoist_model::{InstanceKind, InstanceUid};
 use super::control::HostLoop;
 use super::plan::Draft;
 use super::view::View;
-use super::{Instance, Step};
+use super::{Birth, Instance, Step};
 
 /// Whose anonymous volumes an instance of the spec takes over before its first start; none when it has its own already.
 fn donor(view: &View<'_>, heir: InstanceUid) -> Option<InstanceUid> {
@@ -47,7 +47,20 @@ pub(super) fn is_owed(view: &View<'_>, uid: InstanceUid) -> bool {
         return false;
     };
     let heirs = view.members(&instance.birth.slot.stack, &instance.birth.slot.service);
-    heirs.iter().any(|heir| donor(view, *heir) == Some(uid))
+    heirs.iter().any(|heir| donor(view, *heir) == Some(uid) || will_inherit(view, instance, *heir))
+}
+
+/// Whether an instance that is not laid out yet is to take over volumes of this one: it may wait for a network or volume
+/// for longer than the one before it takes to end.
+fn will_inherit(view: &View<'_>, from: &Instance, heir: InstanceUid) -> bool {
+    let Some(spec) = view.spec.instances.get(&heir).filter(|_| view.instance(heir).is_none()) else {
+        return false;
+    };
+    let replicas = spec.kind == InstanceKind::Replica && from.birth.kind == InstanceKind::Replica;
+    let due = replicas && spec.slot == from.birth.slot && !spec.renew_volumes;
+    let own = || Birth::of(view.spec, heir).map(|birth| birth.anonymous).unwrap_or_default();
+    due && (from.starts > 0 || from.carried)
+        && own().keys().any(|target| from.birth.anonymous.contains_key(target))
 }
 
 impl HostLoop {

@@ -64,10 +64,10 @@ impl Seen {
         self.round += u32::from(!host.plan().steps.is_empty());
         for Planned { step, cause } in &host.plan().steps {
             let slot = step.instance().and_then(|uid| slot(host, uid));
-            if let (Step::CreateInstance(uid), Some(slot)) = (step, &slot)
-                && let Some(reasons) = host.stop_first(before, now, *uid)
+            if let (Some(heir), Some(slot)) = (heir(host, before, step, slot.as_ref()), &slot)
+                && let Some(reasons) = host.stop_first(before, now, heir)
             {
-                self.sights.orders.insert(slot.clone(), reasons);
+                self.sights.orders.entry(slot.clone()).or_insert(reasons);
             }
             let (round, step, cause) = (self.round, step.clone(), cause.clone());
             self.sights.steps.push(Foreseen { round, step, slot, cause });
@@ -109,6 +109,19 @@ impl Seen {
             let most = self.sights.memory.entry(stack).or_default();
             *most = sum.max(*most);
         }
+    }
+}
+
+/// Who takes a place, as soon as that is to be seen: it is laid out, or the one before it is told to end.
+fn heir(host: &HostLoop, before: &Observed, step: &Step, slot: Option<&Slot>) -> Option<InstanceUid> {
+    match step {
+        Step::CreateInstance(uid) => Some(*uid),
+        Step::SignalInstance { uid, .. } => {
+            let mut all = host.spec().instances.iter();
+            let next = all.find(|(other, spec)| *other != uid && Some(&spec.slot) == slot);
+            next.map(|(other, _)| *other).filter(|other| !before.instances.contains_key(other))
+        }
+        _ => None,
     }
 }
 

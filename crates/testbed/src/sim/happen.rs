@@ -1,5 +1,6 @@
 //! Events: what they do to the simulated host, and who hears of them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hoist_model::{Exit, Generation, HostReport, HostSpec, InstanceUid, Moment, ServiceName};
@@ -142,6 +143,7 @@ impl World {
         let now = self.now();
         let Some(agent) = &mut self.agent else { return };
         let effects = agent.host.step(&now, input);
+        self.done.look(&agent.host);
         let misled = check::traffic(agent.host.endpoints(), agent.host.observed(), agent.host.plan());
         let texts: Vec<String> =
             agent.host.plan().steps.iter().map(|p| format!("{}, because {}", p.step, p.cause)).collect();
@@ -268,7 +270,11 @@ impl World {
         let Some(agent) = &self.agent else { return };
         let Some(instance) = agent.host.observed().instances.get(&uid) else { return };
         let declared = &instance.birth.handover;
-        let ports = declared.targets().union(&declared.expose).copied().collect();
+        // The same program listens where it did before, whatever its file declares by now.
+        let all = agent.host.observed().instances.values();
+        let before = all.filter(|other| other.birth.slot == instance.birth.slot);
+        let before: BTreeSet<_> = before.flat_map(|other| other.listening.iter().copied()).collect();
+        let ports = &(&declared.targets() | &declared.expose) | &before;
         self.tell_host(host::Input::Listens { uid, attempt, ports });
     }
 

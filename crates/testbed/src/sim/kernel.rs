@@ -26,6 +26,8 @@ pub struct Run {
     pub(super) spared: bool,
     pub(super) addresses: BTreeMap<NetworkId, Vec<IpAddr>>,
     writes: BTreeSet<Source>,
+    /// Somebody may connect to it, by what its service declares or has declared.
+    reached: bool,
 }
 
 /// What really is.
@@ -139,10 +141,12 @@ impl Kernel {
         }
         let handover = spec.templates.get(&wanted.template).map(|template| Handover::of(template));
         let handover = handover.unwrap_or_default();
-        let reached = !handover.ports.is_empty() || !handover.expose.is_empty();
+        // A program goes on listening where the one before it does.
+        let before = self.alive().any(|(_, run)| run.slot == wanted.slot && run.reached);
+        let reached = before || !handover.ports.is_empty() || !handover.expose.is_empty();
         let writes = handover.writes;
         for (other, run) in self.alive() {
-            if run.slot == wanted.slot && (!reached || !run.writes.is_disjoint(&writes)) {
+            if run.slot == wanted.slot && (!reached && !run.reached || !run.writes.is_disjoint(&writes)) {
                 return Err(format!("{} runs twice: {uid} and {other}", wanted.slot));
             }
             let shared = |(id, ours): (&NetworkId, &Vec<IpAddr>)| {
@@ -166,6 +170,7 @@ impl Kernel {
             spared: false,
             addresses: wanted.addresses.clone(),
             writes,
+            reached,
         };
         self.runs.insert(uid, run.clone());
         self.unkept.remove(&uid);

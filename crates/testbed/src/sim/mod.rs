@@ -6,6 +6,7 @@
 
 mod agent;
 mod disk;
+mod done;
 mod effects;
 mod faults;
 mod happen;
@@ -14,6 +15,7 @@ mod network;
 mod world;
 
 pub use disk::Store;
+pub use done::Done;
 pub use faults::{Behaviour, Faults};
 pub use kernel::Run;
 pub use world::{Ended, World};

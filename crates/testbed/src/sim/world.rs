@@ -11,6 +11,7 @@ use hoist_planner::host::{HostLoop, StartedBy};
 
 use super::agent::Agent;
 use super::disk::{Disk, Store};
+use super::done::Done;
 use super::faults::{Behaviour, Faults};
 use super::happen::{Event, Lives};
 use super::kernel::{Kernel, Run};
@@ -54,6 +55,7 @@ pub struct World {
     /// When the last report arrives: a stream keeps its order.
     pub(super) last_report: Duration,
     pub(super) trace: Vec<String>,
+    pub(super) done: Done,
 }
 
 impl std::fmt::Debug for World {
@@ -88,6 +90,7 @@ impl World {
             foreign_ports: BTreeSet::new(),
             last_report: Duration::ZERO,
             trace: Vec::new(),
+            done: Done::default(),
         };
         world.agent_up(StartedBy::Person);
         world
@@ -209,6 +212,17 @@ impl World {
     #[must_use]
     pub fn agent(&self) -> Option<&HostLoop> {
         self.agent.as_ref().map(|agent| &agent.host)
+    }
+
+    /// What was done since [`Self::watch_anew`], or ever.
+    #[must_use]
+    pub fn done(&self) -> &Done {
+        &self.done
+    }
+
+    /// From now on, what is done is noted anew.
+    pub fn watch_anew(&mut self) {
+        self.done.clear();
     }
 
     /// Whether something that was told, or happened, says this.
