@@ -18,6 +18,9 @@ use super::effects::Effects;
 use super::inbox::Message;
 use super::records::Record;
 
+/// Whoever waits for a spec or endpoints to be accepted.
+type Answer = oneshot::Sender<Result<(), PutSpecError>>;
+
 /// The loop and what it acts through.
 #[derive(Debug)]
 pub struct Shell<E> {
@@ -28,7 +31,9 @@ pub struct Shell<E> {
     /// Specs that are being written.
     writing: Vec<Arc<HostSpec>>,
     /// Callers of `put_host_spec`, in the order of their inputs.
-    answers: VecDeque<(Generation, oneshot::Sender<Result<(), PutSpecError>>)>,
+    answers: VecDeque<(Generation, Answer)>,
+    /// Callers of `put_endpoints`, answered once everything of their turn is written.
+    endpoints: Vec<Answer>,
     wake: Option<Moment>,
 }
 
@@ -36,7 +41,15 @@ impl<E: Effects> Shell<E> {
     /// A loop, with what it asked for when it was restored: perform that first.
     pub fn new(control: HostLoop, restored: Vec<Effect>, effects: E) -> Self {
         let waiting = restored.into();
-        Self { control, effects, waiting, writing: Vec::new(), answers: VecDeque::new(), wake: None }
+        Self {
+            control,
+            effects,
+            waiting,
+            writing: Vec::new(),
+            answers: VecDeque::new(),
+            endpoints: Vec::new(),
+            wake: None,
+        }
     }
 
     /// The loop.
@@ -82,6 +95,10 @@ impl<E: Effects> Shell<E> {
             _ => None,
         });
         self.writing = specs.collect();
+        if records.is_empty() {
+            // Those that are older than what is known are ignored, and accepted all the same.
+            self.endpoints.drain(..).for_each(|caller| drop(caller.send(Ok(()))));
+        }
         (!records.is_empty()).then_some(records)
     }
 
@@ -108,7 +125,7 @@ impl<E: Effects> Shell<E> {
                 Input::SpecPut(spec)
             }
             Message::PutEndpoints(endpoints, answer) => {
-                let _ = answer.send(Ok(()));
+                self.endpoints.push(answer);
                 Input::EndpointsPut(endpoints)
             }
             Message::Rest(_) => return None,

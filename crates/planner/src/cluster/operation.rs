@@ -87,6 +87,11 @@ impl Operation {
 
 /// The end of an operation that never began.
 pub(super) fn refused_for(op: OpId, stack: &StackId, failures: Vec<Failure>) -> Effect {
-    let verdict = Verdict { outcome: Outcome::Failed(failures), changed: 0 };
+    ended(op, stack, Outcome::Failed(failures))
+}
+
+/// The same, however it ended.
+pub(super) fn ended(op: OpId, stack: &StackId, outcome: Outcome) -> Effect {
+    let verdict = Verdict { outcome, changed: 0 };
     Effect::Emit { op, stack: stack.clone(), event: EventKind::Verdict(verdict) }
 }

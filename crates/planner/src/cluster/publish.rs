@@ -9,7 +9,7 @@ use hoist_model::{
 
 use super::control::{ClusterLoop, Turn};
 use super::intent::Applied;
-use super::operation::{Operation, refused_for};
+use super::operation::{Operation, ended, refused_for};
 use super::verdict::Goal;
 use super::{ClusterPlan, Effect, OpId, PlanInput, Restored, StoreChange, history, overlaps, plan, up};
 
@@ -42,18 +42,34 @@ impl ClusterLoop {
         let goal = Goal { stack: stack.clone(), services, wait: wish.wait, removal: wish.removal };
         let operation = Operation::new(op, goal, wanted).judging(wish.judged.then(|| up::newest(wanted)));
         let overlaps = if wish.removal { Vec::new() } else { self.overlaps(&operation.goal.stack) };
-        turn.effects.extend(warnings.into_iter().chain(overlaps).map(|text| operation.emit(warning(text))));
+        let warnings = warnings.into_iter().chain(overlaps).map(|text| operation.emit(warning(text)));
+        let mut told: Vec<Effect> = warnings.collect();
+        told.extend(self.overtaken(op, &stack));
         let revision = operation.revision;
         let older = self.operations.insert(stack.clone(), operation);
         let mut changed = changed;
         if let Some(older) = &older {
-            turn.effects.push(older.verdict(Outcome::Superseded));
+            told.push(older.verdict(Outcome::Superseded));
             let left = older.revision.filter(|_| revision.is_none());
             if left.is_some_and(|left| self.write_down(&stack, left, &Outcome::Superseded)) {
                 changed = Some(stack);
             }
         }
+        let before = turn.effects.len();
         self.adopt(turn, next, changed);
+        // Whoever is told of a change must find it after any kill; a verdict on it comes last.
+        let stores = |effect: &Effect| matches!(effect, Effect::Store(_));
+        let stored = turn.effects[before..].iter().position(stores).map_or(before, |at| before + at + 1);
+        turn.effects.splice(stored..stored, told);
+    }
+
+    /// An `up` that was asked for earlier and still waits for its images comes too late: it would take the place of what
+    /// was asked for last.
+    fn overtaken(&mut self, op: OpId, stack: &StackId) -> Vec<Effect> {
+        let earlier = self.resolving.iter().filter(|(other, up)| **other < op && up.stack.id == *stack);
+        let overtaken: Vec<OpId> = earlier.map(|(other, _)| *other).collect();
+        self.resolving.retain(|other, _| !overtaken.contains(other));
+        overtaken.into_iter().map(|other| ended(other, stack, Outcome::Superseded)).collect()
     }
 
     /// Makes what was wanted before wanted again; of a new revision, history tells why it came to nothing.

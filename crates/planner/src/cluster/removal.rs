@@ -94,7 +94,9 @@ fn any_instance(
     let matches =
         |slot: &hoist_model::Slot| slot.stack == *stack && service.is_none_or(|s| slot.service == *s);
     specs.iter().any(|(host, spec)| {
-        let stale = input.previous.get(host) != Some(spec)
+        // A host that was never sent a spec follows the empty one: no report of its own would tell of that.
+        let before = input.previous.get(host);
+        let stale = before.map_or(*spec != HostSpec::default(), |before| before != spec)
             || input.view.get(host).is_none_or(|report| report.generation < spec.generation);
         let seen = |report: &HostReport| {
             report.instances.values().any(|instance: &InstanceReport| matches(&instance.slot))
