@@ -80,7 +80,7 @@ fn edit(rng: &mut Rng, draft: &mut Draft) {
         10 => one.needs = trait_of(rng, at, draft).needs,
         _ => {
             draft[at] = None;
-            draft.iter_mut().flatten().for_each(|other| drop(other.needs.remove(&at)));
+            draft.iter_mut().flatten().for_each(|other| other.needs.retain(|need, _| *need != at));
             return;
         }
     }
