@@ -1,4 +1,5 @@
-//! The README's first command: the example comes up and answers on its published port.
+//! The examples do what they say: the README's first command comes up and answers on its published port; the example of
+//! rollouts is planned, redeployed and taken back.
 
 use std::collections::BTreeSet;
 
@@ -35,4 +36,25 @@ fn both_replicas_answer_and_count_in_one_store() {
         backends.len() == 2
     });
     hello.down();
+}
+
+#[test]
+fn a_rollout_is_foreseen_told_and_taken_back() {
+    let Some(host) = Host::new() else { return };
+    let rollout = host.stack("../examples/stacks/rollout");
+    rollout.up(&["--wait"]);
+    assert!(host.get(8081, "/").success().stdout.starts_with("Hello from backend"));
+    let next = rollout.with("RELEASE", "two");
+    let plan = next.hoist(&["plan"]).ended_with(3);
+    assert!(plan.stdout.contains("RELEASE"), "{plan}");
+    let unchanged = rollout.hoist(&["plan"]).ended_with(0);
+    assert!(!unchanged.stdout.contains("RELEASE"), "{unchanged}");
+    next.up(&["--wait"]);
+    let release = || rollout.hoist(&["exec", "-T", "web", "perl", "-e", "print $ENV{RELEASE}"]).success();
+    assert_eq!(release().text(), "two");
+    rollout.by_name("rollout", &["rollback"]).success();
+    assert_eq!(release().text(), "one");
+    let history = rollout.by_name("rollout", &["history"]).success();
+    assert_eq!(history.stdout.lines().count(), 4, "a heading and three revisions: {history}");
+    rollout.down();
 }

@@ -26,9 +26,18 @@ impl Site {
     /// Lays out the root file system and the stack file.
     pub(super) fn new(dir: PathBuf) -> Self {
         let site = Self { dir };
-        for folder in
-            ["usr/sbin", "site", "etc", "run", "tmp", "dev", "proc", "sys", "var/log/nginx", "var/lib/nginx"]
-        {
+        for folder in [
+            "usr/sbin",
+            "etc/nginx",
+            "etc",
+            "run",
+            "tmp",
+            "dev",
+            "proc",
+            "sys",
+            "var/log/nginx",
+            "var/lib/nginx",
+        ] {
             fs::create_dir_all(site.rootfs().join(folder)).expect("a temporary folder can be made");
         }
         site.copy(Path::new(NGINX));
@@ -39,7 +48,7 @@ impl Site {
             .expect("a file can be written");
         fs::write(site.rootfs().join("etc/group"), "root:x:0:\n").expect("a file can be written");
         for version in 0..2 {
-            let file = site.rootfs().join(format!("site/{version}.conf"));
+            let file = site.rootfs().join(format!("etc/nginx/{version}.conf"));
             fs::write(file, configuration(version)).expect("a file can be written");
         }
         fs::write(site.file(), site.stack()).expect("a file can be written");
@@ -59,7 +68,7 @@ impl Site {
     fn stack(&self) -> String {
         format!(
             "version: '3.8'\nname: redeploy\nservices:\n  web:\n    image: {IMAGE}\n    x-hoist: {{ rootfs: {} }}\n    \
-             command: [{NGINX}, -c, \"/site/${{VERSION}}.conf\"]\n    stop_signal: SIGQUIT\n    ports: [\"{PORT}:80\"]\n",
+             command: [{NGINX}, -c, \"/etc/nginx/${{VERSION}}.conf\"]\n    stop_signal: SIGQUIT\n    ports: [\"{PORT}:80\"]\n",
             self.rootfs().display()
         )
     }
