@@ -8,8 +8,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use hoist_model::{HostId, InstanceUid, Preview, StackId};
 use hoist_planner::Now;
-use hoist_planner::cluster::intent::UpOptions;
-use hoist_planner::cluster::{Accepted, ClusterLoop, Input, Pool, Request, UpRequest};
+use hoist_planner::cluster::{Accepted, ClusterLoop, Input, Pool, Request};
 use hoist_wire::build::{BuildAnswers, BuildApi, BuildRequest, BuildStream};
 use hoist_wire::{
     AgentStatus, ApiError, ClusterApi, Diff, Down, ErrorKind, EventStream, ExecRequest, ExecSession,
@@ -26,6 +25,7 @@ use crate::loops::Loops;
 use crate::operations::Operations;
 use crate::publish::Outbox;
 use crate::recover::StartError;
+use crate::requests::{down_request, seconds, up_request};
 use crate::run::Run;
 use crate::shell::Shell;
 use crate::snapshot::Snapshot;
@@ -244,34 +244,6 @@ pub(crate) fn stopped() -> ApiError {
         "the agent is ending, and is started again when that was not asked for",
     )
     .hint("run the command again; `agent.log` in the state folder says why it ended")
-}
-
-fn seconds(timeout: Option<u32>) -> Option<Duration> {
-    timeout.map(|seconds| Duration::from_secs(seconds.into()))
-}
-
-/// `up` as the loop takes it, and how to reach its registries.
-pub(crate) fn up_request(put: PutStack) -> (UpRequest, RegistryAccess) {
-    let PutStack { stack, up, project_dir, files, expected, access, by, may_destroy: _ } = put;
-    let options = UpOptions {
-        services: up.services,
-        no_deps: up.no_deps,
-        scale: up.scale,
-        remove_orphans: up.remove_orphans,
-        force_recreate: up.force_recreate,
-        refresh_guards: up.refresh_guards,
-        renew_volumes: up.renew_volumes,
-        no_start: up.no_start,
-        wait: up.wait,
-        pull: up.pull,
-    };
-    (UpRequest { stack, options, project_dir, files, expected, by }, access)
-}
-
-/// `down` as the loop takes it.
-pub(crate) fn down_request(down: Down) -> Request {
-    let Down { stack, services, volumes, timeout } = down;
-    Request::Down { stack, services, volumes, timeout: seconds(timeout) }
 }
 
 #[async_trait]

@@ -11,8 +11,8 @@ use hoist_wire::{
     ApiError, ErrorKind, HostApi, LookUpImage, Plan, PlanOf, PutStack, RegistryAccess, ResolveImage,
 };
 
-use crate::api::{down_request, up_request};
 use crate::operations::refused;
+use crate::requests::{down_request, up_request};
 use crate::snapshot::Snapshot;
 
 /// What a command would do.

@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod build;
+mod changes;
 pub(crate) mod config;
 pub(crate) mod diff;
 pub(crate) mod down;

@@ -10,7 +10,7 @@ use hoist_model::{Preview, ServiceName, StackId};
 use hoist_wire::{ApiError, Client, ClusterApi, Down, Plan, PlanOf, PutStack, Up};
 use serde::{Deserialize, Serialize};
 
-use super::up;
+use super::changes;
 use crate::args::{self, PlanFormat};
 use crate::connect;
 use crate::error::{CommandError, code};
@@ -53,7 +53,7 @@ pub(crate) async fn show(
     format: PlanFormat,
     output: Option<&Path>,
 ) -> Result<u8, CommandError> {
-    let put = up::put(project, changes)?;
+    let put = changes::put(project, changes)?;
     let builds = builds(project, changes).await?;
     let agent = connect::connect(&project.target.root).await?;
     let (options, id) = (put.up.clone(), put.stack.id.clone());
@@ -108,7 +108,7 @@ fn print(preview: &Preview, format: PlanFormat) -> Result<u8, CommandError> {
 
 /// The services that would be built.
 async fn builds(project: &Project, changes: &args::Changes) -> Result<BTreeSet<ServiceName>, CommandError> {
-    let wanted = up::builds(&project.builds, changes, &project.target).await?;
+    let wanted = changes::builds(&project.builds, changes, &project.target).await?;
     Ok(wanted.into_iter().map(|one| one.service).collect())
 }
 

@@ -1,26 +1,24 @@
 //! `hoist up`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hoist_model::{PullPolicy, ServiceName, Verdict};
-use hoist_wire::{ApiError, Client, ClusterApi, ErrorKind, PutStack, Up};
+use hoist_model::{ServiceName, Verdict};
+use hoist_wire::{ApiError, Client, ClusterApi, ErrorKind, PutStack};
 
+use super::changes::{builds, put, scale};
 use super::plan;
 use crate::args;
 use crate::attach::{self, Attached};
-use crate::author::author;
-use crate::builder::{self, Declared, Overrides};
+use crate::builder;
 use crate::connect;
 use crate::error::{CommandError, code};
 use crate::last_words;
 use crate::limit;
 use crate::out::errln;
 use crate::progress::{Progress, conclude};
-use crate::project::{Project, Target};
-use crate::registry_access;
+use crate::project::Project;
 use crate::tail::LineStyle;
 use crate::time;
 
@@ -93,23 +91,6 @@ pub(crate) async fn run(
     attach::run(attached).await
 }
 
-/// What the agent is asked for.
-///
-/// # Errors
-/// Wrong use, or credentials that can't be read.
-pub(super) fn put(project: &Project, changes: &args::Changes) -> Result<PutStack, CommandError> {
-    Ok(PutStack {
-        up: options(changes, &project.target.services)?,
-        stack: project.stack.clone(),
-        project_dir: project.dir.clone(),
-        files: project.files.clone(),
-        expected: None,
-        access: registry_access::access(project.images())?,
-        by: author(),
-        may_destroy: false,
-    })
-}
-
 /// Whose exit code is asked for: known before anything starts that it is a service, and one that this command starts.
 fn code_from(args: &args::Up, project: &Project) -> Result<Option<ServiceName>, CommandError> {
     let Some(word) = &args.exit_code_from else { return Ok(None) };
@@ -144,22 +125,6 @@ enum Brought {
     To(Verdict),
     /// It was refused, and nothing was changed, as it destroys data.
     Destroys(ApiError),
-}
-
-/// What is built before: what is missing, or with `--build` all.
-pub(super) async fn builds(
-    declared: &Declared,
-    changes: &args::Changes,
-    target: &Target,
-) -> Result<Vec<builder::Wanted>, CommandError> {
-    if declared.is_empty() || changes.no_build {
-        return Ok(Vec::new());
-    }
-    let mut overrides = Overrides { missing_only: !changes.build, ..Overrides::default() };
-    if overrides.missing_only {
-        overrides.here = builder::here(&connect::connect(&target.root).await?, declared).await?;
-    }
-    declared.wanted(&target.services, !changes.no_deps, &overrides)
 }
 
 /// Puts the stack and follows it to the verdict. When the agent is killed on the way, what was put is put again: the
@@ -202,44 +167,6 @@ async fn interruptible<T, E: Into<CommandError>>(
             Err(CommandError::silent(code::INTERRUPTED))
         }
     }
-}
-
-pub(super) fn options(changes: &args::Changes, services: &[ServiceName]) -> Result<Up, CommandError> {
-    Ok(Up {
-        services: services.to_vec(),
-        no_deps: changes.no_deps,
-        scale: scale(&changes.scale)?,
-        remove_orphans: changes.remove_orphans,
-        force_recreate: changes.force_recreate,
-        refresh_guards: changes.refresh_guards,
-        renew_volumes: changes.renew_anon_volumes,
-        no_start: changes.no_start,
-        wait: false,
-        pull: pull(changes.pull),
-    })
-}
-
-fn pull(choice: args::Pull) -> Option<PullPolicy> {
-    match choice {
-        args::Pull::Always => Some(PullPolicy::Always),
-        args::Pull::Missing => Some(PullPolicy::Missing),
-        args::Pull::Never => Some(PullPolicy::Never),
-        args::Pull::Policy => None,
-    }
-}
-
-fn scale(words: &[String]) -> Result<BTreeMap<ServiceName, u32>, CommandError> {
-    let one = |word: &String| {
-        let (service, number) = word.split_once('=')?;
-        Some((ServiceName::new(service).ok()?, number.parse().ok()?))
-    };
-    words
-        .iter()
-        .map(|word| {
-            one(word)
-                .ok_or_else(|| CommandError::usage(format!("--scale takes SERVICE=NUMBER, not {word:?}")))
-        })
-        .collect()
 }
 
 /// The services whose logs are shown: the named ones, or all that don't say `attach: false`.
