@@ -63,6 +63,11 @@ pub(crate) fn sysctls(config: &FabricConfig) -> Vec<Sysctl> {
         ("net/ipv6/conf/default/accept_ra", "0"),
         ("net/ipv4/conf/all/send_redirects", "0"),
         ("net/ipv4/conf/default/send_redirects", "0"),
+        // A flow that has ended keeps its backend as long as it is remembered, and a client that closed first and comes
+        // from the same port again is led there, though that may have ended meanwhile. Late packets come within the
+        // second that a replaced instance stays at least.
+        ("net/netfilter/nf_conntrack_tcp_timeout_time_wait", "1"),
+        ("net/netfilter/nf_conntrack_tcp_timeout_close", "1"),
         // On by default in a new namespace where the kernel has it; it would filter and translate on
         // bridges what the rules expect on routes only.
         ("net/bridge/bridge-nf-call-iptables", "0"),

@@ -180,3 +180,19 @@ fn service_addresses_do_not_depend_on_br_netfilter() {
     assert!(backend.ns.ask(&v4).unwrap().starts_with("backend "));
     assert!(backend.ns.ask(&v6).unwrap().starts_with("backend "));
 }
+
+/// A client that takes the same port again is led where the rules say, not where its last connection went.
+#[test]
+fn flows_that_have_ended_are_soon_forgotten() {
+    if !ready("flows_that_have_ended_are_soon_forgotten", &["ip", "conntrack"]) {
+        return;
+    }
+    let mut world = World::new();
+    let (client, one) = (world.instance("a"), world.instance("a"));
+    one.ns.serve("one", "0.0.0.0:80");
+    let service = world.service("a", 1, &[&one]);
+    assert!(client.ns.ask(&format!("{}:80", service.v4)).unwrap().starts_with("one "));
+    eventually("the flow is forgotten", || {
+        !world.in_fabric("conntrack -L -p tcp 2>/dev/null; true").contains("dport=80 ")
+    });
+}
