@@ -9,6 +9,7 @@ mod checkout;
 mod commit;
 mod disk;
 mod git;
+mod served;
 mod tree;
 
 use std::cell::RefCell;
