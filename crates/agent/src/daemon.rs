@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hoist_model::{Guards, HostSpec, VolumeId};
+use hoist_model::{Guards, HostReport, HostSpec, VolumeId};
 use hoist_planner::cluster::{Accepted, Pool};
 use hoist_planner::host::{Adopted, HostLoop, Input, Restored, StartedBy};
 use hoist_runtime::cgroup::{Anchor, CgroupPath, Hierarchy};
@@ -18,7 +18,7 @@ use crate::api::Agent;
 use crate::builder::{leftovers, under_way::UnderWay};
 use crate::control::clock::Clock;
 use crate::control::effects::HostEffects;
-use crate::control::inbox::Message;
+use crate::control::inbox::{Inbox, Message};
 use crate::control::journal::Journal;
 use crate::control::records::{Files, Records};
 use crate::control::run::Run;
@@ -138,15 +138,7 @@ pub fn pool(layout: &Layout) -> Result<Pool, StartError> {
 /// When a part of it can't be set up; nothing was changed that the next start doesn't find.
 pub async fn start(ownership: &Ownership, config: Config, loops: &mut Loops) -> Result<Agent, StartError> {
     let layout = ownership.layout().clone();
-    for dir in [layout.instances(), layout.volumes(), layout.fabric(), layout.keeper_state()] {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(set_up("make the state folders"))?;
-    }
-    volatile::open(&layout.volatile()).map_err(set_up("make the state folders"))?;
-    files::skeleton(&layout.skeleton()).map_err(set_up("make the state folders"))?;
+    folders(&layout).map_err(set_up("make the state folders"))?;
     let tag = root_tag(&layout).map_err(set_up("tell the state folder from others"))?;
     let groups = CgroupPath::new(Anchor::Root, Path::new("hoist").join(&tag));
     let groups = groups.map_err(set_up("name the control groups"))?;
@@ -183,26 +175,11 @@ pub async fn start(ownership: &Ownership, config: Config, loops: &mut Loops) -> 
     let journal = Journal::open(host.layout.journal()).map_err(set_up("read the journal"))?;
     let journalled = journal.kept().runs();
     let (control, effects) = restore(&host, &config, &journal, &accepted);
-    let files = Files {
-        journal,
-        layout: host.layout.clone(),
-        reserve: reserve.clone(),
-        host_address: host.fabric.host_address(),
-    };
     let (reports, shown) = watch::channel(None);
-    let probes = |about| Probes::new(Arc::new(host.clone()), config.clock.clone(), inbox.clone(), about);
-    let acting = HostEffects {
-        host: Arc::new(host.clone()),
-        inbox: inbox.clone(),
-        reports,
-        probes: probes(About::Health),
-        liveness: probes(About::Liveness),
-        watches: Watches::new(config.clock.clone(), inbox.clone()),
-        steps: JoinSet::new(),
-    };
     let run = Run {
-        shell: Shell::new(control, effects, acting),
-        records: Records::start(files).map_err(set_up("start the thread that writes journal and ledger"))?,
+        shell: Shell::new(control, effects, acting(&host, &config.clock, &inbox, reports)),
+        records: Records::start(durable_files(&host, journal))
+            .map_err(set_up("start the thread that writes journal and ledger"))?,
         clock: config.clock.clone(),
     };
     let keeper = KeeperWatch {
@@ -230,6 +207,43 @@ pub async fn start(ownership: &Ownership, config: Config, loops: &mut Loops) -> 
     loops.spawn(without_error(keeper.run(adopted)));
     loops.spawn(without_error(reserve.keep_filled()));
     Ok(Agent { host, inbox, reports: shown, processes, accepted: Arc::new(accepted) })
+}
+
+fn folders(layout: &Layout) -> std::io::Result<()> {
+    for dir in [layout.instances(), layout.volumes(), layout.fabric(), layout.keeper_state()] {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    }
+    volatile::open(&layout.volatile())?;
+    files::skeleton(&layout.skeleton())
+}
+
+/// What the loop acts through.
+fn acting(
+    host: &Host,
+    clock: &Clock,
+    inbox: &Inbox,
+    reports: watch::Sender<Option<Arc<HostReport>>>,
+) -> HostEffects {
+    let host = Arc::new(host.clone());
+    let probes = |about| Probes::new(Arc::clone(&host), clock.clone(), inbox.clone(), about);
+    HostEffects {
+        probes: probes(About::Health),
+        liveness: probes(About::Liveness),
+        watches: Watches::new(clock.clone(), inbox.clone()),
+        steps: JoinSet::new(),
+        inbox: inbox.clone(),
+        reports,
+        host,
+    }
+}
+
+fn durable_files(host: &Host, journal: Journal) -> Files {
+    Files {
+        journal,
+        layout: host.layout.clone(),
+        reserve: host.reserve.clone(),
+        host_address: host.fabric.host_address(),
+    }
 }
 
 /// The ledger: what this host has accepted. One that is missing or damaged is written anew from what the orchestrator

@@ -18,8 +18,8 @@ use self::seen::Seen;
 pub use self::seen::{Foreseen, Sights};
 use crate::Now;
 use crate::host::{
-    Application, Effect, FabricSeen, FabricWanted, HostInput, HostLoop, Input, Look, Observed, Probing, Step,
-    StepOk, StepResult, Watching,
+    Application, Effect, FabricSeen, FabricWanted, HostLoop, Input, Look, Observed, Probing, Step, StepOk,
+    StepResult, Watching,
 };
 
 /// Says how things turn out.
@@ -202,13 +202,7 @@ impl Projector {
         if plan.steps.is_empty() {
             return;
         }
-        let input = HostInput {
-            spec: self.host.spec(),
-            endpoints: self.host.endpoints(),
-            observed: before,
-            now: &self.now.moment,
-        };
-        self.rounds.push(plan.text(&input));
+        self.rounds.push(plan.text(&self.host.input(&self.now, before)));
     }
 
     fn perform(&mut self, step: &Step, oracle: &mut dyn Oracle) {

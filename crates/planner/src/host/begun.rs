@@ -8,7 +8,7 @@ use super::control::HostLoop;
 use super::restart::{self, Due, StartCause};
 use super::transition::fault;
 use super::view::View;
-use super::{Birth, HostInput, Instance, Joined, Life, Step, StepError, StepResult, Stopping, shared};
+use super::{Birth, Instance, Joined, Life, Step, StepError, StepResult, Stopping, shared};
 use crate::Now;
 
 impl HostLoop {
@@ -85,16 +85,10 @@ impl HostLoop {
     }
 
     fn joins(&self, now: &Now, uid: InstanceUid) -> Option<Joined> {
-        let input = HostInput {
-            spec: &self.spec,
-            endpoints: &self.endpoints,
-            observed: &self.observed,
-            now: &now.moment,
-        };
         let spec = self.spec.instances.get(&uid)?;
         let template = self.spec.templates.get(&spec.template)?;
         let shares = matches!(template.service.network_mode, NetworkMode::Service(_));
-        shares.then(|| shared::current(&View::new(&input), spec)).flatten()
+        shares.then(|| shared::current(&View::new(&self.input(now, &self.observed)), spec)).flatten()
     }
 
     pub(super) fn done(&mut self, now: &Now, step: &Step, result: StepResult) {

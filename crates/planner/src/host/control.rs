@@ -99,6 +99,12 @@ impl HostLoop {
         &self.plan
     }
 
+    /// What a plan depends on, with what was observed now or before.
+    #[must_use]
+    pub fn input<'a>(&'a self, now: &'a Now, observed: &'a Observed) -> HostInput<'a> {
+        HostInput { spec: &self.spec, endpoints: &self.endpoints, observed, now: &now.moment }
+    }
+
     /// What the host reports now.
     #[must_use]
     pub fn report(&self, now: &Now) -> HostReport {
@@ -118,12 +124,7 @@ impl HostLoop {
         self.note_dependencies(now);
         self.note_ready(now);
         self.note_drains(now);
-        self.plan = plan(&HostInput {
-            spec: &self.spec,
-            endpoints: &self.endpoints,
-            observed: &self.observed,
-            now: &now.moment,
-        });
+        self.plan = plan(&self.input(now, &self.observed));
         self.withdraw(now);
         let steps: Vec<Step> = self.plan.steps.iter().map(|planned| planned.step.clone()).collect();
         for step in &steps {

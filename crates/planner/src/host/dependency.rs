@@ -5,7 +5,7 @@ use hoist_model::{Condition, Health, InstanceSpec, InstanceUid, OnUnhealthy};
 
 use super::control::HostLoop;
 use super::view::View;
-use super::{HostInput, Instance, Life};
+use super::{Instance, Life};
 use crate::Now;
 
 /// What changes for one instance.
@@ -25,13 +25,7 @@ impl HostLoop {
         if !self.spec.templates.values().any(concerned) {
             return;
         }
-        let input = HostInput {
-            spec: &self.spec,
-            endpoints: &self.endpoints,
-            observed: &self.observed,
-            now: &now.moment,
-        };
-        let view = View::new(&input);
+        let view = View::new(&self.input(now, &self.observed));
         let changes: Vec<(InstanceUid, Change)> = self
             .spec
             .instances

@@ -13,7 +13,7 @@ use super::control::HostLoop;
 use super::plan::Draft;
 use super::restart::Due;
 use super::view::View;
-use super::{Birth, Draining, HostInput, Instance, Life, Observed, Step, hooks};
+use super::{Birth, Draining, Instance, Life, Observed, Step, hooks};
 use crate::Now;
 use crate::rollout::{self, Side};
 
@@ -208,9 +208,7 @@ impl HostLoop {
     #[must_use]
     pub fn stop_first(&self, before: &Observed, now: &Now, uid: InstanceUid) -> Option<Vec<rollout::Reason>> {
         let spec = self.spec.instances.get(&uid).filter(|spec| spec.kind == InstanceKind::Replica)?;
-        let input =
-            HostInput { spec: &self.spec, endpoints: &self.endpoints, observed: before, now: &now.moment };
-        let view = View::new(&input);
+        let view = View::new(&self.input(now, before));
         let old = incumbent(&view, &spec.slot).filter(|old| *old != uid)?;
         Some(reasons(&view, view.instance(old)?, uid, spec))
     }
@@ -220,13 +218,7 @@ impl HostLoop {
         if self.observed.instances.keys().all(|uid| self.spec.instances.contains_key(uid)) {
             return;
         }
-        let input = HostInput {
-            spec: &self.spec,
-            endpoints: &self.endpoints,
-            observed: &self.observed,
-            now: &now.moment,
-        };
-        let partings = View::new(&input).partings();
+        let partings = View::new(&self.input(now, &self.observed)).partings();
         for (uid, parting) in partings {
             let Some(instance) = self.observed.instances.get_mut(&uid) else { continue };
             let before = instance.draining.clone();

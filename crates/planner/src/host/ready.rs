@@ -10,7 +10,7 @@ use super::control::HostLoop;
 use super::parting;
 use super::plan::Draft;
 use super::view::View;
-use super::{HostInput, Instance, Life};
+use super::{Instance, Life};
 use crate::Now;
 use crate::rollout::{self, Need};
 
@@ -136,13 +136,7 @@ impl HostLoop {
         if !self.observed.instances.values().any(|seen| waits(seen) && seen.health == Health::None) {
             return;
         }
-        let input = HostInput {
-            spec: &self.spec,
-            endpoints: &self.endpoints,
-            observed: &self.observed,
-            now: &now.moment,
-        };
-        let view = View::new(&input);
+        let view = View::new(&self.input(now, &self.observed));
         let mut up = Vec::new();
         for (uid, spec) in &self.spec.instances {
             let Some(instance) = self.observed.instances.get(uid) else { continue };

@@ -141,15 +141,9 @@ impl<'a> Lowering<'a> {
         let restart = process::restart(&mut at);
         let logs = process::logs(&mut at);
         let ports = networks::ports(&mut at);
-        let rollout = rollout::rollout(&mut at);
-        let on_change = rollout::on_change(&mut at);
-        let update = update::update(&mut at);
-        let hooks = hooks::hooks(&mut at);
-        let expose = rollout::expose(&mut at);
         let security = security::security(&mut at, self.project, self.reader);
         let network_mode = networks::mode(&mut at);
         let (healthcheck, liveness) = probe::probes(&mut at, healthcheck, &network_mode);
-        let restart_pacing = process::restart_pacing(&mut at);
         let attachments = networks::attachments(&mut at);
         let service = Service {
             pull_policy: process::pull_policy(&mut at),
@@ -188,15 +182,15 @@ impl<'a> Lowering<'a> {
             stop_grace_period: at.duration("stop_grace_period").unwrap_or(process::GRACE_PERIOD),
             attach: at.flag_or("attach", true),
             update_order: rollout::update_order(&at),
-            on_change,
-            update,
-            rollout,
-            hooks,
+            on_change: rollout::on_change(&mut at),
+            update: update::update(&mut at),
+            rollout: rollout::rollout(&mut at),
+            hooks: hooks::hooks(&mut at),
             liveness,
             on_dependency_unhealthy: rollout::on_dependency_unhealthy(&at),
-            restart_pacing,
+            restart_pacing: process::restart_pacing(&mut at),
             step_of: None,
-            expose,
+            expose: rollout::expose(&mut at),
             mounts: Vec::new(),
             networks: attachments,
             network_mode,
