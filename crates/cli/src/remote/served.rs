@@ -6,6 +6,8 @@ use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
+use hoist_stackfile::mount_table::{MountEntry, entries};
+
 /// The kinds, by the beginning of their name (proc_pid_mountinfo(5)).
 const KINDS: [&str; 8] = ["fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "autofs"];
 
@@ -55,14 +57,11 @@ fn mounts() -> &'static [PathBuf] {
     MOUNTS.get_or_init(|| served(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()))
 }
 
-/// Where such file systems are mounted.
-fn served(mountinfo: &str) -> Vec<PathBuf> {
-    let mount = |line: &str| {
-        let (before, after) = line.split_once(" - ")?;
-        let served = KINDS.iter().any(|kind| after.starts_with(kind));
-        served.then(|| before.split(' ').nth(4).map(|at| PathBuf::from(at.replace("\\040", " "))))?
-    };
-    mountinfo.lines().filter_map(mount).collect()
+/// Where such file systems are mounted. Where the root is one, nothing works without its answers.
+fn served(table: &str) -> Vec<PathBuf> {
+    let served = |entry: &MountEntry<'_>| KINDS.iter().any(|kind| entry.kind.starts_with(kind));
+    let points = entries(table).filter(served).map(|entry| entry.point);
+    points.filter(|point| point.parent().is_some()).collect()
 }
 
 #[cfg(test)]
@@ -71,7 +70,7 @@ mod tests {
 
     #[test]
     fn mounts_of_servers_are_told_from_others() {
-        let text = "22 1 8:1 / / rw - ext4 /dev/vda rw\n40 22 0:33 / /mnt/my\\040files rw shared:1 - fuse.sshfs host: rw\n\
+        let text = "22 1 8:1 / / rw - 9p root rw\n40 22 0:33 / /mnt/my\\040files rw shared:1 - fuse.sshfs host: rw\n\
                     41 22 0:34 / /data rw - nfs4 host:/data rw\n42 22 0:35 / /tmp rw - tmpfs none rw\n";
         assert_eq!(served(text), [PathBuf::from("/mnt/my files"), PathBuf::from("/data")]);
     }

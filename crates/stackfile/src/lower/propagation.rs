@@ -1,6 +1,7 @@
 //! Whether mounts travel between the host and a container: what the host's mount table says (proc(5),
 //! `/proc/PID/mountinfo`).
 
+use crate::mount_table;
 use crate::reader::FileReader;
 use std::path::{Path, PathBuf};
 
@@ -27,29 +28,12 @@ pub(super) fn lacking(reader: &dyn FileReader, path: &Path, needs: Reach) -> Opt
 }
 
 fn check(table: &str, path: &Path, needs: Reach) -> Option<Lacking> {
-    let mounts = table.lines().filter_map(entry);
     // The last of those with the longest path lies on top.
-    let on = mounts.filter(|(mount, _)| path.starts_with(mount));
-    let (mount, tags) = on.max_by_key(|(mount, _)| mount.components().count())?;
-    let has = |tag: &str| tags.split(' ').any(|field| field.starts_with(tag));
+    let on = mount_table::entries(table).filter(|entry| path.starts_with(&entry.point));
+    let on = on.max_by_key(|entry| entry.point.components().count())?;
+    let has = |tag: &str| on.tags.split(' ').any(|field| field.starts_with(tag));
     let enough = has("shared:") || needs == Reach::Receives && has("master:");
-    (!enough).then_some(Lacking { mount })
-}
-
-/// Where a line's mount is, and its optional fields.
-fn entry(line: &str) -> Option<(PathBuf, &str)> {
-    let mut fields = line.splitn(7, ' ');
-    let mount = fields.nth(4)?;
-    let rest = fields.nth(1)?;
-    let tags = rest.strip_prefix("- ").map_or_else(|| rest.split(" - ").next(), |_| Some(""))?;
-    Some((PathBuf::from(unescape(mount)), tags))
-}
-
-/// Blanks and backslashes are written as octal numbers.
-fn unescape(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_owned(), |text, (code, character)| text.replace(code, character))
+    (!enough).then_some(Lacking { mount: on.point })
 }
 
 #[cfg(test)]
