@@ -281,8 +281,9 @@ impl Projector {
     }
 }
 
-/// Every port is free, and the kernel takes it all.
-fn applied(number: u64, wanted: &FabricWanted) -> Input {
+/// What a host hears when every port is free and the kernel takes all of a fabric.
+#[must_use]
+pub fn applied(number: u64, wanted: &FabricWanted) -> Input {
     let report = |port: &Port| PublishedReport { port: port.clone(), reach: String::new() };
     let published = wanted.published.keys().map(|key| (key.clone(), Ok(report(&key.port)))).collect();
     let applied = Some(Application { number, outcome: Ok(()) });

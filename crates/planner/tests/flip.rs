@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Cluster, now};
+use common::{Cluster, after};
 use hoist_model::InstanceUid;
 use hoist_planner::Now;
 use hoist_planner::cluster::intent::UpOptions;
@@ -39,8 +39,8 @@ fn warnings(effects: &[Effect]) -> usize {
     effects.iter().filter(|effect| matches!(effect, Effect::Warn(_))).count()
 }
 
-fn after(seconds: u64) -> Now {
-    Now { moment: now().moment.after(Duration::from_secs(seconds)), ..now() }
+fn later(seconds: u64) -> Now {
+    after(Duration::from_secs(seconds))
 }
 
 fn failed() -> StepError {
@@ -62,14 +62,14 @@ impl Leaving {
         let spec = cluster.spec();
         let runs = cluster.host.observed().instances.keys().copied();
         let going = runs.clone().find(|uid| !spec.instances.contains_key(uid)).expect("one of two goes");
-        let effects = cluster.host.step(&after(0), Input::SpecPut(Box::new(spec)));
+        let effects = cluster.host.step(&later(0), Input::SpecPut(Box::new(spec)));
         assert!(told(&effects).is_empty(), "it still gets new connections: {effects:?}");
         let number = applied(&effects).expect("the network changes");
         Self { cluster, going, number }
     }
 
     fn step(&mut self, seconds: u64, input: Input) -> Vec<Effect> {
-        self.cluster.host.step(&after(seconds), input)
+        self.cluster.host.step(&later(seconds), input)
     }
 }
 
@@ -109,7 +109,7 @@ fn after_five_seconds_it_is_told_all_the_same_and_the_operator_hears_of_it() {
 #[test]
 fn somebody_looks_again_when_the_five_seconds_are_over() {
     let it = Leaving::new();
-    assert_eq!(it.cluster.host.plan().wake_at, Some(after(5).moment));
+    assert_eq!(it.cluster.host.plan().wake_at, Some(later(5).moment));
 }
 
 #[test]
@@ -146,5 +146,5 @@ fn without_a_network_there_is_nothing_to_wait_for() {
     cluster.put(&built, &UpOptions { scale: [(name("job"), 0)].into(), ..UpOptions::default() });
     cluster.plan();
     let spec = cluster.spec();
-    assert_eq!(told(&cluster.host.step(&after(1), Input::SpecPut(Box::new(spec)))).len(), 1);
+    assert_eq!(told(&cluster.host.step(&later(1), Input::SpecPut(Box::new(spec)))).len(), 1);
 }

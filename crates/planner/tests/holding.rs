@@ -6,14 +6,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use common::{Cluster, here, now};
-use hoist_model::{Exit, InstanceUid, Listener, Moment, Port, Protocol, PublishedReport, Stack};
+use common::{Cluster, after, after_crash};
+use hoist_model::{Exit, InstanceUid, Listener, Moment, Protocol, Stack};
 use hoist_planner::cluster::intent::{self, UpOptions};
-use hoist_planner::host::{
-    Adopted, Application, Effect, FabricSeen, HostLoop, Input, Life, Process, Restored, StartedBy, Step,
-    StepOk,
-};
-use hoist_planner::project::{Fate, Oracle};
+use hoist_planner::host::{Adopted, Effect, HostLoop, Input, Life, Process, Step, StepOk};
+use hoist_planner::project::{Fate, Oracle, applied};
 use hoist_planner::{Now, check};
 use hoist_testbed::builder::{ServiceBuilder, id, name, service, stack};
 
@@ -35,8 +32,7 @@ fn shop(service: ServiceBuilder) -> Stack {
 }
 
 fn later(seconds: u64) -> Now {
-    let Now { moment, wall } = now();
-    Now { moment: moment.after(Duration::from_secs(seconds)), wall }
+    after(Duration::from_secs(seconds))
 }
 
 /// What the network does with new connections.
@@ -71,14 +67,7 @@ fn act(host: &mut HostLoop, now: &Now, input: Input) -> Vec<Step> {
     while let Some(input) = inputs.pop() {
         for effect in host.step(now, input) {
             match effect {
-                Effect::ApplyFabric { number, wanted } => {
-                    let applied = Some(Application { number, outcome: Ok(()) });
-                    let report = |port: &Port| PublishedReport { port: port.clone(), reach: String::new() };
-                    let ports = wanted.published.keys();
-                    let published = ports.map(|key| (key.clone(), Ok(report(&key.port)))).collect();
-                    let seen = FabricSeen { applied, published, ..FabricSeen::default() };
-                    inputs.push(Input::FabricApplied(seen));
-                }
+                Effect::ApplyFabric { number, wanted } => inputs.push(applied(number, &wanted)),
                 Effect::Perform(step) => {
                     steps.push(step.clone());
                     if !matches!(step, Step::StartInstance { .. }) {
@@ -226,16 +215,7 @@ fn an_agent_that_starts_anew_holds_as_long_as_the_one_before_would_have() {
     let host = &cluster.host;
     let began: Option<&Moment> = host.observed().instances[&new].gap.as_ref();
     assert_eq!(began, Some(&later(0).moment));
-    let restored = Restored {
-        host: here(),
-        boot: now().moment.boot,
-        started_by: StartedBy::Crash,
-        daemon: Some((host.observed().epoch, now().moment.boot)),
-        spec: Some(host.spec().clone()),
-        endpoints: Some(host.endpoints().clone()),
-        instances: host.observed().instances.clone(),
-        guards: hoist_model::Guards::default(),
-    };
+    let restored = after_crash(host);
     let process = Process { attempt: 1, since: later(2).moment, pid: 7, ended: None };
     let adopted = Adopted {
         processes: [(new, process)].into(),

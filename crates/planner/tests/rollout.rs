@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use common::{Cluster, here, now};
+use common::{Cluster, after, after_crash, here, now, steps};
 use expect_test::{Expect, expect};
 use hoist_model::{
     Attachment, EndpointMode, Health, InstanceUid, Listener, Mount, MountKind, NetworkMode, NetworkName,
-    Parting, Port, Protocol, PublishedReport, RunIntent, Stack, UpdateOrder,
+    Parting, Protocol, RunIntent, Stack, UpdateOrder,
 };
 use hoist_planner::Now;
 use hoist_planner::cluster::intent::UpOptions;
-use hoist_planner::host::{Application, Effect, FabricSeen, HostLoop, Input, Restored, StartedBy, Step};
-use hoist_planner::project::{AllWell, Fate, Oracle};
+use hoist_planner::host::{Effect, HostLoop, Input, Step};
+use hoist_planner::project::{AllWell, Fate, Oracle, applied};
 use hoist_testbed::builder::{ServiceBuilder, id, name, service, stack};
 
 /// What starts never gets ready.
@@ -36,8 +36,7 @@ fn shop(service: ServiceBuilder) -> Stack {
 }
 
 fn later(seconds: u64) -> Now {
-    let Now { moment, wall } = now();
-    Now { moment: moment.after(Duration::from_secs(seconds)), wall }
+    after(Duration::from_secs(seconds))
 }
 
 /// The steps from the first `up` on to the second, as text.
@@ -91,29 +90,21 @@ fn listens(uid: InstanceUid) -> Input {
 /// Takes in an input, and has the network follow.
 fn act(host: &mut HostLoop, now: &Now, input: Input) -> Vec<Effect> {
     let mut effects = host.step(now, input);
-    let mut applied = 0;
-    while let Some(seen) = effects[applied..].iter().find_map(follow) {
-        applied = effects.len();
-        effects.extend(host.step(now, Input::FabricApplied(seen)));
+    let mut followed = 0;
+    while let Some(seen) = effects[followed..].iter().find_map(follow) {
+        followed = effects.len();
+        effects.extend(host.step(now, seen));
     }
     effects
 }
 
-fn follow(effect: &Effect) -> Option<FabricSeen> {
+fn follow(effect: &Effect) -> Option<Input> {
     let Effect::ApplyFabric { number, wanted } = effect else { return None };
-    let reach = String::new;
-    let report = |port: &Port| PublishedReport { port: port.clone(), reach: reach() };
-    let published = wanted.published.keys().map(|key| (key.clone(), Ok(report(&key.port)))).collect();
-    let applied = Some(Application { number: *number, outcome: Ok(()) });
-    Some(FabricSeen { applied, published, ..FabricSeen::default() })
+    Some(applied(*number, wanted))
 }
 
-fn steps(effects: &[Effect]) -> Vec<String> {
-    let performed = effects.iter().filter_map(|effect| match effect {
-        Effect::Perform(step) => Some(step.verb().to_owned()),
-        _ => None,
-    });
-    performed.collect()
+fn verbs(effects: &[Effect]) -> Vec<String> {
+    steps(effects).iter().map(|step| step.verb().to_owned()).collect()
 }
 
 #[test]
@@ -298,9 +289,9 @@ fn traffic_and_names_stay_with_the_old_one_until_the_new_one_is_ready() {
 fn a_drain_ends_when_nobody_is_connected_but_not_before_names_are_forgotten() {
     let (mut cluster, old, new) = half_way(web);
     let host = &mut cluster.host;
-    assert_eq!(steps(&act(host, &later(100), listens(new))), [] as [&str; 0]);
-    assert_eq!(steps(&act(host, &later(100), Input::Idle { uid: old, attempt: 1 })), [] as [&str; 0]);
-    assert_eq!(steps(&act(host, &later(101), Input::Timer)), ["stop"]);
+    assert_eq!(verbs(&act(host, &later(100), listens(new))), [] as [&str; 0]);
+    assert_eq!(verbs(&act(host, &later(100), Input::Idle { uid: old, attempt: 1 })), [] as [&str; 0]);
+    assert_eq!(verbs(&act(host, &later(101), Input::Timer)), ["stop"]);
 }
 
 #[test]
@@ -308,8 +299,8 @@ fn a_drain_takes_as_long_as_it_may_while_somebody_is_connected() {
     let (mut cluster, _, new) = half_way(web);
     let host = &mut cluster.host;
     act(host, &later(100), listens(new));
-    assert_eq!(steps(&act(host, &later(109), Input::Timer)), [] as [&str; 0]);
-    assert_eq!(steps(&act(host, &later(110), Input::Timer)), ["stop"]);
+    assert_eq!(verbs(&act(host, &later(109), Input::Timer)), [] as [&str; 0]);
+    assert_eq!(verbs(&act(host, &later(110), Input::Timer)), ["stop"]);
 }
 
 #[test]
@@ -321,7 +312,7 @@ fn the_traffic_goes_back_while_the_old_one_drains() {
     assert_eq!((parting(host, old), backends(host)), (Some(Parting::Drains), addresses(host, new)));
     act(host, &later(105), health(Health::Unhealthy));
     assert_eq!((parting(host, old), backends(host)), (Some(Parting::Serves), addresses(host, old)));
-    assert_eq!(steps(&act(host, &later(200), Input::Timer)), [] as [&str; 0]);
+    assert_eq!(verbs(&act(host, &later(200), Input::Timer)), [] as [&str; 0]);
 }
 
 #[test]
@@ -329,16 +320,7 @@ fn an_agent_that_starts_anew_goes_on_with_a_drain() {
     let (mut cluster, old, new) = half_way(web);
     act(&mut cluster.host, &later(100), listens(new));
     let host = &cluster.host;
-    let restored = Restored {
-        host: here(),
-        boot: now().moment.boot,
-        started_by: StartedBy::Crash,
-        daemon: Some((host.observed().epoch, now().moment.boot)),
-        spec: Some(host.spec().clone()),
-        endpoints: Some(host.endpoints().clone()),
-        instances: host.observed().instances.clone(),
-        guards: hoist_model::Guards::default(),
-    };
+    let restored = after_crash(host);
     let process = hoist_planner::host::Process { attempt: 1, since: now().moment, pid: 1, ended: None };
     let adopted = hoist_planner::host::Adopted {
         processes: [(old, process.clone()), (new, process)].into(),
@@ -348,7 +330,7 @@ fn an_agent_that_starts_anew_goes_on_with_a_drain() {
     let (mut again, _) = HostLoop::restore(restored, &later(101));
     act(&mut again, &later(101), Input::Adopted(adopted));
     assert_eq!((parting(&again, old), backends(&again)), (Some(Parting::Drains), addresses(&again, new)));
-    assert_eq!(steps(&act(&mut again, &later(110), Input::Timer)), ["stop"]);
+    assert_eq!(verbs(&act(&mut again, &later(110), Input::Timer)), ["stop"]);
 }
 
 #[test]
@@ -382,7 +364,7 @@ fn a_person_who_stops_or_removes_waits_for_no_drain() {
         wanted.intents.values_mut().for_each(|intent| intent.run = run);
         let spec = cluster.plan().specs[&here()].clone();
         let effects = act(&mut cluster.host, &later(101), Input::SpecPut(Box::new(spec)));
-        assert_eq!(steps(&effects).iter().filter(|verb| *verb == "stop").count(), 2);
+        assert_eq!(verbs(&effects).iter().filter(|verb| *verb == "stop").count(), 2);
     }
 }
 
@@ -394,12 +376,12 @@ fn what_is_scaled_down_drains_where_somebody_may_be_connected() {
     cluster.put(&shop(web("1").replicas(2)), &scale);
     let spec = cluster.plan().specs[&here()].clone();
     let effects = act(&mut cluster.host, &later(100), Input::SpecPut(Box::new(spec)));
-    assert_eq!(steps(&effects), [] as [&str; 0]);
+    assert_eq!(verbs(&effects), [] as [&str; 0]);
     let gone = cluster.host.observed().instances.iter().find(|(_, seen)| seen.birth.slot.index == 2);
     let gone = *gone.expect("it is still there").0;
     assert_eq!(parting(&cluster.host, gone), Some(Parting::Drains));
     assert!(backends(&cluster.host).is_disjoint(&addresses(&cluster.host, gone)));
-    assert_eq!(steps(&act(&mut cluster.host, &later(110), Input::Timer)), ["stop"]);
+    assert_eq!(verbs(&act(&mut cluster.host, &later(110), Input::Timer)), ["stop"]);
 }
 
 #[test]

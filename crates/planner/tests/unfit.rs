@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Cluster, now};
+use common::{Cluster, after, steps};
 use hoist_model::{
     Condition, Exit, Health, Healthcheck, InstanceUid, OnUnhealthy, Resources, RestartPacing, RestartPolicy,
 };
@@ -14,7 +14,7 @@ use hoist_planner::rollout::{Handover, Reason, too_large};
 use hoist_testbed::builder::{ServiceBuilder, service, stack};
 
 fn later(milliseconds: u64) -> Now {
-    Now { moment: now().moment.after(Duration::from_secs(60) + Duration::from_millis(milliseconds)), ..now() }
+    after(Duration::from_secs(60) + Duration::from_millis(milliseconds))
 }
 
 fn running(web: ServiceBuilder) -> (HostLoop, InstanceUid) {
@@ -22,14 +22,6 @@ fn running(web: ServiceBuilder) -> (HostLoop, InstanceUid) {
     cluster.up(&stack("shop").service(web).build());
     let uid = *cluster.host.observed().instances.keys().next().expect("it was made");
     (cluster.host, uid)
-}
-
-fn performed(effects: &[Effect]) -> Vec<Step> {
-    let steps = effects.iter().filter_map(|effect| match effect {
-        Effect::Perform(step) => Some(step.clone()),
-        _ => None,
-    });
-    steps.collect()
 }
 
 /// Takes in an input; the network follows, and every step works.
@@ -45,7 +37,7 @@ fn act(host: &mut HostLoop, now: &Now, input: Input) -> Vec<String> {
                 inputs.push(Input::FabricApplied(seen));
             }
         }
-        for step in performed(&effects) {
+        for step in steps(&effects) {
             said.push(step.verb().to_owned());
             if let Step::SignalInstance { uid, .. } = &step {
                 let attempt = host.observed().instances[uid].starts;

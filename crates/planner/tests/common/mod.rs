@@ -11,13 +11,41 @@ use hoist_model::{
 use hoist_planner::Now;
 use hoist_planner::cluster::intent::{self, Put, UpOptions};
 use hoist_planner::cluster::{self, ClusterPlan, PlanInput, Pool, Record};
-use hoist_planner::host::{Adopted, HostLoop, Input, Restored, StartedBy};
+use hoist_planner::host::{Adopted, Effect, HostLoop, Input, Restored, StartedBy, Step};
 use hoist_planner::project::{Oracle, Projection, project};
 use hoist_testbed::{CountedIds, builder};
 
 pub(crate) fn now() -> Now {
     let moment = Moment { boot: BootId("boot".to_owned()), since_boot: Duration::from_secs(100) };
     Now { moment, wall: WallTime(0) }
+}
+
+/// So long after [`now`].
+pub(crate) fn after(time: Duration) -> Now {
+    Now { moment: now().moment.after(time), ..now() }
+}
+
+/// What an agent takes up that starts anew after a crash of the one before.
+pub(crate) fn after_crash(host: &HostLoop) -> Restored {
+    Restored {
+        host: here(),
+        boot: now().moment.boot,
+        started_by: StartedBy::Crash,
+        daemon: Some((host.observed().epoch, now().moment.boot)),
+        spec: Some(host.spec().clone()),
+        endpoints: Some(host.endpoints().clone()),
+        instances: host.observed().instances.clone(),
+        guards: Guards::default(),
+    }
+}
+
+/// The steps that begin.
+pub(crate) fn steps(effects: &[Effect]) -> Vec<Step> {
+    let step = |effect: &Effect| match effect {
+        Effect::Perform(step) => Some(step.clone()),
+        _ => None,
+    };
+    effects.iter().filter_map(step).collect()
 }
 
 pub(crate) fn here() -> HostId {
